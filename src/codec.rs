@@ -1,0 +1,230 @@
+//! The corridor: from a session to the text of its cookie, and back.
+//!
+//! ```text
+//! value -> tagged JSON -> deflate if shorter -> base64 -> timestamp -> signature -> token
+//! token -> split -> verify -> age -> base64 -> inflate -> JSON, untagged -> value
+//! ```
+//!
+//! Source: `itsdangerous.URLSafeTimedSerializer` with `flask.json.tag.TaggedJSONSerializer`. Where the corridor ends
+//! early, the stock method is called in its place with the same arguments; where only the JSON is not ours to read or
+//! write, stock does that part.
+
+use std::sync::OnceLock;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
+
+use crate::counters::{Counters, Outcome};
+use crate::eligible::{self, Attributes, Stock};
+use crate::error::{Reason, Stop};
+use crate::sign::{SigningKeys, Unverified, Verified};
+use crate::{base64, decode, encode, token, zlib};
+
+/// What a payload begins with if it is deflated.
+const DEFLATED: u8 = b'.';
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// The native half of `flask_fastsession.signing.URLSafeTimedSerializer`; itsdangerous's class is the other.
+#[pyclass(frozen, subclass, module = "flask_fastsession._native")]
+pub struct TimedSerializerMixin {
+    counters: OnceLock<Py<Counters>>,
+}
+
+#[pymethods]
+impl TimedSerializerMixin {
+    /// Takes whatever the class beside it takes; that one's `__init__` looks at it.
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { counters: OnceLock::new() }
+    }
+
+    /// A copy needs no arguments: all that is to be copied is in `__dict__`.
+    fn __getnewargs__<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> {
+        PyTuple::empty(py)
+    }
+
+    /// Count what this serializer does with `counters`. The first call decides.
+    fn count_with(&self, counters: Py<Counters>) {
+        let _ = self.counters.set(counters);
+    }
+
+    /// As :meth:`itsdangerous.Serializer.dumps`.
+    #[pyo3(signature = (obj, salt = None))]
+    fn dumps<'py>(
+        slf: &Bound<'py, Self>,
+        obj: &Bound<'py, PyAny>,
+        salt: Argument<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let attempt = dump(slf.as_any(), obj, salt);
+        if let Some(counters) = slf.get().counters.get() {
+            count(&attempt, |outcome| counters.get().dumps.count(outcome));
+        }
+        match attempt {
+            Ok((token, _)) => Ok(token),
+            Err(Stop::Raise(error)) => Err(error),
+            Err(Stop::Decline(_) | Stop::Reject) => stock_class(slf.py())?.call_method1("dumps", (slf, obj, salt)),
+        }
+    }
+
+    /// As :meth:`itsdangerous.TimedSerializer.loads`.
+    #[pyo3(signature = (s, max_age = None, return_timestamp = None, salt = None))]
+    #[pyo3(text_signature = "($self, s, max_age=None, return_timestamp=False, salt=None)")]
+    fn loads<'py>(
+        slf: &Bound<'py, Self>,
+        s: &Bound<'py, PyAny>,
+        max_age: Argument<'_, 'py>,
+        return_timestamp: Argument<'_, 'py>,
+        salt: Argument<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let attempt = load(slf.as_any(), s, max_age, return_timestamp, salt);
+        if let Some(counters) = slf.get().counters.get() {
+            count(&attempt, |outcome| counters.get().loads.count(outcome));
+        }
+        match attempt {
+            Ok((value, _)) => Ok(value),
+            Err(Stop::Raise(error)) => Err(error),
+            Err(Stop::Decline(_) | Stop::Reject) => {
+                let arguments = (slf, s, max_age, return_timestamp, salt);
+                stock_class(slf.py())?.call_method1("loads", arguments)
+            }
+        }
+    }
+}
+
+/// A value and how it came about, or why there is none.
+type Attempt<'py> = Result<(Bound<'py, PyAny>, Outcome), Stop>;
+
+fn count(attempt: &Attempt<'_>, counter: impl FnOnce(Outcome)) {
+    match attempt {
+        Ok((_, outcome)) => counter(*outcome),
+        Err(Stop::Decline(reason)) => counter(Outcome::Declined(*reason)),
+        Err(Stop::Reject) => counter(Outcome::Rejected),
+        Err(Stop::Raise(_)) => {}
+    }
+}
+
+fn stock_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    let stock = Stock::get(py).map_err(|_| PyRuntimeError::new_err("flask_fastsession is not imported"))?;
+    Ok(stock.timed_serializer.bind(py).as_any())
+}
+
+// --- Out ------------------------------------------------------------------------------------------------------------
+
+fn dump<'py>(serializer: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>, salt: Argument<'_, 'py>) -> Attempt<'py> {
+    let py = serializer.py();
+    let attributes = Attributes::of(serializer)?;
+    let keys = eligible::signing_keys(&attributes, salt)?;
+    eligible::stock_clock(py)?;
+    let (text, mut outcome) = match eligible::text_options(&attributes).and_then(|how| encode::to_text(value, how)) {
+        Ok(text) => (text, Outcome::Native),
+        Err(reason) => (stock_text(serializer, value)?, Outcome::Declined(reason)),
+    };
+    let mut token = if Stock::get(py)?.compresses_alike {
+        pack(&text, zlib::deflate_if_shorter(&text))
+    } else {
+        outcome = Outcome::Declined(Reason::Zlib);
+        pack(&text, stock_deflate_if_shorter(py, &text)?)
+    };
+    token::push_timestamp(&mut token, eligible::now(py)?);
+    let signature = keys.sign(&token);
+    token::push_signature(&mut token, signature.as_bytes());
+    Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
+}
+
+/// The payload: base64 of the text, or of what it deflates to, marked with a dot.
+fn pack(text: &[u8], deflated: Option<Vec<u8>>) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(text.len() * 4 / 3 + 128);
+    if deflated.is_some() {
+        payload.push(DEFLATED);
+    }
+    base64::encode_onto(&mut payload, deflated.as_deref().unwrap_or(text));
+    payload
+}
+
+/// The text as stock writes it, tags, provider and all. What goes wrong in there goes wrong for good.
+fn stock_text(serializer: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Result<Vec<u8>, Stop> {
+    let stock = Stock::get(serializer.py())?;
+    let text = stock.serializer.bind(serializer.py()).call_method1("dump_payload", (serializer, value));
+    text.and_then(|text| text.extract()).map_err(Stop::Raise)
+}
+
+fn stock_deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
+    let deflated = Stock::get(py)?.compress.bind(py).call1((PyBytes::new(py, text),));
+    let deflated: Vec<u8> = deflated.and_then(|deflated| deflated.extract()).map_err(Stop::Raise)?;
+    Ok((deflated.len() + 1 < text.len()).then_some(deflated))
+}
+
+// --- In -------------------------------------------------------------------------------------------------------------
+
+fn load<'py>(
+    serializer: &Bound<'py, PyAny>,
+    token: &Bound<'py, PyAny>,
+    max_age: Argument<'_, 'py>,
+    return_timestamp: Argument<'_, 'py>,
+    salt: Argument<'_, 'py>,
+) -> Attempt<'py> {
+    let py = serializer.py();
+    let attributes = Attributes::of(serializer)?;
+    let keys = eligible::signing_keys(&attributes, salt)?;
+    let verified = verify(&keys, text_of(token)?)?;
+    let signed_at = token::parse_timestamp(verified.timestamp).ok_or(Reason::TokenForm)?;
+    if let Some(max_age) = max_age.filter(|max_age| !max_age.is_none()) {
+        eligible::stock_clock(py)?;
+        let max_age = max_age.cast_exact::<PyInt>().ok().and_then(|seconds| seconds.extract().ok());
+        if !token::is_fresh(signed_at, eligible::now(py)?, max_age.ok_or(Reason::MaxAge)?) {
+            return Err(Stop::Reject);
+        }
+    }
+    let text = unpack(&verified).ok_or(Reason::Payload)?;
+    let (value, outcome) = match eligible::text_readable(&attributes).and_then(|()| decode::from_text(py, &text)) {
+        Ok(value) => (value, Outcome::Native),
+        Err(reason) => (stock_value(serializer, &text)?, Outcome::Declined(reason)),
+    };
+    let wants_timestamp = return_timestamp.is_some_and(|wanted| wanted.is_truthy().unwrap_or(false));
+    if !wants_timestamp {
+        return Ok((value, outcome));
+    }
+    let date = stock_timestamp(serializer, signed_at).map_err(Stop::Raise)?;
+    Ok(((value, date).into_pyobject(py).map_err(Stop::Raise)?.into_any(), outcome))
+}
+
+/// The bytes of a token that may be looked at natively.
+fn text_of<'a>(token: &'a Bound<'_, PyAny>) -> Result<&'a [u8], Reason> {
+    if let Ok(text) = token.cast_exact::<PyString>() {
+        text.to_str().map(str::as_bytes).map_err(|_| Reason::TokenType)
+    } else if let Ok(bytes) = token.cast_exact::<PyBytes>() {
+        Ok(bytes.as_bytes())
+    } else {
+        Err(Reason::TokenType)
+    }
+}
+
+fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Stop> {
+    let token = token::split(token).ok_or(Stop::Reject)?;
+    keys.verify(&token).map_err(|unverified| match unverified {
+        Unverified::Forged => Stop::Reject,
+        Unverified::OddSignature => Reason::TokenForm.into(),
+    })
+}
+
+/// The JSON text of a payload, or `None` where its base64 or its deflate is not plain.
+fn unpack(verified: &Verified<'_>) -> Option<Vec<u8>> {
+    match verified.payload.strip_prefix(&[DEFLATED]) {
+        Some(deflated) => zlib::inflate(&base64::decode(deflated)?),
+        None => base64::decode(verified.payload),
+    }
+}
+
+/// The value as stock reads the text, or the `BadPayload` that says why it cannot.
+fn stock_value<'py>(serializer: &Bound<'py, PyAny>, text: &[u8]) -> Result<Bound<'py, PyAny>, Stop> {
+    let py = serializer.py();
+    let arguments = (serializer, PyBytes::new(py, text));
+    Stock::get(py)?.serializer.bind(py).call_method1("load_payload", arguments).map_err(Stop::Raise)
+}
+
+fn stock_timestamp<'py>(serializer: &Bound<'py, PyAny>, signed_at: u64) -> PyResult<Bound<'py, PyAny>> {
+    serializer.call_method0("make_signer")?.call_method1("timestamp_to_datetime", (signed_at,))
+}

@@ -1,0 +1,124 @@
+//! Counters: how often the native path answered, and why it declined when it did not.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use pyo3::prelude::*;
+use pythonize::pythonize;
+use serde::Serialize;
+
+use crate::error::Reason;
+
+/// How an operation came out.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    /// All of it ran natively.
+    Native,
+    /// The token is malformed, forged or expired.
+    Rejected,
+    /// Stock code did some or all of it.
+    Declined(Reason),
+}
+
+/// Counts of one operation.
+#[derive(Default)]
+pub struct Tally {
+    native: AtomicU64,
+    rejected: AtomicU64,
+    declined: [AtomicU64; Reason::ALL.len()],
+}
+
+impl Tally {
+    pub fn count(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Native => &self.native,
+            Outcome::Rejected => &self.rejected,
+            Outcome::Declined(reason) => &self.declined[reason as usize],
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    fn declined(&self) -> BTreeMap<&'static str, u64> {
+        let counts = Reason::ALL.map(|reason| (reason.name(), self.declined[reason as usize].load(Relaxed)));
+        counts.into_iter().filter(|&(_, count)| count > 0).collect()
+    }
+}
+
+/// Counts of one interface. Each figure is exact; two of them may be of slightly different moments.
+#[pyclass(frozen, module = "flask_fastsession._native")]
+#[derive(Default)]
+pub struct Counters {
+    pub dumps: Tally,
+    pub loads: Tally,
+}
+
+#[derive(Serialize)]
+struct Report {
+    dumps: DumpsReport,
+    loads: LoadsReport,
+}
+
+#[derive(Serialize)]
+struct DumpsReport {
+    native: u64,
+    declined: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct LoadsReport {
+    native: u64,
+    rejected: u64,
+    declined: BTreeMap<&'static str, u64>,
+}
+
+#[pymethods]
+impl Counters {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Return the counts as a plain dict.
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let Self { dumps, loads } = self;
+        let report = Report {
+            dumps: DumpsReport { native: dumps.native.load(Relaxed), declined: dumps.declined() },
+            loads: LoadsReport {
+                native: loads.native.load(Relaxed),
+                rejected: loads.rejected.load(Relaxed),
+                declined: loads.declined(),
+            },
+        };
+        Ok(pythonize(py, &report)?)
+    }
+
+    /// Deep and pickled copies of an interface begin to count anew.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, ()) {
+        (slf.get_type().into_any(), ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_place_and_name() {
+        let names: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at);
+        }
+    }
+
+    #[test]
+    fn outcomes_are_counted_apart() {
+        let tally = Tally::default();
+        tally.count(Outcome::Native);
+        tally.count(Outcome::Declined(Reason::Depth));
+        tally.count(Outcome::Declined(Reason::Depth));
+        assert_eq!(tally.native.load(Relaxed), 1);
+        assert_eq!(tally.rejected.load(Relaxed), 0);
+        assert_eq!(tally.declined(), BTreeMap::from([("depth", 2)]));
+    }
+}

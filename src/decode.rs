@@ -1,0 +1,187 @@
+//! JSON text to session values: objects are built as the text is read, and untagged as each one closes.
+//!
+//! Source: `flask.json.tag.TaggedJSONSerializer.loads` over `json.loads`. serde_json reads strictly the grammar of
+//! RFC 8259; whatever Python reads beyond it, or reads differently, ends the attempt, and stock reads the text anew.
+
+use std::fmt;
+
+use pyo3::IntoPyObjectExt as _;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyList, PyString};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::base64;
+use crate::date::DateTime;
+use crate::error::Reason;
+use crate::tags::{DICT_SUFFIX, Tag};
+use crate::types::Types;
+
+/// From this magnitude on a float may be an integer too long for 64 bits, which serde_json rounds and Python does not.
+const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
+
+/// Reads tagged JSON. The text must come from a verified token.
+pub fn from_text<'py>(py: Python<'py>, text: &[u8]) -> Result<Bound<'py, PyAny>, Reason> {
+    let types = Types::get(py).map_err(|_| Reason::TagValue)?;
+    let builder = Builder { py, types };
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = builder.deserialize(&mut deserializer).map_err(reason)?;
+    deserializer.end().map_err(reason)?;
+    Ok(value)
+}
+
+fn reason(error: serde_json::Error) -> Reason {
+    // Of the two kinds of error, only ours stem from data that is well-formed.
+    if error.is_data() { Reason::TagValue } else { Reason::JsonText }
+}
+
+/// Builds the Python object for one JSON value.
+#[derive(Clone, Copy)]
+struct Builder<'py> {
+    py: Python<'py>,
+    types: &'static Types,
+}
+
+impl<'de, 'py> DeserializeSeed<'de> for Builder<'py> {
+    type Value = Bound<'py, PyAny>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, 'py> Visitor<'de> for Builder<'py> {
+    type Value = Bound<'py, PyAny>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(self.py.None().into_bound(self.py))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        value.into_bound_py_any(self.py).map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        value.into_bound_py_any(self.py).map_err(E::custom)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        value.into_bound_py_any(self.py).map_err(E::custom)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        // serde_json also reads the integer -0 as a float.
+        let may_be_integer = value.abs() >= FIRST_DOUBTFUL_FLOAT || (value == 0.0 && value.is_sign_negative());
+        if may_be_integer {
+            return Err(E::custom("a number that may be an integer"));
+        }
+        Ok(PyFloat::new(self.py, value).into_any())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(PyString::new(self.py, value).into_any())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = array.next_element_seed(self)? {
+            items.push(item);
+        }
+        Ok(PyList::new(self.py, items).map_err(A::Error::custom)?.into_any())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let dict = PyDict::new(self.py);
+        let mut members = 0;
+        let mut tag = None;
+        while let Some((key, key_tag)) = object.next_key_seed(Key(self.py))? {
+            let value = object.next_value_seed(self)?;
+            dict.set_item(key, value).map_err(A::Error::custom)?;
+            members += 1;
+            tag = key_tag;
+        }
+        if dict.len() != members {
+            // Of equal names the last value counts, and the others are not even untagged.
+            return Err(A::Error::custom("equal names in one object"));
+        }
+        match tag {
+            Some(tag) if members == 1 => self.untag(tag, &dict).ok_or_else(|| A::Error::custom("an odd tagged value")),
+            _ => Ok(dict.into_any()),
+        }
+    }
+}
+
+impl<'py> Builder<'py> {
+    /// The value that a tagged dict stands for; `None` where only stock can tell.
+    #[inline(never)]
+    fn untag(self, tag: Tag, tagged: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
+        let py = self.py;
+        let (_, value) = tagged.iter().next()?;
+        let as_text = || value.cast_exact::<PyString>().ok();
+        match tag {
+            Tag::Dict => self.unprotect(value.cast_exact::<PyDict>().ok()?),
+            Tag::Tuple => Some(value.cast_exact::<PyList>().ok()?.to_tuple().into_any()),
+            Tag::Bytes => Some(PyBytes::new(py, &base64::decode_standard(as_text()?.to_str().ok()?)?).into_any()),
+            Tag::Markup => self.types.make_markup(as_text()?).ok(),
+            Tag::Uuid => self.types.make_uuid(py, parse_hex(as_text()?.to_str().ok()?)?).ok(),
+            Tag::DateTime => self.types.make_datetime(py, DateTime::parse(as_text()?.to_str().ok()?.as_bytes())?),
+        }
+    }
+
+    /// The dict that had its one key disguised.
+    fn unprotect(self, protected: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
+        if protected.len() != 1 {
+            return None;
+        }
+        let (key, value) = protected.iter().next()?;
+        let key = key.cast_exact::<PyString>().ok()?.to_str().ok()?.strip_suffix(DICT_SUFFIX)?;
+        let dict = PyDict::new(self.py);
+        dict.set_item(key, value).ok()?;
+        Some(dict.into_any())
+    }
+}
+
+/// The name of an object's member, and the tag it may be.
+struct Key<'py>(Python<'py>);
+
+impl<'de, 'py> DeserializeSeed<'de> for Key<'py> {
+    type Value = (Bound<'py, PyString>, Option<Tag>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'py> Visitor<'_> for Key<'py> {
+    type Value = (Bound<'py, PyString>, Option<Tag>);
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok((PyString::new(self.0, name), Tag::from_key(name)))
+    }
+}
+
+/// 32 hex digits; other spellings that `UUID` takes are left to it.
+fn parse_hex(text: &str) -> Option<u128> {
+    let is_plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_plain.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_are_32_hex_digits() {
+        assert_eq!(parse_hex("000102030405060708090a0B0c0d0e0f"), Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f));
+        for odd in ["", "+00102030405060708090a0b0c0d0e0f", "00010203-0405-0607-0809-0a0b0c0d0e0f", "0", "zz"] {
+            assert_eq!(parse_hex(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Ways in which native code stops short of an answer.
+
+use pyo3::PyErr;
+
+/// Why stock code answered instead. The names appear in `FastSessionInterface.stats()` and in the docs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    Serializer,
+    Signer,
+    Keys,
+    Digest,
+    Patched,
+    Clock,
+    JsonProvider,
+    JsonTags,
+    Zlib,
+    ValueType,
+    DictKey,
+    Number,
+    Surrogate,
+    Depth,
+    Size,
+    TokenType,
+    TokenForm,
+    MaxAge,
+    Payload,
+    JsonText,
+    TagValue,
+}
+
+impl Reason {
+    pub const ALL: [Self; 21] = [
+        Self::Serializer,
+        Self::Signer,
+        Self::Keys,
+        Self::Digest,
+        Self::Patched,
+        Self::Clock,
+        Self::JsonProvider,
+        Self::JsonTags,
+        Self::Zlib,
+        Self::ValueType,
+        Self::DictKey,
+        Self::Number,
+        Self::Surrogate,
+        Self::Depth,
+        Self::Size,
+        Self::TokenType,
+        Self::TokenForm,
+        Self::MaxAge,
+        Self::Payload,
+        Self::JsonText,
+        Self::TagValue,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serializer => "serializer",
+            Self::Signer => "signer",
+            Self::Keys => "keys",
+            Self::Digest => "digest",
+            Self::Patched => "patched",
+            Self::Clock => "clock",
+            Self::JsonProvider => "json_provider",
+            Self::JsonTags => "json_tags",
+            Self::Zlib => "zlib",
+            Self::ValueType => "value_type",
+            Self::DictKey => "dict_key",
+            Self::Number => "number",
+            Self::Surrogate => "surrogate",
+            Self::Depth => "depth",
+            Self::Size => "size",
+            Self::TokenType => "token_type",
+            Self::TokenForm => "token_form",
+            Self::MaxAge => "max_age",
+            Self::Payload => "payload",
+            Self::JsonText => "json_text",
+            Self::TagValue => "tag_value",
+        }
+    }
+}
+
+/// What ends a native attempt without an answer.
+#[derive(Debug)]
+pub enum Stop {
+    /// Equality with stock cannot be shown here: stock answers.
+    Decline(Reason),
+    /// The token is certainly malformed, forged or expired: itsdangerous words the exception.
+    Reject,
+    /// Stock would have let this very exception pass.
+    Raise(PyErr),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Decline(reason)
+    }
+}

@@ -1,0 +1,201 @@
+//! Deflate where that is shorter, and bounded inflate, over streams that each thread keeps.
+//!
+//! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`. The deflate is classic zlib at its default level, window and
+//! memory, as CPython calls it, so the bytes are the same where the interpreter links a classic zlib as well.
+
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+/// Text that inflates beyond this many bytes is left to stock.
+const MAX_INFLATED: usize = 16 << 20;
+
+thread_local! {
+    // Setting up a stream costs more than a cookie's worth of work; a reset is cheap.
+    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), true));
+    static INFLATE: RefCell<Decompress> = RefCell::new(Decompress::new(true));
+}
+
+/// Deflates, and gives the bytes only if they are at least two fewer than those of `text`.
+pub fn deflate_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
+    if cannot_win(text) {
+        return None;
+    }
+    // A result that does not fit in here is not shorter, and deflate stops as soon as it sees that.
+    let mut deflated = Vec::with_capacity(text.len().checked_sub(2)?);
+    DEFLATE.with_borrow_mut(|stream| {
+        stream.reset();
+        match stream.compress_vec(text, &mut deflated, FlushCompress::Finish) {
+            Ok(Status::StreamEnd) => Some(deflated),
+            _ => None,
+        }
+    })
+}
+
+/// Inflates one stream, ignoring bytes after its end; `None` where it is damaged, truncated or too long.
+pub fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
+    INFLATE.with_borrow_mut(|stream| {
+        stream.reset(true);
+        let mut text = Vec::with_capacity(bytes.len().saturating_mul(4).clamp(256, MAX_INFLATED));
+        loop {
+            let read = usize::try_from(stream.total_in()).ok()?;
+            let status = stream.decompress_vec(&bytes[read..], &mut text, FlushDecompress::None).ok()?;
+            let is_full = text.len() == text.capacity();
+            match status {
+                Status::StreamEnd => return Some(text),
+                _ if !is_full || text.len() >= MAX_INFLATED => return None,
+                _ => text.reserve(text.len()),
+            }
+        }
+    })
+}
+
+/// Texts up to this length are weighed before deflate is tried; longer ones nearly always win.
+const MAX_WEIGHED: usize = 48;
+
+/// Whether zlib provably cannot make `text` shorter by two bytes.
+///
+/// A stream is 6 bytes of frame around a deflate block (RFC 1950, RFC 1951). For a text of at most [`MAX_WEIGHED`]
+/// printable ASCII bytes:
+///
+/// * A byte can be covered by a match only if it lies in a three-byte sequence that also stands earlier. All others
+///   are emitted as literals, and the end-of-block symbol follows.
+/// * A stored block is longer than the text. A fixed block spends 3 bits on its header, 7 on its end and 8 on each
+///   literal.
+/// * A dynamic block spends 3 + 14 bits on its header. It has at most 49 symbols, so some code is at most 5 bits
+///   long, which takes at least 10 code length code lengths of 3 bits. The unused symbols 0-31 and 127-255 take at least one
+///   run of 8 bits each. Literals and end cost at least their Shannon entropy: no prefix code does better, and
+///   further symbols never make those cheaper.
+///
+/// The cheaper of the two last is a lower bound; where even that does not win, deflate need not be tried. A session of
+/// one or two short values is such a text, and weighing it takes a tenth of the time.
+fn cannot_win(text: &[u8]) -> bool {
+    if text.len() > MAX_WEIGHED || !text.iter().all(|byte| (b' '..0x7f).contains(byte)) {
+        return false;
+    }
+    let (counts, literals) = count_sure_literals(text);
+    let fixed = 3 + 7 + 8 * literals;
+    let dynamic = 3 + 14 + 10 * 3 + 2 * 8 + entropy_bits(&counts, literals);
+    let least = 6 + fixed.min(dynamic).div_ceil(8);
+    least + 2 > text.len()
+}
+
+/// Counts the bytes that no match can cover, by value and in all.
+fn count_sure_literals(text: &[u8]) -> ([u8; 128], usize) {
+    let mut counts = [0; 128];
+    let mut literals = 0;
+    let mut seen = [0u64; 16];
+    let mut covered_to = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        if let Some(&[a, b, c]) = text.get(at..at + 3) {
+            // Two sequences that share a slot pass for a repetition, which only makes the bound more careful.
+            let slot = (u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9e37_79b1) >> 22) as usize;
+            let (word, bit) = (slot / 64, 1 << (slot % 64));
+            if seen[word] & bit != 0 {
+                covered_to = at + 3;
+            }
+            seen[word] |= bit;
+        }
+        if at >= covered_to {
+            counts[usize::from(byte)] += 1;
+            literals += 1;
+        }
+    }
+    (counts, literals)
+}
+
+/// The fewest bits any prefix code spends on these literals and one end symbol, rounded down.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive sum below 49 * 6")]
+fn entropy_bits(counts: &[u8; 128], literals: usize) -> usize {
+    let saved: f32 = counts.iter().map(|&count| N_LOG_N[usize::from(count)]).sum();
+    (N_LOG_N[literals + 1] - saved) as usize
+}
+
+/// `n * log2(n)`.
+#[expect(clippy::cast_precision_loss, reason = "a length below 50")]
+static N_LOG_N: LazyLock<[f32; MAX_WEIGHED + 2]> =
+    LazyLock::new(|| std::array::from_fn(|n| if n == 0 { 0.0 } else { n as f32 * (n as f32).log2() }));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator, so that the tests need no further crate.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % limit
+        }
+    }
+
+    fn deflate(text: &[u8]) -> Vec<u8> {
+        let mut stream = Compress::new(Compression::default(), true);
+        let mut deflated = Vec::with_capacity(text.len() + 64);
+        assert_eq!(stream.compress_vec(text, &mut deflated, FlushCompress::Finish).unwrap(), Status::StreamEnd);
+        deflated
+    }
+
+    #[test]
+    fn deflates_there_and_back() {
+        let text = b"{\"words\":\"the same words, the same words, the same words\"}".repeat(50);
+        let deflated = deflate_if_shorter(&text).unwrap();
+        assert_eq!(deflated, deflate(&text));
+        assert_eq!(inflate(&deflated).unwrap(), text);
+    }
+
+    #[test]
+    fn deflates_exactly_where_two_bytes_are_won() {
+        let mut random = Random(1);
+        let mut won = 0;
+        for case in 0..20_000 {
+            // Few letters and many repetitions put the lengths on both sides of the rule.
+            let letters = 1 + case % 40;
+            let length = random.below(80) as usize;
+            let text: Vec<u8> = (0..length).map(|_| b'!' + random.below(letters) as u8).collect();
+            let deflated = deflate(&text);
+            let expected = (deflated.len() + 1 < text.len()).then_some(deflated);
+            won += usize::from(expected.is_some());
+            assert_eq!(deflate_if_shorter(&text), expected, "{text:?}");
+        }
+        assert!(won > 1000);
+    }
+
+    #[test]
+    fn short_sessions_are_not_tried() {
+        assert!(cannot_win(br#"{"user_id":"42"}"#));
+        assert!(cannot_win(br#"{"username":"cizixs"}"#));
+        assert!(cannot_win(b""));
+        assert!(!cannot_win(b"aaaaaaaaaaaaaaaaaaaaaaaa"));
+    }
+
+    #[test]
+    fn bytes_after_the_stream_are_ignored() {
+        let mut deflated = deflate(b"text");
+        deflated.extend_from_slice(b"more");
+        assert_eq!(inflate(&deflated).unwrap(), b"text");
+    }
+
+    #[test]
+    fn damaged_streams_give_nothing() {
+        let deflated = deflate(&b"some text that is some text".repeat(9));
+        for end in 0..deflated.len() {
+            assert_eq!(inflate(&deflated[..end]), None, "cut at {end}");
+        }
+        for at in 0..deflated.len() {
+            let mut damaged = deflated.clone();
+            damaged[at] ^= 0x55;
+            assert_ne!(inflate(&damaged), Some(b"some text that is some text".repeat(9)), "byte {at}");
+        }
+        assert_eq!(inflate(b""), None);
+        assert_eq!(inflate(b"not zlib at all"), None);
+    }
+
+    #[test]
+    fn what_inflates_without_end_is_left_to_stock() {
+        assert_eq!(inflate(&deflate(&vec![b'a'; MAX_INFLATED])).map(|text| text.len()), Some(MAX_INFLATED));
+        assert_eq!(inflate(&deflate(&vec![b'a'; 2 * MAX_INFLATED + 1])), None);
+    }
+}
