@@ -9,15 +9,18 @@
 //! early, the stock method is called in its place with the same arguments; where only the JSON is not ours to read or
 //! write, stock does that part.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 
 use crate::counters::{Counters, Outcome};
-use crate::eligible::{self, Attributes, Stock};
+use crate::eligible::{self, Setup};
 use crate::error::{Reason, Stop};
+use crate::stock::Stock;
 use crate::sign::{SigningKeys, Unverified, Verified};
 use crate::{base64, decode, encode, token, zlib};
 
@@ -30,6 +33,30 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
 pub struct TimedSerializerMixin {
     counters: OnceLock<Py<Counters>>,
+    /// What the attributes were found to say, until one is set.
+    setup: Mutex<Option<Arc<Setup>>>,
+}
+
+impl TimedSerializerMixin {
+    fn setup(slf: &Bound<'_, Self>) -> Result<Arc<Setup>, Reason> {
+        let remembered = slf.get().lock_setup().clone();
+        if let Some(setup) = remembered.filter(|setup| setup.is_current(slf.py())) {
+            return Ok(setup);
+        }
+        let setup = Arc::new(Setup::of(slf.as_any())?);
+        slf.get().replace_setup(Some(Arc::clone(&setup)));
+        Ok(setup)
+    }
+
+    fn replace_setup(&self, setup: Option<Arc<Setup>>) {
+        let outdated = std::mem::replace(&mut *self.lock_setup(), setup);
+        // Letting go of objects may run Python code, so not under the lock.
+        drop(outdated);
+    }
+
+    fn lock_setup(&self) -> MutexGuard<'_, Option<Arc<Setup>>> {
+        self.setup.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[pymethods]
@@ -38,12 +65,33 @@ impl TimedSerializerMixin {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { counters: OnceLock::new() }
+        Self { counters: OnceLock::new(), setup: Mutex::new(None) }
     }
 
     /// A copy needs no arguments: all that is to be copied is in `__dict__`.
     fn __getnewargs__<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> {
         PyTuple::empty(py)
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().replace_setup(None);
+        plain_object(slf.py()).call_method1(intern!(slf.py(), "__setattr__"), (slf, name, value)).map(|_| ())
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().replace_setup(None);
+        plain_object(slf.py()).call_method1(intern!(slf.py(), "__delattr__"), (slf, name)).map(|_| ())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.setup.try_lock().as_deref() {
+            Ok(Some(setup)) => setup.traverse(&visit),
+            _ => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        self.replace_setup(None);
     }
 
     /// Count what this serializer does with `counters`. The first call decides.
@@ -58,7 +106,7 @@ impl TimedSerializerMixin {
         obj: &Bound<'py, PyAny>,
         salt: Argument<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let attempt = dump(slf.as_any(), obj, salt);
+        let attempt = dump(slf, obj, salt);
         if let Some(counters) = slf.get().counters.get() {
             count(&attempt, |outcome| counters.get().dumps.count(outcome));
         }
@@ -79,7 +127,7 @@ impl TimedSerializerMixin {
         return_timestamp: Argument<'_, 'py>,
         salt: Argument<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let attempt = load(slf.as_any(), s, max_age, return_timestamp, salt);
+        let attempt = load(slf, s, max_age, return_timestamp, salt);
         if let Some(counters) = slf.get().counters.get() {
             count(&attempt, |outcome| counters.get().loads.count(outcome));
         }
@@ -92,6 +140,10 @@ impl TimedSerializerMixin {
             }
         }
     }
+}
+
+fn plain_object(py: Python<'_>) -> Bound<'_, PyType> {
+    py.get_type::<PyAny>()
 }
 
 /// A value and how it came about, or why there is none.
@@ -111,14 +163,24 @@ fn stock_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(stock.timed_serializer.bind(py).as_any())
 }
 
+/// The keys for the salt given with a call, or else the serializer's own.
+fn keys_for(setup: &Setup, salt: Argument<'_, '_>) -> Result<Arc<SigningKeys>, Reason> {
+    salt.map_or_else(|| Ok(Arc::clone(&setup.keys)), |salt| setup.salted_keys(salt))
+}
+
 // --- Out ------------------------------------------------------------------------------------------------------------
 
-fn dump<'py>(serializer: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>, salt: Argument<'_, 'py>) -> Attempt<'py> {
+fn dump<'py>(
+    serializer: &Bound<'py, TimedSerializerMixin>,
+    value: &Bound<'py, PyAny>,
+    salt: Argument<'_, 'py>,
+) -> Attempt<'py> {
     let py = serializer.py();
-    let attributes = Attributes::of(serializer)?;
-    let keys = eligible::signing_keys(&attributes, salt)?;
+    let setup = TimedSerializerMixin::setup(serializer)?;
+    let keys = keys_for(&setup, salt)?;
     eligible::stock_clock(py)?;
-    let (text, mut outcome) = match eligible::text_options(&attributes).and_then(|how| encode::to_text(value, how)) {
+    let writable = eligible::text_writable(py, &setup);
+    let (text, mut outcome) = match writable.and_then(|(options, tags)| encode::to_text(value, options, &tags)) {
         Ok(text) => (text, Outcome::Native),
         Err(reason) => (stock_text(serializer, value)?, Outcome::Declined(reason)),
     };
@@ -145,7 +207,7 @@ fn pack(text: &[u8], deflated: Option<Vec<u8>>) -> Vec<u8> {
 }
 
 /// The text as stock writes it, tags, provider and all. What goes wrong in there goes wrong for good.
-fn stock_text(serializer: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Result<Vec<u8>, Stop> {
+fn stock_text(serializer: &Bound<'_, TimedSerializerMixin>, value: &Bound<'_, PyAny>) -> Result<Vec<u8>, Stop> {
     let stock = Stock::get(serializer.py())?;
     let text = stock.serializer.bind(serializer.py()).call_method1("dump_payload", (serializer, value));
     text.and_then(|text| text.extract()).map_err(Stop::Raise)
@@ -160,15 +222,15 @@ fn stock_deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<Option<Vec<u8
 // --- In -------------------------------------------------------------------------------------------------------------
 
 fn load<'py>(
-    serializer: &Bound<'py, PyAny>,
+    serializer: &Bound<'py, TimedSerializerMixin>,
     token: &Bound<'py, PyAny>,
     max_age: Argument<'_, 'py>,
     return_timestamp: Argument<'_, 'py>,
     salt: Argument<'_, 'py>,
 ) -> Attempt<'py> {
     let py = serializer.py();
-    let attributes = Attributes::of(serializer)?;
-    let keys = eligible::signing_keys(&attributes, salt)?;
+    let setup = TimedSerializerMixin::setup(serializer)?;
+    let keys = keys_for(&setup, salt)?;
     let verified = verify(&keys, text_of(token)?)?;
     let signed_at = token::parse_timestamp(verified.timestamp).ok_or(Reason::TokenForm)?;
     if let Some(max_age) = max_age.filter(|max_age| !max_age.is_none()) {
@@ -179,7 +241,7 @@ fn load<'py>(
         }
     }
     let text = unpack(&verified).ok_or(Reason::Payload)?;
-    let (value, outcome) = match eligible::text_readable(&attributes).and_then(|()| decode::from_text(py, &text)) {
+    let (value, outcome) = match eligible::text_readable(py, &setup).and_then(|tags| decode::from_text(&text, &tags)) {
         Ok(value) => (value, Outcome::Native),
         Err(reason) => (stock_value(serializer, &text)?, Outcome::Declined(reason)),
     };
@@ -219,12 +281,12 @@ fn unpack(verified: &Verified<'_>) -> Option<Vec<u8>> {
 }
 
 /// The value as stock reads the text, or the `BadPayload` that says why it cannot.
-fn stock_value<'py>(serializer: &Bound<'py, PyAny>, text: &[u8]) -> Result<Bound<'py, PyAny>, Stop> {
+fn stock_value<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8]) -> Result<Bound<'py, PyAny>, Stop> {
     let py = serializer.py();
     let arguments = (serializer, PyBytes::new(py, text));
     Stock::get(py)?.serializer.bind(py).call_method1("load_payload", arguments).map_err(Stop::Raise)
 }
 
-fn stock_timestamp<'py>(serializer: &Bound<'py, PyAny>, signed_at: u64) -> PyResult<Bound<'py, PyAny>> {
+fn stock_timestamp<'py>(serializer: &Bound<'py, TimedSerializerMixin>, signed_at: u64) -> PyResult<Bound<'py, PyAny>> {
     serializer.call_method0("make_signer")?.call_method1("timestamp_to_datetime", (signed_at,))
 }

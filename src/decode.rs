@@ -12,18 +12,22 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 
 use crate::base64;
 use crate::date::DateTime;
+use crate::eligible::Tags;
 use crate::error::Reason;
-use crate::tags::{DICT_SUFFIX, Tag};
+use crate::names;
+use crate::tags::{self, DICT_SUFFIX, Tag};
 use crate::types::Types;
 
 /// From this magnitude on a float may be an integer too long for 64 bits, which serde_json rounds and Python does not.
 const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
 
 /// Reads tagged JSON. The text must come from a verified token.
-pub fn from_text<'py>(py: Python<'py>, text: &[u8]) -> Result<Bound<'py, PyAny>, Reason> {
-    let types = Types::get(py).map_err(|_| Reason::TagValue)?;
-    let builder = Builder { py, types };
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
+pub fn from_text<'py>(text: &[u8], tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
+    let py = tags.py();
+    let builder = Builder { py, tags, types: Types::get(py).map_err(|_| Reason::TagValue)? };
+    // Read as a whole, so that serde_json need not validate each string.
+    let text = str::from_utf8(text).map_err(|_| Reason::JsonText)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = builder.deserialize(&mut deserializer).map_err(reason)?;
     deserializer.end().map_err(reason)?;
     Ok(value)
@@ -36,12 +40,13 @@ fn reason(error: serde_json::Error) -> Reason {
 
 /// Builds the Python object for one JSON value.
 #[derive(Clone, Copy)]
-struct Builder<'py> {
+struct Builder<'a, 'py> {
     py: Python<'py>,
+    tags: &'a Tags<'py>,
     types: &'static Types,
 }
 
-impl<'de, 'py> DeserializeSeed<'de> for Builder<'py> {
+impl<'de, 'py> DeserializeSeed<'de> for Builder<'_, 'py> {
     type Value = Bound<'py, PyAny>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -49,7 +54,7 @@ impl<'de, 'py> DeserializeSeed<'de> for Builder<'py> {
     }
 }
 
-impl<'de, 'py> Visitor<'de> for Builder<'py> {
+impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
     type Value = Bound<'py, PyAny>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,37 +101,44 @@ impl<'de, 'py> Visitor<'de> for Builder<'py> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let dict = PyDict::new(self.py);
         let mut members = 0;
-        let mut tag = None;
-        while let Some((key, key_tag)) = object.next_key_seed(Key(self.py))? {
+        let mut last = None;
+        while let Some(key) = object.next_key_seed(Key(self.py))? {
             let value = object.next_value_seed(self)?;
-            dict.set_item(key, value).map_err(A::Error::custom)?;
+            dict.set_item(&key.name, &value).map_err(A::Error::custom)?;
             members += 1;
-            tag = key_tag;
+            last = Some((key, value));
         }
         if dict.len() != members {
             // Of equal names the last value counts, and the others are not even untagged.
             return Err(A::Error::custom("equal names in one object"));
         }
-        match tag {
-            Some(tag) if members == 1 => self.untag(tag, &dict).ok_or_else(|| A::Error::custom("an odd tagged value")),
+        match last {
+            Some((key, value)) if members == 1 => {
+                self.untag(&key, value, dict).ok_or_else(|| A::Error::custom("an odd tagged value"))
+            }
             _ => Ok(dict.into_any()),
         }
     }
 }
 
-impl<'py> Builder<'py> {
-    /// The value that a tagged dict stands for; `None` where only stock can tell.
+impl<'py> Builder<'_, 'py> {
+    /// The value that a dict of one member stands for; `None` where only stock can tell.
     #[inline(never)]
-    fn untag(self, tag: Tag, tagged: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
+    fn untag(self, key: &Name<'py>, value: Bound<'py, PyAny>, dict: Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
+        if !self.tags.agree_on(&key.name, key.tag) {
+            return None;
+        }
+        let Some(tag) = key.tag else {
+            return Some(dict.into_any());
+        };
         let py = self.py;
-        let (_, value) = tagged.iter().next()?;
         let as_text = || value.cast_exact::<PyString>().ok();
         match tag {
             Tag::Dict => self.unprotect(value.cast_exact::<PyDict>().ok()?),
             Tag::Tuple => Some(value.cast_exact::<PyList>().ok()?.to_tuple().into_any()),
             Tag::Bytes => Some(PyBytes::new(py, &base64::decode_standard(as_text()?.to_str().ok()?)?).into_any()),
             Tag::Markup => self.types.make_markup(as_text()?).ok(),
-            Tag::Uuid => self.types.make_uuid(py, parse_hex(as_text()?.to_str().ok()?)?).ok(),
+            Tag::Uuid => self.types.make_uuid(py, tags::parse_uuid(as_text()?.to_str().ok()?)?).ok(),
             Tag::DateTime => self.types.make_datetime(py, DateTime::parse(as_text()?.to_str().ok()?.as_bytes())?),
         }
     }
@@ -145,10 +157,15 @@ impl<'py> Builder<'py> {
 }
 
 /// The name of an object's member, and the tag it may be.
+struct Name<'py> {
+    name: Bound<'py, PyString>,
+    tag: Option<Tag>,
+}
+
 struct Key<'py>(Python<'py>);
 
 impl<'de, 'py> DeserializeSeed<'de> for Key<'py> {
-    type Value = (Bound<'py, PyString>, Option<Tag>);
+    type Value = Name<'py>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -156,32 +173,13 @@ impl<'de, 'py> DeserializeSeed<'de> for Key<'py> {
 }
 
 impl<'py> Visitor<'_> for Key<'py> {
-    type Value = (Bound<'py, PyString>, Option<Tag>);
+    type Value = Name<'py>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a name")
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok((PyString::new(self.0, name), Tag::from_key(name)))
-    }
-}
-
-/// 32 hex digits; other spellings that `UUID` takes are left to it.
-fn parse_hex(text: &str) -> Option<u128> {
-    let is_plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_plain.then(|| u128::from_str_radix(text, 16).ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn uuids_are_32_hex_digits() {
-        assert_eq!(parse_hex("000102030405060708090a0B0c0d0e0f"), Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f));
-        for odd in ["", "+00102030405060708090a0b0c0d0e0f", "00010203-0405-0607-0809-0a0b0c0d0e0f", "0", "zz"] {
-            assert_eq!(parse_hex(odd), None, "{odd}");
-        }
+        Ok(Name { name: names::name(self.0, name), tag: Tag::from_key(name) })
     }
 }

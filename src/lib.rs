@@ -2,11 +2,13 @@
 //!
 //! A tour, from the outside in:
 //!
-//! * [`codec`] is the corridor that a session walks, out to its token and back. Read it first.
-//! * [`eligible`] says what of it may run natively at this very call, and why not.
-//! * [`token`], [`sign`], [`base64`] and [`zlib`] are its steps; they know no Python.
-//! * [`encode`] and [`decode`] are the JSON step, with the table of [`tags`], [`date`]s and the Python [`types`].
-//! * [`error`] lists why native code may stop, and [`counters`] counts how often it did.
+//! * `codec` is the corridor that a session walks, out to its token and back. Read it first.
+//! * `eligible` says what of it may run natively at this very call, and why not. It compares with what `stock` is made
+//!   of, and `keys` has itsdangerous derive the keys.
+//! * [`token`], [`sign`], [`base64`] and [`zlib`] are the corridor's steps, and know no Python.
+//! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`spelling`] of Python's json, [`date`]s,
+//!   the Python `types` and kept `names`.
+//! * `error` lists why native code may stop, and `counters` counts how often it did.
 //!
 //! The rule over all rules is to decline rather than differ: native code answers only what it can show to be equal to
 //! Flask's own answer, and leaves all else to Flask's own code.
@@ -14,25 +16,41 @@
 #![deny(unsafe_code)]
 
 pub mod base64;
-mod codec;
-mod counters;
 pub mod date;
-mod decode;
-mod eligible;
-mod encode;
-mod error;
+pub mod deflate;
 pub mod sign;
+pub mod spelling;
 pub mod tags;
 pub mod token;
-mod types;
 pub mod zlib;
 
-use pyo3::prelude::*;
+// The rooms above know no Python, and are built and tested without one where the feature is off.
+#[cfg(feature = "python")]
+mod codec;
+#[cfg(feature = "python")]
+mod counters;
+#[cfg(feature = "python")]
+mod decode;
+#[cfg(feature = "python")]
+mod eligible;
+#[cfg(feature = "python")]
+mod encode;
+#[cfg(feature = "python")]
+mod error;
+#[cfg(feature = "python")]
+mod keys;
+#[cfg(feature = "python")]
+mod names;
+#[cfg(feature = "python")]
+mod stock;
+#[cfg(feature = "python")]
+mod types;
 
 /// The native part of flask_fastsession.
-#[pymodule(gil_used = false)]
+#[cfg(feature = "python")]
+#[pyo3::pymodule(gil_used = false)]
 mod _native {
-    use super::*;
+    use pyo3::prelude::*;
 
     #[pymodule_export]
     use super::codec::TimedSerializerMixin;
@@ -42,6 +60,6 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        eligible::Stock::remember(module.py())
+        super::stock::Stock::remember(module.py())
     }
 }

@@ -46,9 +46,23 @@ impl Tag {
     }
 }
 
+/// The 128 bits of a UUID in 32 hex digits; other spellings that `uuid.UUID` takes are left to it.
+pub fn parse_uuid(text: &str) -> Option<u128> {
+    let is_plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_plain.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn uuids_are_32_hex_digits() {
+        assert_eq!(parse_uuid("000102030405060708090a0B0c0d0e0f"), Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f));
+        for odd in ["", "+00102030405060708090a0b0c0d0e0f", "00010203-0405-0607-0809-0a0b0c0d0e0f", "0", "zz"] {
+            assert_eq!(parse_uuid(odd), None, "{odd}");
+        }
+    }
 
     #[test]
     fn the_table_agrees_with_itself() {

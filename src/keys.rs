@@ -1,0 +1,187 @@
+//! The keys of a signer, as itsdangerous derives them, kept by value.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use crate::error::Reason;
+use crate::sign::SigningKeys;
+use crate::stock::Stock;
+use crate::types::is_exactly;
+
+/// What `TimestampSigner` would be constructed with.
+pub struct SignerInputs {
+    secret_keys: Vec<Py<PyBytes>>,
+    salt: Py<PyAny>,
+    key_derivation: Py<PyString>,
+    digest_method: Py<PyAny>,
+    /// Whether some option comes from the class, where anybody may change it.
+    takes_defaults: bool,
+}
+
+impl SignerInputs {
+    /// Takes what itsdangerous takes, in the types that `Serializer` keeps them in.
+    pub fn new<'py>(
+        secret_keys: &Bound<'py, PyList>,
+        salt: &Bound<'py, PyAny>,
+        signer_kwargs: &Bound<'py, PyDict>,
+    ) -> Result<Self, Reason> {
+        let py = salt.py();
+        let mut given = 0;
+        let mut option = |name: &Bound<'py, PyString>, default: &Bound<'py, PyString>| {
+            let value = signer_kwargs.get_item(name).map_err(|_| Reason::Signer)?;
+            given += usize::from(value.is_some());
+            match value.filter(|value| !value.is_none()) {
+                Some(value) => Ok((value, false)),
+                None => {
+                    let signer = Stock::get(py)?.timestamp_signer.bind(py);
+                    Ok((signer.getattr(default).map_err(|_| Reason::Signer)?, true))
+                }
+            }
+        };
+        let (key_derivation, has_default_derivation) =
+            option(intern!(py, "key_derivation"), intern!(py, "default_key_derivation"))?;
+        let (digest_method, has_default_digest) =
+            option(intern!(py, "digest_method"), intern!(py, "default_digest_method"))?;
+        if given != signer_kwargs.len() {
+            return Err(Reason::Signer);
+        }
+        let keys = secret_keys.iter().map(|key| key.cast_into_exact::<PyBytes>().map(Bound::unbind));
+        Ok(Self {
+            secret_keys: keys.collect::<Result<_, _>>().map_err(|_| Reason::Keys)?,
+            salt: salt.clone().unbind(),
+            key_derivation: key_derivation.cast_into_exact().map_err(|_| Reason::Signer)?.unbind(),
+            digest_method: digest_method.unbind(),
+            takes_defaults: has_default_derivation || has_default_digest,
+        })
+    }
+
+    /// Whether these containers still hold what they held.
+    pub fn are_in(&self, secret_keys: &Bound<'_, PyList>, signer_kwargs: &Bound<'_, PyDict>) -> bool {
+        let py = secret_keys.py();
+        let holds = |name, value| signer_kwargs.get_item(name).is_ok_and(|held| held.is_some_and(|held| held.is(value)));
+        !self.takes_defaults
+            && secret_keys.len() == self.secret_keys.len()
+            && secret_keys.iter().zip(&self.secret_keys).all(|(held, key)| held.is(key))
+            && signer_kwargs.len() == 2
+            && holds(intern!(py, "key_derivation"), self.key_derivation.as_any())
+            && holds(intern!(py, "digest_method"), &self.digest_method)
+    }
+
+    /// Gives the keys ready for use, derived at their first use.
+    pub fn signing_keys(&self, py: Python<'_>) -> Result<Arc<SigningKeys>, Reason> {
+        let known = KNOWN_SIGNERS.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signer) = known.iter().rev().find(|signer| self.equal(py, signer)) {
+            return Ok(Arc::clone(&signer.keys));
+        }
+        drop(known);
+        let keys = Arc::new(self.derive(py)?);
+        remember(KnownSigner {
+            secret_keys: self.secret_keys.iter().map(|key| key.as_bytes(py).to_vec()).collect(),
+            salt: bytes_of(self.salt.bind(py))?.map(<[u8]>::to_vec),
+            key_derivation: self.key_derivation.bind(py).to_string(),
+            digest_method: self.digest_method.clone_ref(py),
+            keys: Arc::clone(&keys),
+        });
+        Ok(keys)
+    }
+
+    fn equal(&self, py: Python<'_>, known: &KnownSigner) -> bool {
+        self.digest_method.is(&known.digest_method)
+            && self.key_derivation.to_str(py).is_ok_and(|name| name == known.key_derivation)
+            && bytes_of(self.salt.bind(py)).is_ok_and(|salt| salt == known.salt.as_deref())
+            && self.secret_keys.len() == known.secret_keys.len()
+            && self.secret_keys.iter().zip(&known.secret_keys).all(|(key, known)| key.as_bytes(py) == known)
+    }
+
+    /// Has itsdangerous derive each key, and makes sure that native HMAC does with the newest what its own does. So
+    /// the digest is known by what it yields, whatever its name, and a policy that forbids one forbids it here as well.
+    fn derive(&self, py: Python<'_>) -> Result<SigningKeys, Reason> {
+        const PROBE: &[u8] = b"flask-fastsession";
+        let (derived, signature) = self.derive_by_reference(py, PROBE).map_err(|_| Reason::Keys)?;
+        let digest = digest_of_length(signature.as_bytes().len()).ok_or(Reason::Digest)?;
+        SigningKeys::new(digest, derived.iter().map(|key| key.as_bytes()))
+            .filter(|keys| keys.sign(PROBE).as_bytes() == signature.as_bytes())
+            .ok_or(Reason::Digest)
+    }
+
+    /// The derived keys, oldest first, and the newest's signature of `probe`.
+    fn derive_by_reference<'py>(
+        &self,
+        py: Python<'py>,
+        probe: &[u8],
+    ) -> PyResult<(Vec<Bound<'py, PyBytes>>, Bound<'py, PyBytes>)> {
+        let stock = Stock::get(py).map_err(|reason| PyTypeError::new_err(reason.name()))?;
+        let options = PyDict::new(py);
+        options.set_item("salt", &self.salt)?;
+        options.set_item("key_derivation", &self.key_derivation)?;
+        options.set_item("digest_method", &self.digest_method)?;
+        let signer = stock.timestamp_signer.bind(py).call((PyList::new(py, &self.secret_keys)?,), Some(&options))?;
+        let derive = |key| Ok(signer.call_method1("derive_key", (key,))?.cast_into_exact::<PyBytes>()?);
+        let derived = self.secret_keys.iter().map(derive).collect::<PyResult<Vec<_>>>()?;
+        let algorithm = signer.getattr("algorithm")?;
+        let newest = derived.last().filter(|_| is_exactly(&algorithm, &stock.hmac_algorithm));
+        let newest = newest.ok_or_else(|| PyTypeError::new_err("no key, or no HMAC"))?;
+        let signature = algorithm.call_method1("get_signature", (newest, probe))?.cast_into_exact()?;
+        Ok((derived, signature))
+    }
+
+    /// Shows the garbage collector what is held.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.salt)?;
+        visit.call(&self.digest_method)
+    }
+}
+
+/// Inputs by value, with the keys that came of them.
+struct KnownSigner {
+    secret_keys: Vec<Vec<u8>>,
+    salt: Option<Vec<u8>>,
+    key_derivation: String,
+    /// Compared by identity, and kept alive so that the identity stays its own.
+    digest_method: Py<PyAny>,
+    keys: Arc<SigningKeys>,
+}
+
+/// The signers used lately, latest last. A process has one or two; a test suite may have many.
+static KNOWN_SIGNERS: RwLock<Vec<KnownSigner>> = RwLock::new(Vec::new());
+
+const MAX_KNOWN_SIGNERS: usize = 64;
+
+fn remember(signer: KnownSigner) {
+    let mut known = KNOWN_SIGNERS.write().unwrap_or_else(PoisonError::into_inner);
+    let forgotten = (known.len() >= MAX_KNOWN_SIGNERS).then(|| known.remove(0));
+    known.push(signer);
+    drop(known);
+    // Letting go of a digest method may run Python code, so not under the lock.
+    drop(forgotten);
+}
+
+/// A salt as bytes; `None` stands for that of `itsdangerous.Signer`.
+fn bytes_of<'a>(salt: &'a Bound<'_, PyAny>) -> Result<Option<&'a [u8]>, Reason> {
+    if salt.is_none() {
+        Ok(None)
+    } else if let Ok(salt) = salt.cast_exact::<PyBytes>() {
+        Ok(Some(salt.as_bytes()))
+    } else if let Ok(salt) = salt.cast_exact::<PyString>() {
+        salt.to_str().map(|salt| Some(salt.as_bytes())).map_err(|_| Reason::Signer)
+    } else {
+        Err(Reason::Signer)
+    }
+}
+
+/// The native digest that makes signatures of this many bytes.
+const fn digest_of_length(length: usize) -> Option<&'static str> {
+    match length {
+        20 => Some("sha1"),
+        28 => Some("sha224"),
+        32 => Some("sha256"),
+        48 => Some("sha384"),
+        64 => Some("sha512"),
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! JSON as Python's `json` spells it, where that is not serde_json's spelling: characters beyond ASCII, and floats.
+//!
+//! Source: `json.encoder`, with `float.__repr__` for floats.
+
+use std::io::{self, Write};
+
+use serde_json::ser::{CompactFormatter, Formatter};
+
+/// Longer text is left to stock: a structure that shares its parts may be endless when written out.
+const MAX_TEXT: usize = 16 << 20;
+
+/// Text in the making, of bounded length.
+pub struct Text(pub Vec<u8>);
+
+impl Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_TEXT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Python's spelling, for a serde_json serializer.
+pub struct PythonSpelling {
+    pub ensure_ascii: bool,
+}
+
+impl Formatter for PythonSpelling {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if !self.ensure_ascii || fragment.bytes().all(|byte| byte < 0x7f) {
+            return CompactFormatter.write_string_fragment(writer, fragment);
+        }
+        for character in fragment.chars() {
+            if character < '\x7f' {
+                writer.write_all(&[character as u8])?;
+            } else {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        // The two agree but for exponents.
+        if value == 0.0 || (1e-4..1e16).contains(&value.abs()) {
+            CompactFormatter.write_f64(writer, value)
+        } else {
+            let scientific = format!("{value:e}");
+            let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+            let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+            write!(writer, "{mantissa}e{sign}{digits:0>2}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+
+    #[test]
+    fn floats_as_python_spells_them() {
+        // Each right side is what CPython prints for the left.
+        for (float, text) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (-1.5, "-1.5"),
+            (0.1, "0.1"),
+            (1e15, "1000000000000000.0"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            (1e16, "1e+16"),
+            (1.25e17, "1.25e+17"),
+            (1e22, "1e+22"),
+            (1e100, "1e+100"),
+            (0.0001, "0.0001"),
+            (0.000_123, "0.000123"),
+            (0.000_01, "1e-05"),
+            (1e-7, "1e-07"),
+            (5e-324, "5e-324"),
+            (1.797_693_134_862_315_7e308, "1.7976931348623157e+308"),
+            (123_456.789, "123456.789"),
+        ] {
+            assert_eq!(spelled(&float, true), text);
+        }
+    }
+
+    fn spelled<T: Serialize + ?Sized>(value: &T, ensure_ascii: bool) -> String {
+        let mut spelled = Vec::new();
+        let spelling = PythonSpelling { ensure_ascii };
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut spelled, spelling)).unwrap();
+        String::from_utf8(spelled).unwrap()
+    }
+
+    #[test]
+    fn strings_as_python_spells_them() {
+        assert_eq!(spelled("a/<b>\"\\\n\u{1}", true), r#""a/<b>\"\\\n\u0001""#);
+        assert_eq!(spelled("ü\u{7f}€😀", true), r#""\u00fc\u007f\u20ac\ud83d\ude00""#);
+        assert_eq!(spelled("ü\u{7f}€😀", false), "\"ü\u{7f}€😀\"");
+    }
+
+    #[test]
+    fn text_is_bounded() {
+        let mut text = Text(Vec::new());
+        let chunk = vec![b'a'; 1 << 20];
+        for _ in 0..16 {
+            text.write_all(&chunk).unwrap();
+        }
+        assert!(text.write_all(b"a").is_err());
+    }
+}
