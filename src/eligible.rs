@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyType};
 
 use crate::encode::TextOptions;
 use crate::error::{Reason, Stop};
@@ -112,17 +112,15 @@ pub fn stock_clock(py: Python<'_>) -> Result<(), Reason> {
 
 /// The second that stock's signer would read now. Whatever `time.time` raises passes through, as it does in stock.
 pub fn now(py: Python<'_>) -> Result<u64, Stop> {
-    /// In 2106 stock takes over.
-    const END: f64 = 4_294_967_296.0;
     let globals = Stock::get(py)?.timed_globals.bind(py);
     let time = globals.get_item(intern!(py, "time")).ok().flatten().ok_or(Reason::Clock)?;
     let now = time.getattr(intern!(py, "time")).and_then(|time| time.call0()).map_err(Stop::Raise)?;
-    let now: f64 = now.extract().map_err(|_| Reason::Clock)?;
-    if !(0.0..END).contains(&now) {
-        return Err(Reason::Clock.into());
+    if let Ok(seconds) = now.cast_exact::<PyInt>() {
+        return seconds.extract().map_err(|_| Reason::Clock.into());
     }
+    let now = now.cast_exact::<PyFloat>().map_err(|_| Reason::Clock)?.value();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "truncated as int() does, and in range")]
-    Ok(now as u64)
+    (0.0..f64::from(u32::MAX)).contains(&now).then_some(now as u64).ok_or(Reason::Clock.into())
 }
 
 fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {

@@ -13,6 +13,7 @@ from ._native import Counters
 
 if t.TYPE_CHECKING:
     from flask import Flask
+    from typing_extensions import Self
 
 
 class FastSession(SecureCookieSession):
@@ -35,7 +36,7 @@ class FastSessionInterface(SecureCookieSessionInterface):
 
     _counters: Counters
 
-    def __new__(cls, *args: t.Any, **kwargs: t.Any) -> t.Self:
+    def __new__(cls, *args: t.Any, **kwargs: t.Any) -> Self:
         # Not in __init__, which subclasses override without calling it, as Flask's own classes have none.
         self = super().__new__(cls)
         self._counters = Counters()

@@ -1,0 +1,38 @@
+//! Texts for the tests of the rooms that know no Python.
+
+/// A small generator, so that the tests need no further crate.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+
+    /// Text of at most `limit` bytes, with letters of a few frequencies, interrupted by repetitions from near and far.
+    pub fn text(&mut self, limit: usize) -> Vec<u8> {
+        let limit = [12, 60, 300, 1200, 5000, limit][self.below(6)].min(limit);
+        let length = self.below(limit + 1);
+        let letters = 1 + self.below(220);
+        let repeats = self.below(60);
+        let mut text: Vec<u8> = Vec::with_capacity(length);
+        while text.len() < length {
+            if !text.is_empty() && self.below(100) < repeats {
+                let back = 1 + self.below(text.len());
+                let many = if self.below(20) == 0 { 600 } else { 12 };
+                for _ in 0..self.below(many) {
+                    text.push(text[text.len() - back]);
+                }
+            } else {
+                let narrowed = 1 + self.below(letters);
+                text.push(b'"' + self.below(narrowed) as u8);
+            }
+        }
+        text.truncate(length);
+        text
+    }
+}
