@@ -20,12 +20,9 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 use crate::counters::{Counters, Outcome};
 use crate::eligible::{self, Setup};
 use crate::error::{Reason, Stop};
-use crate::stock::Stock;
 use crate::sign::{SigningKeys, Unverified, Verified};
-use crate::{base64, decode, encode, token, zlib};
-
-/// What a payload begins with if it is deflated.
-const DEFLATED: u8 = b'.';
+use crate::stock::Stock;
+use crate::{decode, encode, payload, token, zlib};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -69,8 +66,8 @@ impl TimedSerializerMixin {
     }
 
     /// A copy needs no arguments: all that is to be copied is in `__dict__`.
-    fn __getnewargs__<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> {
-        PyTuple::empty(py)
+    fn __getnewargs__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyTuple> {
+        PyTuple::empty(slf.py())
     }
 
     fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -83,6 +80,7 @@ impl TimedSerializerMixin {
         plain_object(slf.py()).call_method1(intern!(slf.py(), "__delattr__"), (slf, name)).map(|_| ())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.setup.try_lock().as_deref() {
             Ok(Some(setup)) => setup.traverse(&visit),
@@ -185,25 +183,15 @@ fn dump<'py>(
         Err(reason) => (stock_text(serializer, value)?, Outcome::Declined(reason)),
     };
     let mut token = if Stock::get(py)?.compresses_alike {
-        pack(&text, zlib::deflate_if_shorter(&text))
+        payload::pack(&text, zlib::deflate_if_shorter(&text).as_deref())
     } else {
         outcome = Outcome::Declined(Reason::Zlib);
-        pack(&text, stock_deflate_if_shorter(py, &text)?)
+        payload::pack(&text, stock_deflate_if_shorter(py, &text)?.as_deref())
     };
     token::push_timestamp(&mut token, eligible::now(py)?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
-}
-
-/// The payload: base64 of the text, or of what it deflates to, marked with a dot.
-fn pack(text: &[u8], deflated: Option<Vec<u8>>) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(text.len() * 4 / 3 + 128);
-    if deflated.is_some() {
-        payload.push(DEFLATED);
-    }
-    base64::encode_onto(&mut payload, deflated.as_deref().unwrap_or(text));
-    payload
 }
 
 /// The text as stock writes it, tags, provider and all. What goes wrong in there goes wrong for good.
@@ -232,7 +220,7 @@ fn load<'py>(
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
     let verified = verify(&keys, text_of(token)?)?;
-    let signed_at = token::parse_timestamp(verified.timestamp).ok_or(Reason::TokenForm)?;
+    let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
     if let Some(max_age) = max_age.filter(|max_age| !max_age.is_none()) {
         eligible::stock_clock(py)?;
         let max_age = max_age.cast_exact::<PyInt>().ok().and_then(|seconds| seconds.extract().ok());
@@ -240,10 +228,10 @@ fn load<'py>(
             return Err(Stop::Reject);
         }
     }
-    let text = unpack(&verified).ok_or(Reason::Payload)?;
+    let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     let (value, outcome) = match eligible::text_readable(py, &setup).and_then(|tags| decode::from_text(&text, &tags)) {
         Ok(value) => (value, Outcome::Native),
-        Err(reason) => (stock_value(serializer, &text)?, Outcome::Declined(reason)),
+        Err(reason) => (stock_value(serializer, text.as_bytes())?, Outcome::Declined(reason)),
     };
     let wants_timestamp = return_timestamp.is_some_and(|wanted| wanted.is_truthy().unwrap_or(false));
     if !wants_timestamp {
@@ -270,14 +258,6 @@ fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Stop>
         Unverified::Forged => Stop::Reject,
         Unverified::OddSignature => Reason::TokenForm.into(),
     })
-}
-
-/// The JSON text of a payload, or `None` where its base64 or its deflate is not plain.
-fn unpack(verified: &Verified<'_>) -> Option<Vec<u8>> {
-    match verified.payload.strip_prefix(&[DEFLATED]) {
-        Some(deflated) => zlib::inflate(&base64::decode(deflated)?),
-        None => base64::decode(verified.payload),
-    }
 }
 
 /// The value as stock reads the text, or the `BadPayload` that says why it cannot.

@@ -15,25 +15,26 @@ use crate::date::DateTime;
 use crate::eligible::Tags;
 use crate::error::Reason;
 use crate::names;
+use crate::payload::VerifiedText;
 use crate::tags::{self, DICT_SUFFIX, Tag};
 use crate::types::Types;
 
 /// From this magnitude on a float may be an integer too long for 64 bits, which serde_json rounds and Python does not.
 const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
 
-/// Reads tagged JSON. The text must come from a verified token.
-pub fn from_text<'py>(text: &[u8], tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
+/// Reads tagged JSON.
+pub fn from_text<'py>(text: &VerifiedText, tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
     let builder = Builder { py, tags, types: Types::get(py).map_err(|_| Reason::TagValue)? };
     // Read as a whole, so that serde_json need not validate each string.
-    let text = str::from_utf8(text).map_err(|_| Reason::JsonText)?;
+    let text = str::from_utf8(text.as_bytes()).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = builder.deserialize(&mut deserializer).map_err(reason)?;
-    deserializer.end().map_err(reason)?;
+    let value = builder.deserialize(&mut deserializer).map_err(|error| reason(&error))?;
+    deserializer.end().map_err(|error| reason(&error))?;
     Ok(value)
 }
 
-fn reason(error: serde_json::Error) -> Reason {
+fn reason(error: &serde_json::Error) -> Reason {
     // Of the two kinds of error, only ours stem from data that is well-formed.
     if error.is_data() { Reason::TagValue } else { Reason::JsonText }
 }
@@ -114,7 +115,7 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
         }
         match last {
             Some((key, value)) if members == 1 => {
-                self.untag(&key, value, dict).ok_or_else(|| A::Error::custom("an odd tagged value"))
+                self.untag(&key, &value, dict).ok_or_else(|| A::Error::custom("an odd tagged value"))
             }
             _ => Ok(dict.into_any()),
         }
@@ -124,7 +125,7 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
 impl<'py> Builder<'_, 'py> {
     /// The value that a dict of one member stands for; `None` where only stock can tell.
     #[inline(never)]
-    fn untag(self, key: &Name<'py>, value: Bound<'py, PyAny>, dict: Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
+    fn untag(self, key: &Name<'py>, value: &Bound<'py, PyAny>, dict: Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
         if !self.tags.agree_on(&key.name, key.tag) {
             return None;
         }

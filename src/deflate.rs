@@ -7,6 +7,8 @@
 //! Source: RFC 1950 and RFC 1951 for the format; zlib's choices within it are those of its `deflate_slow` and `trees.c`.
 //! The tests compare with zlib on thousands of texts, or as many as `DEFLATE_CASES` says.
 
+#![expect(clippy::cast_possible_truncation, reason = "no text, symbol or length here exceeds 16 bits")]
+
 use std::cell::RefCell;
 
 /// Longer texts may fill more than one block of zlib's; they are left to zlib.
@@ -83,7 +85,7 @@ const HASHES: usize = 1 << 15;
 struct Matcher {
     /// For each hash of three bytes the last place where they stood, as `base` + place. What is not above `base` stems
     /// from an earlier text, so the table need not be cleared each time. zlib takes place 0 for none, and so do we.
-    heads: Box<[u16; HASHES]>,
+    heads: Vec<u16>,
     /// For each place the one before it with the same hash.
     chain: Vec<u16>,
     base: u16,
@@ -99,7 +101,7 @@ const NO_MATCH: Match = Match { start: 0, length: MIN_MATCH - 1 };
 
 impl Matcher {
     fn new() -> Self {
-        Self { heads: Box::new([0; HASHES]), chain: Vec::new(), base: 0 }
+        Self { heads: vec![0; HASHES], chain: Vec::new(), base: 0 }
     }
 
     /// Walks the text, taking a match only if the next place has no longer one.
@@ -143,12 +145,12 @@ impl Matcher {
     fn start(&mut self, length: usize) {
         // The next text's places lie above all of this one's.
         let used = u16::try_from(self.chain.len()).unwrap_or(u16::MAX);
-        match self.base.checked_add(used).filter(|base| usize::from(*base) + length <= usize::from(u16::MAX)) {
-            Some(base) => self.base = base,
-            None => {
-                self.heads.fill(0);
-                self.base = 0;
-            }
+        let last = usize::from(self.base) + usize::from(used) + length;
+        if u16::try_from(last).is_ok() {
+            self.base += used;
+        } else {
+            self.heads.fill(0);
+            self.base = 0;
         }
         self.chain.clear();
         self.chain.resize(length, 0);
@@ -163,7 +165,6 @@ impl Matcher {
         let hash = (usize::from(a) << 10 ^ usize::from(b) << 5 ^ usize::from(c)) % HASHES;
         let head = self.heads[hash];
         self.chain[at] = head;
-        #[expect(clippy::cast_possible_truncation, reason = "base + length fits, see start()")]
         let place = self.base + at as u16;
         self.heads[hash] = place;
         head
@@ -230,7 +231,6 @@ impl Block {
         self.literals[usize::from(byte)] += 1;
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "both are below 2^15")]
     fn push_match(&mut self, distance: usize, length: usize) {
         self.symbols.push((distance as u32) << 16 | length as u32);
         self.literals[usize::from(LENGTH_CODES[length])] += 1;
@@ -312,7 +312,8 @@ impl TreeBuilder {
         let (heap_length, last_symbol) = self.collect_leaves(frequencies);
         let first_node = self.join_nodes(heap_length, frequencies.len());
         let counts = self.limit_lengths(first_node, last_symbol, alphabet.max_length);
-        let mut tree = Tree { codes: [Code::default(); LITERAL_SYMBOLS], symbols: last_symbol + 1, bits: 0, fixed_bits: 0 };
+        let mut tree =
+            Tree { codes: [Code::default(); LITERAL_SYMBOLS], symbols: last_symbol + 1, bits: 0, fixed_bits: 0 };
         let mut next = first_codes(&counts);
         for (symbol, &frequency) in frequencies[..=last_symbol].iter().enumerate() {
             let length = if self.weights[symbol] == 0 { 0 } else { self.lengths[symbol] };
@@ -325,7 +326,8 @@ impl TreeBuilder {
             let frequency = usize::from(frequency);
             let extra = alphabet.extra_bits[symbol];
             tree.bits += frequency * usize::from(length + extra);
-            tree.fixed_bits += frequency * usize::from(alphabet.fixed.get(symbol).map_or(0, |code| code.length) + extra);
+            tree.fixed_bits +=
+                frequency * usize::from(alphabet.fixed.get(symbol).map_or(0, |code| code.length) + extra);
         }
         tree
     }
@@ -344,9 +346,8 @@ impl TreeBuilder {
         }
         while length < 2 {
             let symbol = match last_symbol {
-                None => 0,
                 Some(last) if last < 2 => last + 1,
-                Some(_) => 0,
+                _ => 0,
             };
             last_symbol = last_symbol.max(Some(symbol));
             self.weights[symbol] = 1 << 8;

@@ -65,8 +65,12 @@ impl Setup {
             inputs,
             secret_keys: secret_keys.unbind(),
             signer_kwargs: signer_kwargs.unbind(),
-            fallback_signers: fallback_signers.ok().filter(|list| list.is_empty()).ok_or(Reason::Signer)?.unbind(),
-            serializer_kwargs: serializer_kwargs.ok().filter(|dict| dict.is_empty()).ok_or(Reason::Serializer)?.unbind(),
+            fallback_signers: fallback_signers.ok().filter(PyListMethods::is_empty).ok_or(Reason::Signer)?.unbind(),
+            serializer_kwargs: serializer_kwargs
+                .ok()
+                .filter(PyDictMethods::is_empty)
+                .ok_or(Reason::Serializer)?
+                .unbind(),
             serializer: get(intern!(py, "serializer"))?.unbind(),
         })
     }
@@ -119,7 +123,11 @@ pub fn now(py: Python<'_>) -> Result<u64, Stop> {
         return seconds.extract().map_err(|_| Reason::Clock.into());
     }
     let now = now.cast_exact::<PyFloat>().map_err(|_| Reason::Clock)?.value();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "truncated as int() does, and in range")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "truncated as int() does, and in range"
+    )]
     (0.0..f64::from(u32::MAX)).contains(&now).then_some(now as u64).ok_or(Reason::Clock.into())
 }
 
@@ -183,8 +191,8 @@ impl<'py> Tags<'py> {
         let order = self.serializer.getattr(intern!(py, "order")).map_err(|_| Reason::JsonTags)?;
         let order = order.cast_exact::<PyList>().map_err(|_| Reason::JsonTags)?;
         let classes = &self.stock.tag_classes;
-        let is_stock = order.len() == classes.len()
-            && order.iter().zip(classes).all(|(tag, class)| is_exactly(&tag, class));
+        let is_stock =
+            order.len() == classes.len() && order.iter().zip(classes).all(|(tag, class)| is_exactly(&tag, class));
         if is_stock { Ok(()) } else { Err(Reason::JsonTags) }
     }
 
@@ -230,7 +238,6 @@ fn is_stock_method(
     let is_shadowed = attributes.cast_exact::<PyDict>().map_or(true, |own| own.contains(name).unwrap_or(true));
     if is_inherited && !is_shadowed { Ok(()) } else { Err(Reason::JsonProvider) }
 }
-
 
 fn is_json_unpatched(stock: &Stock, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {
     let found = stock.json_globals.bind(name.py()).get_item(name).ok().flatten();

@@ -34,7 +34,7 @@ pub fn to_text<'py>(value: &Bound<'py, PyAny>, options: TextOptions, tags: &Tags
     let mut text = Text(Vec::with_capacity(512));
     let spelling = PythonSpelling { ensure_ascii: options.ensure_ascii };
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, spelling);
-    match (Value { value, walk: &walk, depth: 0 }).serialize(&mut serializer) {
+    match (Value { object: value, walk: &walk, depth: 0 }).serialize(&mut serializer) {
         Ok(()) => Ok(text.0),
         Err(error) if error.is_io() => Err(Reason::Size),
         Err(_) => Err(walk.declined.get()),
@@ -60,14 +60,14 @@ impl Walk<'_, '_> {
 
 /// A value on its way into text.
 struct Value<'a, 'py> {
-    value: &'a Bound<'py, PyAny>,
+    object: &'a Bound<'py, PyAny>,
     walk: &'a Walk<'a, 'py>,
     depth: usize,
 }
 
 impl<'py> Value<'_, 'py> {
-    fn child<'c>(&'c self, value: &'c Bound<'py, PyAny>) -> Value<'c, 'py> {
-        Value { value, walk: self.walk, depth: self.depth + 1 }
+    fn child<'c>(&'c self, object: &'c Bound<'py, PyAny>) -> Value<'c, 'py> {
+        Value { object, walk: self.walk, depth: self.depth + 1 }
     }
 
     fn text<'s, E: serde::ser::Error>(&self, string: &'s Bound<'py, PyString>) -> Result<&'s str, E> {
@@ -130,18 +130,14 @@ impl<'py> Value<'_, 'py> {
     }
 
     fn float<S: Serializer>(&self, float: f64, serializer: S) -> Result<S::Ok, S::Error> {
-        if float.is_finite() {
-            serializer.serialize_f64(float)
-        } else {
-            Err(self.walk.decline(Reason::Number))
-        }
+        if float.is_finite() { serializer.serialize_f64(float) } else { Err(self.walk.decline(Reason::Number)) }
     }
 
     /// The types that sessions hold less often.
     #[inline(never)]
     fn tagged_scalar<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let types = self.walk.types;
-        let value = self.value;
+        let value = self.object;
         if types.is_markup(value)
             && let Ok(text) = value.cast::<PyString>()
         {
@@ -165,7 +161,7 @@ impl Serialize for Value<'_, '_> {
         if self.depth > MAX_DEPTH {
             return Err(self.walk.decline(Reason::Depth));
         }
-        let value = self.value;
+        let value = self.object;
         if let Ok(string) = value.cast_exact::<PyString>() {
             serializer.serialize_str(self.text(string)?)
         } else if let Ok(dict) = value.cast_exact::<PyDict>() {

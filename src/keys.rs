@@ -35,13 +35,11 @@ impl SignerInputs {
         let mut option = |name: &Bound<'py, PyString>, default: &Bound<'py, PyString>| {
             let value = signer_kwargs.get_item(name).map_err(|_| Reason::Signer)?;
             given += usize::from(value.is_some());
-            match value.filter(|value| !value.is_none()) {
-                Some(value) => Ok((value, false)),
-                None => {
-                    let signer = Stock::get(py)?.timestamp_signer.bind(py);
-                    Ok((signer.getattr(default).map_err(|_| Reason::Signer)?, true))
-                }
+            if let Some(value) = value.filter(|value| !value.is_none()) {
+                return Ok((value, false));
             }
+            let default = Stock::get(py)?.timestamp_signer.bind(py).getattr(default);
+            Ok((default.map_err(|_| Reason::Signer)?, true))
         };
         let (key_derivation, has_default_derivation) =
             option(intern!(py, "key_derivation"), intern!(py, "default_key_derivation"))?;
@@ -63,7 +61,8 @@ impl SignerInputs {
     /// Whether these containers still hold what they held.
     pub fn are_in(&self, secret_keys: &Bound<'_, PyList>, signer_kwargs: &Bound<'_, PyDict>) -> bool {
         let py = secret_keys.py();
-        let holds = |name, value| signer_kwargs.get_item(name).is_ok_and(|held| held.is_some_and(|held| held.is(value)));
+        let holds =
+            |name, value| signer_kwargs.get_item(name).is_ok_and(|held| held.is_some_and(|held| held.is(value)));
         !self.takes_defaults
             && secret_keys.len() == self.secret_keys.len()
             && secret_keys.iter().zip(&self.secret_keys).all(|(held, key)| held.is(key))
@@ -104,7 +103,7 @@ impl SignerInputs {
         const PROBE: &[u8] = b"flask-fastsession";
         let (derived, signature) = self.derive_by_reference(py, PROBE).map_err(|_| Reason::Keys)?;
         let digest = digest_of_length(signature.as_bytes().len()).ok_or(Reason::Digest)?;
-        SigningKeys::new(digest, derived.iter().map(|key| key.as_bytes()))
+        SigningKeys::new(digest, derived.iter().map(PyBytesMethods::as_bytes))
             .filter(|keys| keys.sign(PROBE).as_bytes() == signature.as_bytes())
             .ok_or(Reason::Digest)
     }

@@ -5,7 +5,8 @@
 //! * `codec` is the corridor that a session walks, out to its token and back. Read it first.
 //! * `eligible` says what of it may run natively at this very call, and why not. It compares with what `stock` is made
 //!   of, and `keys` has itsdangerous derive the keys.
-//! * [`token`], [`sign`], [`base64`] and [`zlib`] with [`deflate`] are the corridor's steps, and know no Python.
+//! * [`token`], [`sign`] and [`payload`], with [`base64`], [`zlib`] and [`deflate`], are the corridor's steps; they know no
+//!   Python.
 //! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`spelling`] of Python's json, [`date`]s,
 //!   the Python `types` and kept `names`.
 //! * `error` lists why native code may stop, and `counters` counts how often it did.
@@ -18,6 +19,7 @@
 pub mod base64;
 pub mod date;
 pub mod deflate;
+pub mod payload;
 pub mod sign;
 pub mod spelling;
 pub mod tags;

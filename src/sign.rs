@@ -82,8 +82,18 @@ impl Signature {
 ///
 /// Base64, zlib and JSON only ever see a payload by way of this type, and only [`SigningKeys::verify`] makes one.
 pub struct Verified<'t> {
-    pub payload: &'t [u8],
-    pub timestamp: &'t [u8],
+    payload: &'t [u8],
+    timestamp: &'t [u8],
+}
+
+impl<'t> Verified<'t> {
+    pub fn payload(&self) -> &'t [u8] {
+        self.payload
+    }
+
+    pub fn timestamp(&self) -> &'t [u8] {
+        self.timestamp
+    }
 }
 
 /// Why a token has no [`Verified`] payload.
@@ -171,7 +181,7 @@ mod tests {
         assert_eq!(rotated.sign(b"x").as_bytes(), only_new.sign(b"x").as_bytes());
         for key in [&b"old"[..], b"new"] {
             let text = signed_by(key);
-            assert_eq!(rotated.verify(&token::split(&text).unwrap()).unwrap().payload, b"payload");
+            assert_eq!(rotated.verify(&token::split(&text).unwrap()).unwrap().payload(), b"payload");
         }
         let text = signed_by(b"other");
         assert!(matches!(rotated.verify(&token::split(&text).unwrap()), Err(Unverified::Forged)));

@@ -74,7 +74,10 @@ impl Stock {
             tagged_loads: tagged_serializer.getattr("loads")?.unbind(),
             tagged_serializer: tagged_serializer.unbind(),
             tag_classes: TAG_CLASSES.into_iter().map(tag_class).collect::<PyResult<_>>()?,
-            keyed_tags: tags::TABLE.into_iter().map(|(tag, _)| tag_class(tag_class_name(tag))).collect::<PyResult<_>>()?,
+            keyed_tags: tags::TABLE
+                .into_iter()
+                .map(|(tag, _)| tag_class(tag_class_name(tag)))
+                .collect::<PyResult<_>>()?,
             provider_dumps: provider.getattr("dumps")?.unbind(),
             provider_loads: provider.getattr("loads")?.unbind(),
             provider: provider.unbind(),
@@ -85,7 +88,6 @@ impl Stock {
                 .unbind(),
         })
     }
-
 }
 
 /// Flask's tag classes in the order of `TaggedJSONSerializer.default_tags`.

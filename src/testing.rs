@@ -13,6 +13,10 @@ impl Random {
         (self.0 >> 33) as usize % limit
     }
 
+    pub fn byte_below(&mut self, limit: usize) -> u8 {
+        u8::try_from(self.below(limit)).unwrap()
+    }
+
     /// Text of at most `limit` bytes, with letters of a few frequencies, interrupted by repetitions from near and far.
     pub fn text(&mut self, limit: usize) -> Vec<u8> {
         let limit = [12, 60, 300, 1200, 5000, limit][self.below(6)].min(limit);
@@ -29,7 +33,7 @@ impl Random {
                 }
             } else {
                 let narrowed = 1 + self.below(letters);
-                text.push(b'"' + self.below(narrowed) as u8);
+                text.push(b'"' + self.byte_below(narrowed));
             }
         }
         text.truncate(length);

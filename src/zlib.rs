@@ -165,7 +165,7 @@ mod tests {
             // Few letters and many repetitions put the lengths on both sides of the rule.
             let letters = 1 + case % 40;
             let length = random.below(80);
-            let text: Vec<u8> = (0..length).map(|_| b'!' + random.below(letters) as u8).collect();
+            let text: Vec<u8> = (0..length).map(|_| b'!' + random.byte_below(letters)).collect();
             let deflated = by_zlib(&text);
             let expected = (deflated.len() + 1 < text.len()).then_some(deflated);
             won += usize::from(expected.is_some());
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_long_text_that_is_not_shorter_is_none() {
         let mut random = Random::new(3);
-        let noise: Vec<u8> = (0..deflate::MAX_TEXT + 1).map(|_| random.below(256) as u8).collect();
+        let noise: Vec<u8> = (0..=deflate::MAX_TEXT).map(|_| random.byte_below(256)).collect();
         assert_eq!(deflate_if_shorter(&noise), None);
     }
 
