@@ -3,6 +3,7 @@
 //! Source: `flask.json.tag.TaggedJSONSerializer.loads` over `json.loads`. serde_json reads strictly the grammar of
 //! RFC 8259; whatever Python reads beyond it, or reads differently, ends the attempt, and stock reads the text anew.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use pyo3::IntoPyObjectExt as _;
@@ -14,7 +15,7 @@ use crate::base64;
 use crate::date::DateTime;
 use crate::eligible::Tags;
 use crate::error::Reason;
-use crate::names;
+use crate::names::Names;
 use crate::payload::VerifiedText;
 use crate::tags::{self, DICT_SUFFIX, Tag};
 use crate::types::Types;
@@ -25,13 +26,14 @@ const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
 /// Reads tagged JSON.
 pub fn from_text<'py>(text: &VerifiedText, tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
-    let builder = Builder { py, tags, types: Types::get(py).map_err(|_| Reason::TagValue)? };
+    let names = RefCell::new(Names::borrow());
+    let builder = Builder { py, tags, names: &names, types: Types::get(py).map_err(|_| Reason::TagValue)? };
     // Read as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text.as_bytes()).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = builder.deserialize(&mut deserializer).map_err(|error| reason(&error))?;
-    deserializer.end().map_err(|error| reason(&error))?;
-    Ok(value)
+    let value = builder.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    names.into_inner().give_back();
+    value.map_err(|error| reason(&error))
 }
 
 fn reason(error: &serde_json::Error) -> Reason {
@@ -44,6 +46,7 @@ fn reason(error: &serde_json::Error) -> Reason {
 struct Builder<'a, 'py> {
     py: Python<'py>,
     tags: &'a Tags<'py>,
+    names: &'a RefCell<Names>,
     types: &'static Types,
 }
 
@@ -103,7 +106,7 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
         let dict = PyDict::new(self.py);
         let mut members = 0;
         let mut last = None;
-        while let Some(key) = object.next_key_seed(Key(self.py))? {
+        while let Some(key) = object.next_key_seed(Key(self))? {
             let value = object.next_value_seed(self)?;
             dict.set_item(&key.name, &value).map_err(A::Error::custom)?;
             members += 1;
@@ -163,9 +166,9 @@ struct Name<'py> {
     tag: Option<Tag>,
 }
 
-struct Key<'py>(Python<'py>);
+struct Key<'a, 'py>(Builder<'a, 'py>);
 
-impl<'de, 'py> DeserializeSeed<'de> for Key<'py> {
+impl<'de, 'py> DeserializeSeed<'de> for Key<'_, 'py> {
     type Value = Name<'py>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -173,7 +176,7 @@ impl<'de, 'py> DeserializeSeed<'de> for Key<'py> {
     }
 }
 
-impl<'py> Visitor<'_> for Key<'py> {
+impl<'py> Visitor<'_> for Key<'_, 'py> {
     type Value = Name<'py>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,6 +184,6 @@ impl<'py> Visitor<'_> for Key<'py> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Name { name: names::name(self.0, name), tag: Tag::from_key(name) })
+        Ok(Name { name: self.0.names.borrow_mut().get(self.0.py, name), tag: Tag::from_key(name) })
     }
 }
