@@ -12,10 +12,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 
 use crate::counters::{Counters, Outcome};
 use crate::eligible::{self, Setup};
@@ -70,14 +69,9 @@ impl TimedSerializerMixin {
         PyTuple::empty(slf.py())
     }
 
-    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        slf.get().replace_setup(None);
-        plain_object(slf.py()).call_method1(intern!(slf.py(), "__setattr__"), (slf, name, value)).map(|_| ())
-    }
-
-    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        slf.get().replace_setup(None);
-        plain_object(slf.py()).call_method1(intern!(slf.py(), "__delattr__"), (slf, name)).map(|_| ())
+    /// Look at the attributes anew at the next call. The class beside this one says so whenever one is set.
+    fn forget_setup(&self) {
+        self.replace_setup(None);
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
@@ -138,10 +132,6 @@ impl TimedSerializerMixin {
             }
         }
     }
-}
-
-fn plain_object(py: Python<'_>) -> Bound<'_, PyType> {
-    py.get_type::<PyAny>()
 }
 
 /// A value and how it came about, or why there is none.

@@ -30,33 +30,45 @@ pub fn deflate_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
 struct Deflater {
     matcher: Matcher,
     block: Block,
-    trees: TreeBuilder,
+    builder: TreeBuilder,
+    literals: Tree,
+    distances: Tree,
+    header: Header,
 }
 
 impl Deflater {
     fn new() -> Self {
-        Self { matcher: Matcher::new(), block: Block::new(), trees: TreeBuilder::new() }
+        Self {
+            matcher: Matcher::new(),
+            block: Block::new(),
+            builder: TreeBuilder::new(),
+            literals: Tree::new(&LITERALS),
+            distances: Tree::new(&DISTANCES),
+            header: Header::new(),
+        }
     }
 
     fn deflate_if_shorter(&mut self, text: &[u8]) -> Option<Vec<u8>> {
-        self.block.clear();
-        self.matcher.match_text(text, &mut self.block);
-        let literals = self.trees.build(&self.block.literals, &LITERAL_CODE);
-        let distances = self.trees.build(&self.block.distances, &DISTANCE_CODE);
-        let lengths = CodeLengths::new(&mut self.trees, &literals, &distances);
-        let dynamic = (literals.bits + distances.bits + lengths.bits + 3).div_ceil(8);
-        let fixed = (literals.fixed_bits + distances.fixed_bits + 3).div_ceil(8);
-        if FRAME + dynamic.min(fixed) + 1 >= text.len() {
+        let Self { matcher, block, builder, literals, distances, header } = self;
+        block.clear();
+        matcher.match_text(text, block);
+        literals.build(builder, &block.literals);
+        distances.build(builder, &block.distances);
+        header.build(builder, literals, distances);
+        let dynamic = (3 + header.bits + literals.bits + distances.bits).div_ceil(8);
+        let fixed = (3 + literals.fixed_bits + distances.fixed_bits).div_ceil(8);
+        let length = FRAME + dynamic.min(fixed);
+        if length + 1 >= text.len() {
             return None;
         }
-        let mut bits = BitWriter::new(FRAME + dynamic.min(fixed));
+        let mut bits = BitWriter::new(length);
         if fixed <= dynamic {
             bits.push(0b011, 3);
-            self.block.write(&mut bits, &FIXED_LITERALS, &FIXED_DISTANCES);
+            block.write(&mut bits, &FIXED_LITERALS, &FIXED_DISTANCES);
         } else {
             bits.push(0b101, 3);
-            lengths.write(&mut bits);
-            self.block.write(&mut bits, &literals.codes, &distances.codes);
+            header.write(&mut bits);
+            block.write(&mut bits, &literals.codes, &distances.codes);
         }
         Some(bits.finish(simd_adler32::adler32(&text)))
     }
@@ -173,37 +185,59 @@ impl Matcher {
     /// The first of the longest matches longer than `length`, going back along the chain from `head`.
     fn longest_match(&self, text: &[u8], at: usize, head: u16, length: usize) -> Match {
         let ahead = &text[at..text.len().min(at + MAX_MATCH)];
-        let nice = NICE_LENGTH.min(text.len() - at);
-        let mut best = Match { start: 0, length };
+        let nice = NICE_LENGTH.min(ahead.len());
+        let mut best = Match { start: 0, length: length.min(ahead.len()) };
         let mut steps = if length >= GOOD_LENGTH { MAX_CHAIN / 4 } else { MAX_CHAIN };
         let mut place = head;
-        while place > self.base && steps > 0 && best.length < ahead.len() {
+        // A longer match has the best one's last byte, and one more.
+        let mut wanted = pair_at(ahead, best.length - 1);
+        while place > self.base && steps > 0 && wanted.is_some() {
             let start = usize::from(place - self.base);
-            // Most candidates fail at the byte that would make them longer than the best.
-            if text[start + best.length] == ahead[best.length] {
+            if pair_at(text, start + best.length - 1) == wanted {
                 let common = common_length(&text[start..], ahead);
                 if common > best.length {
                     best = Match { start, length: common };
                     if common >= nice {
                         break;
                     }
+                    wanted = pair_at(ahead, common - 1);
                 }
             }
             place = self.chain[start];
             steps -= 1;
         }
-        Match { length: best.length.min(text.len() - at), ..best }
+        best
     }
 }
 
+#[inline]
+fn pair_at(text: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(*text.get(at..at + 2)?.first_chunk()?))
+}
+
+#[inline]
+fn word_at(text: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*text.get(at..at + 8)?.first_chunk()?))
+}
+
+/// How many bytes of `ahead` the longer `text` begins with.
 fn common_length(text: &[u8], ahead: &[u8]) -> usize {
-    text.iter().zip(ahead).take_while(|(a, b)| a == b).count()
+    let mut length = 0;
+    while let (Some(one), Some(other)) = (word_at(text, length), word_at(ahead, length)) {
+        let difference = one ^ other;
+        if difference != 0 {
+            return length + difference.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    length + text[length..].iter().zip(&ahead[length..]).take_while(|(a, b)| a == b).count()
 }
 
 // --- The block: its symbols and how often each occurs -------------------------------------------------------------------
 
 const LITERAL_SYMBOLS: usize = 286;
 const DISTANCE_SYMBOLS: usize = 30;
+const CODE_LENGTH_SYMBOLS: usize = 19;
 const END_OF_BLOCK: usize = 256;
 
 /// The literals and matches of one block.
@@ -246,11 +280,11 @@ impl Block {
             }
             let code = usize::from(LENGTH_CODES[length]);
             bits.push_code(literals[code]);
-            let (base, extra) = LENGTHS[code - END_OF_BLOCK - 1];
+            let (base, extra) = LENGTH_BASES[code - END_OF_BLOCK - 1];
             bits.push((length - usize::from(base)) as u64, extra);
             let code = distance_code(distance);
             bits.push_code(distances[code]);
-            let (base, extra) = DISTANCES[code];
+            let (base, extra) = DISTANCE_BASES[code];
             bits.push((distance - usize::from(base)) as u64, extra);
         }
         bits.push_code(literals[END_OF_BLOCK]);
@@ -268,189 +302,214 @@ struct Code {
 
 /// One of the three alphabets.
 struct Alphabet {
-    /// For each symbol the bits that follow its code.
+    symbols: usize,
+    /// For each symbol the number of bits that follow its code.
     extra_bits: &'static [u8],
     max_length: u8,
     /// The codes of a fixed block, if it has any.
     fixed: &'static [Code],
 }
 
-static LITERAL_CODE: Alphabet = Alphabet { extra_bits: &LITERAL_EXTRA, max_length: 15, fixed: &FIXED_LITERALS };
-static DISTANCE_CODE: Alphabet = Alphabet { extra_bits: &DISTANCE_EXTRA, max_length: 15, fixed: &FIXED_DISTANCES };
-static LENGTH_CODE: Alphabet = Alphabet { extra_bits: &LENGTH_CODE_EXTRA, max_length: 7, fixed: &[] };
+static LITERALS: Alphabet =
+    Alphabet { symbols: LITERAL_SYMBOLS, extra_bits: &LITERAL_EXTRA, max_length: 15, fixed: &FIXED_LITERALS };
+static DISTANCES: Alphabet =
+    Alphabet { symbols: DISTANCE_SYMBOLS, extra_bits: &DISTANCE_EXTRA, max_length: 15, fixed: &FIXED_DISTANCES };
+static CODE_LENGTHS: Alphabet =
+    Alphabet { symbols: CODE_LENGTH_SYMBOLS, extra_bits: &CODE_LENGTH_EXTRA, max_length: 7, fixed: &[] };
 
 /// The codes for one alphabet in one block.
 struct Tree {
-    codes: [Code; LITERAL_SYMBOLS],
+    alphabet: &'static Alphabet,
+    codes: Vec<Code>,
     /// The number of symbols up to the last one with a code.
-    symbols: usize,
+    used: usize,
     /// What the symbols of the block take with these codes, and with the fixed ones, in bits.
     bits: usize,
     fixed_bits: usize,
 }
 
-/// Leaves, then the nodes above them.
-const NODES: usize = 2 * LITERAL_SYMBOLS + 1;
+impl Tree {
+    fn new(alphabet: &'static Alphabet) -> Self {
+        Self { alphabet, codes: vec![Code::default(); alphabet.symbols], used: 0, bits: 0, fixed_bits: 0 }
+    }
 
-/// Builds Huffman codes. Which of several equally short codes comes out depends on how ties are broken, and these are broken
-/// as zlib does: by a heap of (frequency, depth) in which the symbols start in order.
+    fn build(&mut self, builder: &mut TreeBuilder, frequencies: &[u16]) {
+        let Alphabet { extra_bits, fixed, max_length, symbols } = *self.alphabet;
+        let counts = builder.build(frequencies, symbols, max_length);
+        let mut next = first_codes(&counts);
+        self.codes.fill(Code::default());
+        (self.used, self.bits, self.fixed_bits) = (0, 0, 0);
+        for &leaf in &builder.leaves {
+            let symbol = usize::from(leaf);
+            let length = builder.lengths[symbol];
+            let next = &mut next[usize::from(length)];
+            self.codes[symbol] = Code { bits: next.reverse_bits() >> (16 - length), length };
+            *next += 1;
+            self.used = symbol + 1;
+            let frequency = usize::from(frequencies[symbol]);
+            let extra = extra_bits[symbol];
+            self.bits += frequency * usize::from(length + extra);
+            self.fixed_bits += frequency * usize::from(fixed.get(symbol).map_or(0, |code| code.length) + extra);
+        }
+    }
+}
+
+/// Leaves and the nodes above them.
+const NODES: usize = 2 * LITERAL_SYMBOLS;
+
+/// Finds the lengths of Huffman codes. Which of several equally good sets comes out depends on how ties are broken, and
+/// these are broken as zlib does: by a heap of frequencies and depths, into which the symbols go in order.
 struct TreeBuilder {
-    /// 1-based; its free upper part takes the nodes in the order in which they leave it, hence the rarest last.
-    heap: [u16; NODES + 1],
-    /// Frequency in the upper bits, depth in the lowest eight.
-    weights: [u32; NODES],
+    /// The symbols that have codes, in order.
+    leaves: Vec<u16>,
+    /// 1-based, the rarest at 1.
+    heap: [Weighted; LITERAL_SYMBOLS + 1],
+    /// The nodes from the root down, the rarest last.
+    order: Vec<u16>,
     parents: [u16; NODES],
     lengths: [u8; NODES],
 }
 
+/// A node with its frequency and, where that is equal, its depth.
+#[derive(Clone, Copy)]
+struct Weighted(u32);
+
+impl Weighted {
+    /// No text has more symbols than 14 bits say, no tree of so few is deeper than 8 bits say, and nodes take 10.
+    fn new(frequency: u32, depth: u32, node: usize) -> Self {
+        Self(frequency << 18 | depth << 10 | node as u32)
+    }
+
+    fn node(self) -> u16 {
+        self.0 as u16 & 0x3ff
+    }
+
+    /// A node above these two.
+    fn join(self, other: Self, node: usize) -> Self {
+        let depth = (self.0 >> 10 & 0xff).max(other.0 >> 10 & 0xff) + 1;
+        Self::new((self.0 >> 18) + (other.0 >> 18), depth, node)
+    }
+
+    fn is_at_most(self, other: Self) -> bool {
+        self.0 >> 10 <= other.0 >> 10
+    }
+}
+
 impl TreeBuilder {
     fn new() -> Self {
-        Self { heap: [0; NODES + 1], weights: [0; NODES], parents: [0; NODES], lengths: [0; NODES] }
-    }
-
-    fn build(&mut self, frequencies: &[u16], alphabet: &Alphabet) -> Tree {
-        let (heap_length, last_symbol) = self.collect_leaves(frequencies);
-        let first_node = self.join_nodes(heap_length, frequencies.len());
-        let counts = self.limit_lengths(first_node, last_symbol, alphabet.max_length);
-        let mut tree =
-            Tree { codes: [Code::default(); LITERAL_SYMBOLS], symbols: last_symbol + 1, bits: 0, fixed_bits: 0 };
-        let mut next = first_codes(&counts);
-        for (symbol, &frequency) in frequencies[..=last_symbol].iter().enumerate() {
-            let length = if self.weights[symbol] == 0 { 0 } else { self.lengths[symbol] };
-            if length == 0 {
-                continue;
-            }
-            let next = &mut next[usize::from(length)];
-            tree.codes[symbol] = Code { bits: next.reverse_bits() >> (16 - length), length };
-            *next += 1;
-            let frequency = usize::from(frequency);
-            let extra = alphabet.extra_bits[symbol];
-            tree.bits += frequency * usize::from(length + extra);
-            tree.fixed_bits +=
-                frequency * usize::from(alphabet.fixed.get(symbol).map_or(0, |code| code.length) + extra);
+        Self {
+            leaves: Vec::with_capacity(LITERAL_SYMBOLS),
+            heap: [Weighted(0); LITERAL_SYMBOLS + 1],
+            order: Vec::with_capacity(NODES),
+            parents: [0; NODES],
+            lengths: [0; NODES],
         }
-        tree
     }
 
-    /// Puts the symbols that occur onto the heap; at least two, since a code of one symbol has no bits.
-    fn collect_leaves(&mut self, frequencies: &[u16]) -> (usize, usize) {
-        let mut length = 0;
-        let mut last_symbol = None;
+    /// Fills `leaves` and their `lengths`, and returns how many codes have each length.
+    fn build(&mut self, frequencies: &[u16], symbols: usize, max_length: u8) -> [u16; 16] {
+        self.collect_leaves(frequencies);
+        for (place, &leaf) in self.leaves.iter().enumerate() {
+            let frequency = frequencies[usize::from(leaf)].max(1);
+            self.heap[place + 1] = Weighted::new(frequency.into(), 0, leaf.into());
+        }
+        self.leaves.sort_unstable();
+        self.join_nodes(symbols);
+        self.limit_lengths(symbols, max_length)
+    }
+
+    /// At least two symbols get a code, since a code of one would have no bits.
+    fn collect_leaves(&mut self, frequencies: &[u16]) {
+        self.leaves.clear();
         for (symbol, &frequency) in frequencies.iter().enumerate() {
-            self.weights[symbol] = u32::from(frequency) << 8;
             if frequency > 0 {
-                length += 1;
-                self.heap[length] = symbol as u16;
-                last_symbol = Some(symbol);
+                self.leaves.push(symbol as u16);
             }
         }
-        while length < 2 {
-            let symbol = match last_symbol {
-                Some(last) if last < 2 => last + 1,
+        while self.leaves.len() < 2 {
+            self.leaves.push(match self.leaves.last() {
+                Some(&last) if last < 2 => last + 1,
                 _ => 0,
-            };
-            last_symbol = last_symbol.max(Some(symbol));
-            self.weights[symbol] = 1 << 8;
-            length += 1;
-            self.heap[length] = symbol as u16;
+            });
         }
-        (length, last_symbol.unwrap_or(0))
     }
 
-    /// Joins the two rarest nodes until one is left, the root, whose place in the heap is given. Nodes are numbered from
-    /// `symbols` on.
-    fn join_nodes(&mut self, mut length: usize, symbols: usize) -> usize {
-        for at in (1..=length / 2).rev() {
-            self.sift_down(at, length);
+    /// Joins the two rarest nodes until only the root is left. Nodes are numbered from `symbols` on.
+    fn join_nodes(&mut self, symbols: usize) {
+        let mut length = self.leaves.len();
+        for place in (1..=length / 2).rev() {
+            self.sift_down(place, length);
         }
-        let mut place = NODES;
+        self.order.clear();
         let mut node = symbols;
-        loop {
+        while length > 1 {
             let rarest = self.heap[1];
             self.heap[1] = self.heap[length];
             length -= 1;
             self.sift_down(1, length);
             let second = self.heap[1];
-            self.heap[place - 1] = rarest;
-            self.heap[place - 2] = second;
-            place -= 2;
-            let (a, b) = (self.weights[usize::from(rarest)], self.weights[usize::from(second)]);
-            let depth = (a & 0xff).max(b & 0xff) + 1;
-            self.weights[node] = ((a >> 8) + (b >> 8)) << 8 | depth;
-            self.parents[usize::from(rarest)] = node as u16;
-            self.parents[usize::from(second)] = node as u16;
-            self.heap[1] = node as u16;
+            for child in [rarest, second] {
+                self.order.push(child.node());
+                self.parents[usize::from(child.node())] = node as u16;
+            }
+            self.heap[1] = rarest.join(second, node);
             node += 1;
             self.sift_down(1, length);
-            if length < 2 {
-                break;
-            }
         }
-        self.heap[place - 1] = self.heap[1];
-        place - 1
+        self.order.push(self.heap[1].node());
+        self.order.reverse();
     }
 
-    fn sift_down(&mut self, mut at: usize, length: usize) {
-        let node = self.heap[at];
-        let weight = self.weights[usize::from(node)];
-        while 2 * at <= length {
-            let mut child = 2 * at;
-            if child < length && self.weight_at(child + 1) <= self.weight_at(child) {
+    fn sift_down(&mut self, mut place: usize, length: usize) {
+        let node = self.heap[place];
+        while 2 * place <= length {
+            let mut child = 2 * place;
+            if child < length && self.heap[child + 1].is_at_most(self.heap[child]) {
                 child += 1;
             }
-            if weight <= self.weight_at(child) {
+            if node.is_at_most(self.heap[child]) {
                 break;
             }
-            self.heap[at] = self.heap[child];
-            at = child;
+            self.heap[place] = self.heap[child];
+            place = child;
         }
-        self.heap[at] = node;
+        self.heap[place] = node;
     }
 
-    fn weight_at(&self, place: usize) -> u32 {
-        self.weights[usize::from(self.heap[place])]
-    }
-
-    /// Gives each symbol a length: its depth in the tree, or, where that is too much, a longest code at the expense of the
-    /// rarest shorter ones. Returns how many codes have each length.
-    fn limit_lengths(&mut self, root: usize, last_symbol: usize, max_length: u8) -> [u16; 16] {
+    /// Gives each leaf its depth as length, or, where that is too much, a longest code at the expense of the rarest shorter
+    /// ones.
+    fn limit_lengths(&mut self, symbols: usize, max_length: u8) -> [u16; 16] {
         let mut counts = [0; 16];
         let mut overflow = 0;
-        self.lengths[usize::from(self.heap[root])] = 0;
-        for place in root + 1..NODES {
-            let node = usize::from(self.heap[place]);
+        self.lengths[usize::from(self.order[0])] = 0;
+        for &node in &self.order[1..] {
+            let node = usize::from(node);
             let length = self.lengths[usize::from(self.parents[node])] + 1;
             overflow += i32::from(length > max_length);
-            let length = length.min(max_length);
-            self.lengths[node] = length;
-            if node <= last_symbol {
-                counts[usize::from(length)] += 1;
+            self.lengths[node] = length.min(max_length);
+            if node < symbols {
+                counts[usize::from(length.min(max_length))] += 1;
             }
         }
         if overflow > 0 {
-            self.shorten(&mut counts, overflow, last_symbol, max_length);
+            self.shorten(&mut counts, overflow, symbols, max_length.into());
         }
         counts
     }
 
     #[cold]
-    fn shorten(&mut self, counts: &mut [u16; 16], mut overflow: i32, last_symbol: usize, max_length: u8) {
-        let longest = usize::from(max_length);
+    fn shorten(&mut self, counts: &mut [u16; 16], mut overflow: i32, symbols: usize, longest: usize) {
         while overflow > 0 {
-            let mut length = longest - 1;
-            while counts[length] == 0 {
-                length -= 1;
-            }
+            let length = (1..longest).rfind(|&length| counts[length] > 0).unwrap_or(1);
             counts[length] -= 1;
             counts[length + 1] += 2;
             counts[longest] -= 1;
             overflow -= 2;
         }
-        // The rarest leaves come last in the heap, and take the longest codes.
-        let mut leaves = self.heap[..NODES].iter().rev().filter(|&&node| usize::from(node) <= last_symbol);
-        for length in (1..=max_length).rev() {
-            for leaf in leaves.by_ref().take(counts[usize::from(length)].into()) {
-                self.lengths[usize::from(*leaf)] = length;
+        let mut leaves = self.order.iter().rev().map(|&node| usize::from(node)).filter(|&node| node < symbols);
+        for length in (1..=longest).rev() {
+            for leaf in leaves.by_ref().take(counts[length].into()) {
+                self.lengths[leaf] = length as u8;
             }
         }
     }
@@ -472,40 +531,46 @@ const ZEROS: u8 = 17;
 const MANY_ZEROS: u8 = 18;
 
 /// The lengths of the two trees' codes, run-length encoded and coded in their turn.
-struct CodeLengths {
+struct Header {
+    /// Symbols with the value of the bits that follow them.
     symbols: Vec<(u8, u8)>,
     tree: Tree,
+    /// How many lengths of literals, distances and code lengths are written.
     counts: [usize; 3],
     bits: usize,
 }
 
-impl CodeLengths {
-    fn new(trees: &mut TreeBuilder, literals: &Tree, distances: &Tree) -> Self {
-        let mut symbols = Vec::with_capacity(LITERAL_SYMBOLS);
-        push_runs(&mut symbols, &literals.codes[..literals.symbols]);
-        push_runs(&mut symbols, &distances.codes[..distances.symbols]);
-        let mut frequencies = [0; LENGTH_CODE_EXTRA.len()];
-        for &(symbol, _) in &symbols {
+impl Header {
+    fn new() -> Self {
+        Self { symbols: Vec::new(), tree: Tree::new(&CODE_LENGTHS), counts: [0; 3], bits: 0 }
+    }
+
+    fn build(&mut self, builder: &mut TreeBuilder, literals: &Tree, distances: &Tree) {
+        self.symbols.clear();
+        push_runs(&mut self.symbols, &literals.codes[..literals.used]);
+        push_runs(&mut self.symbols, &distances.codes[..distances.used]);
+        let mut frequencies = [0; CODE_LENGTH_SYMBOLS];
+        for &(symbol, _) in &self.symbols {
             frequencies[usize::from(symbol)] += 1;
         }
-        let tree = trees.build(&frequencies, &LENGTH_CODE);
-        let last = LENGTH_CODE_ORDER.iter().rposition(|&symbol| tree.codes[symbol].length > 0).unwrap_or(0);
-        let sent = (last + 1).max(4);
-        let bits = 5 + 5 + 4 + 3 * sent + tree.bits;
-        Self { symbols, tree, counts: [literals.symbols, distances.symbols, sent], bits }
+        self.tree.build(builder, &frequencies);
+        let last = CODE_LENGTH_ORDER.iter().rposition(|&symbol| self.tree.codes[symbol].length > 0);
+        let written = last.map_or(0, |last| last + 1).max(4);
+        self.counts = [literals.used, distances.used, written];
+        self.bits = 5 + 5 + 4 + 3 * written + self.tree.bits;
     }
 
     fn write(&self, bits: &mut BitWriter) {
-        let [literals, distances, sent] = self.counts;
+        let [literals, distances, written] = self.counts;
         bits.push(literals as u64 - 257, 5);
         bits.push(distances as u64 - 1, 5);
-        bits.push(sent as u64 - 4, 4);
-        for &symbol in &LENGTH_CODE_ORDER[..sent] {
+        bits.push(written as u64 - 4, 4);
+        for &symbol in &CODE_LENGTH_ORDER[..written] {
             bits.push(self.tree.codes[symbol].length.into(), 3);
         }
         for &(symbol, repeats) in &self.symbols {
             bits.push_code(self.tree.codes[usize::from(symbol)]);
-            bits.push(repeats.into(), LENGTH_CODE_EXTRA[usize::from(symbol)]);
+            bits.push(repeats.into(), CODE_LENGTH_EXTRA[usize::from(symbol)]);
         }
     }
 }
@@ -537,12 +602,13 @@ fn push_runs(symbols: &mut Vec<(u8, u8)>, codes: &[Code]) {
 
 // --- The tables of RFC 1951 -----------------------------------------------------------------------------------------
 
-const LENGTH_CODE_ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+const CODE_LENGTH_ORDER: [usize; CODE_LENGTH_SYMBOLS] =
+    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-static LENGTH_CODE_EXTRA: [u8; 19] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
+static CODE_LENGTH_EXTRA: [u8; CODE_LENGTH_SYMBOLS] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
 
 /// For each length code from 257 on its shortest length and the number of extra bits; the last stands for one length.
-static LENGTHS: [(u16, u8); 29] = {
+static LENGTH_BASES: [(u16, u8); 29] = {
     let mut lengths = [(0, 0); 29];
     let mut length = MIN_MATCH as u16;
     let mut code = 0;
@@ -557,7 +623,7 @@ static LENGTHS: [(u16, u8); 29] = {
 };
 
 /// For each distance code its shortest distance and the number of extra bits.
-static DISTANCES: [(u16, u8); DISTANCE_SYMBOLS] = {
+static DISTANCE_BASES: [(u16, u8); DISTANCE_SYMBOLS] = {
     let mut distances = [(0, 0); DISTANCE_SYMBOLS];
     let mut distance = 1;
     let mut code = 0;
@@ -574,8 +640,8 @@ static DISTANCES: [(u16, u8); DISTANCE_SYMBOLS] = {
 static LENGTH_CODES: [u16; MAX_MATCH + 1] = {
     let mut codes = [0; MAX_MATCH + 1];
     let mut code = 0;
-    while code < LENGTHS.len() {
-        let mut length = LENGTHS[code].0 as usize;
+    while code < LENGTH_BASES.len() {
+        let mut length = LENGTH_BASES[code].0 as usize;
         while length <= MAX_MATCH {
             codes[length] = (END_OF_BLOCK + 1 + code) as u16;
             length += 1;
@@ -597,8 +663,8 @@ fn distance_code(distance: usize) -> usize {
 static LITERAL_EXTRA: [u8; LITERAL_SYMBOLS] = {
     let mut extra = [0; LITERAL_SYMBOLS];
     let mut code = 0;
-    while code < LENGTHS.len() {
-        extra[END_OF_BLOCK + 1 + code] = LENGTHS[code].1;
+    while code < LENGTH_BASES.len() {
+        extra[END_OF_BLOCK + 1 + code] = LENGTH_BASES[code].1;
         code += 1;
     }
     extra
@@ -608,7 +674,7 @@ static DISTANCE_EXTRA: [u8; DISTANCE_SYMBOLS] = {
     let mut extra = [0; DISTANCE_SYMBOLS];
     let mut code = 0;
     while code < DISTANCE_SYMBOLS {
-        extra[code] = DISTANCES[code].1;
+        extra[code] = DISTANCE_BASES[code].1;
         code += 1;
     }
     extra

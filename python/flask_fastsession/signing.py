@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
     from ._native import Counters
 
 
-class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSerializer):
+class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSerializer):  # type: ignore[misc]
     """:class:`itsdangerous.URLSafeTimedSerializer` whose ``dumps`` and ``loads`` run natively where the answer is
     provably the same: for Flask's tagged JSON, an HMAC over SHA-1 or SHA-2, and values of built-in types.
     ``dump``, ``load`` and ``loads_unsafe`` are inherited and go through these two.
@@ -20,6 +20,14 @@ class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSeri
     Takes the arguments and raises the errors of its base class, to which it turns for anything odd. All its state is in
     the base class's attributes, which may be changed at any time.
     """
+
+    def __setattr__(self, name: str, value: t.Any) -> None:
+        super().__setattr__(name, value)
+        self.forget_setup()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self.forget_setup()
 
     @classmethod
     def _adopt(cls, stock: itsdangerous.URLSafeTimedSerializer, counters: Counters) -> URLSafeTimedSerializer:

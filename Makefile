@@ -1,0 +1,77 @@
+# Everything is built into this clone. What is needed: Python >= 3.10 with venv, a Rust toolchain, a C compiler, make.
+
+# The interpreter that the virtual environment is made with; another one makes it anew.
+PYTHON ?= python3
+PORT ?= 5000
+CASES ?= 200000
+SEED ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := $(wildcard src/*.rs src/*/*.rs) Cargo.toml Cargo.lock pyproject.toml
+DEMO_TOOLS := $(VENV)/demo.installed $(VENV)/bench.installed
+ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed
+
+# pyo3 is to build for this interpreter, and maturin to install here, whatever else is active in the calling shell.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo serve test lint check differential bench bench-quick clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, look at its cookies and what they cost
+	$(BIN)/python -m examples.demo
+
+serve: $(VENV)/extension $(DEMO_TOOLS) ## Serve that app on 127.0.0.1:5000 (PORT=...) until stopped
+	@$(BIN)/python -m examples.serve --port $(PORT)
+
+test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python
+	cargo test --locked --no-default-features
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stubtest
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/stubtest flask_fastsession
+
+check: test lint ## Run what CI runs
+
+differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 generated cases with stock Flask (SEED=... repeats a run)
+	$(BIN)/python -m tests.differential --cases $(CASES) $(if $(SEED),--seed $(SEED))
+
+bench: $(VENV)/extension $(DEMO_TOOLS) ## Measure codec and requests beside stock and tuned Python, in a minute
+	$(BIN)/python -m benches.bench_codec
+	$(BIN)/python -m benches.bench_request
+
+bench-quick: $(VENV)/extension $(DEMO_TOOLS) ## Measure the same in seconds, less exactly
+	$(BIN)/python -m benches.bench_codec --rounds 40
+	$(BIN)/python -m benches.bench_request --rounds 40
+
+clean: ## Remove all that was built
+	rm -rf $(VENV) target build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f python/flask_fastsession/_native*.so
+	find python tests examples benches -name __pycache__ -prune -exec rm -rf {} +
+
+# Files that say how far the virtual environment is.
+
+$(VENV)/made-by-$(notdir $(PYTHON)):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or later is needed: make PYTHON=...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/%.installed: requirements/%.txt requirements/constraints.txt $(VENV)/made-by-$(notdir $(PYTHON))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV)/extension: $(VENV)/build.installed $(RUST)
+	$(BIN)/maturin develop --release --locked
+	@touch $@
