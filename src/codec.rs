@@ -29,14 +29,14 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
 pub struct TimedSerializerMixin {
     counters: OnceLock<Py<Counters>>,
-    /// What the attributes were found to say, until one is set.
+    /// What the attributes were last found to say.
     setup: Mutex<Option<Arc<Setup>>>,
 }
 
 impl TimedSerializerMixin {
     fn setup(slf: &Bound<'_, Self>) -> Result<Arc<Setup>, Reason> {
         let remembered = slf.get().lock_setup().clone();
-        if let Some(setup) = remembered.filter(|setup| setup.is_current(slf.py())) {
+        if let Some(setup) = remembered.filter(|setup| setup.is_current(slf.as_any())) {
             return Ok(setup);
         }
         let setup = Arc::new(Setup::of(slf.as_any())?);
@@ -67,11 +67,6 @@ impl TimedSerializerMixin {
     /// A copy needs no arguments: all that is to be copied is in `__dict__`.
     fn __getnewargs__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyTuple> {
         PyTuple::empty(slf.py())
-    }
-
-    /// Look at the attributes anew at the next call. The class beside this one says so whenever one is set.
-    fn forget_setup(&self) {
-        self.replace_setup(None);
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
@@ -178,7 +173,12 @@ fn dump<'py>(
         outcome = Outcome::Declined(Reason::Zlib);
         payload::pack(&text, stock_deflate_if_shorter(py, &text)?.as_deref())
     };
-    token::push_timestamp(&mut token, eligible::now(py)?);
+    match eligible::now(py) {
+        Ok(now) => token::push_timestamp(&mut token, now),
+        // By now, Python code may have run that must not run again.
+        Err(Stop::Decline(reason)) => return Ok((stock_token(serializer, &token, salt)?, Outcome::Declined(reason))),
+        Err(stop) => return Err(stop),
+    }
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
@@ -189,6 +189,19 @@ fn stock_text(serializer: &Bound<'_, TimedSerializerMixin>, value: &Bound<'_, Py
     let stock = Stock::get(serializer.py())?;
     let text = stock.serializer.bind(serializer.py()).call_method1("dump_payload", (serializer, value));
     text.and_then(|text| text.extract()).map_err(Stop::Raise)
+}
+
+/// The token as stock signs a payload.
+fn stock_token<'py>(
+    serializer: &Bound<'py, TimedSerializerMixin>,
+    payload: &[u8],
+    salt: Argument<'_, 'py>,
+) -> Result<Bound<'py, PyAny>, Stop> {
+    let sign = || {
+        let signer = serializer.call_method1("make_signer", (salt,))?;
+        signer.call_method1("sign", (PyBytes::new(serializer.py(), payload),))?.call_method1("decode", ("utf-8",))
+    };
+    sign().map_err(Stop::Raise)
 }
 
 fn stock_deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Stop> {

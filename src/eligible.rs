@@ -26,11 +26,12 @@ const ATTRIBUTES: usize = 8;
 
 /// How a serializer is set up, found to be a way that native code knows.
 ///
-/// It is remembered until an attribute is set, so what remains to be looked at per call is the containers, which can
-/// be changed in place.
+/// It is remembered, so that at the next call the attributes need only be found to be the same objects, and those of them that
+/// can be changed in place to hold the same.
 pub struct Setup {
     pub keys: Arc<SigningKeys>,
     inputs: SignerInputs,
+    attributes: Vec<(Py<PyAny>, Py<PyAny>)>,
     secret_keys: Py<PyList>,
     signer_kwargs: Py<PyDict>,
     fallback_signers: Py<PyList>,
@@ -42,42 +43,49 @@ impl Setup {
     /// Looks at a serializer: neither subclassed, nor hooked, nor made for bytes, and signing as we do.
     pub fn of(serializer: &Bound<'_, PyAny>) -> Result<Self, Reason> {
         let py = serializer.py();
-        let stock = Stock::get(py)?;
-        if !is_exactly(serializer, native_serializer(py)?) {
-            return Err(Reason::Serializer);
-        }
-        let attributes = serializer.getattr(intern!(py, "__dict__")).map_err(|_| Reason::Serializer)?;
-        let attributes = attributes.cast_exact::<PyDict>().map_err(|_| Reason::Serializer)?;
+        let attributes = attributes_of(serializer)?;
         let get = |name| attributes.get_item(name).ok().flatten().ok_or(Reason::Serializer);
         if attributes.len() != ATTRIBUTES || !get(intern!(py, "is_text_serializer"))?.is(PyBool::new(py, true)) {
             return Err(Reason::Serializer);
         }
-        if !get(intern!(py, "signer"))?.is(&stock.timestamp_signer) {
+        if !get(intern!(py, "signer"))?.is(&Stock::get(py)?.timestamp_signer) {
             return Err(Reason::Signer);
         }
         let secret_keys = get(intern!(py, "secret_keys"))?.cast_into_exact().map_err(|_| Reason::Keys)?;
         let signer_kwargs = get(intern!(py, "signer_kwargs"))?.cast_into_exact().map_err(|_| Reason::Signer)?;
-        let fallback_signers = get(intern!(py, "fallback_signers"))?.cast_into_exact::<PyList>();
-        let serializer_kwargs = get(intern!(py, "serializer_kwargs"))?.cast_into_exact::<PyDict>();
+        let fallback_signers: Bound<'_, PyList> =
+            get(intern!(py, "fallback_signers"))?.cast_into_exact().map_err(|_| Reason::Signer)?;
+        let serializer_kwargs: Bound<'_, PyDict> =
+            get(intern!(py, "serializer_kwargs"))?.cast_into_exact().map_err(|_| Reason::Serializer)?;
+        if !fallback_signers.is_empty() {
+            return Err(Reason::Signer);
+        }
+        if !serializer_kwargs.is_empty() {
+            return Err(Reason::Serializer);
+        }
         let inputs = SignerInputs::new(&secret_keys, &get(intern!(py, "salt"))?, &signer_kwargs)?;
         Ok(Self {
             keys: inputs.signing_keys(py)?,
             inputs,
             secret_keys: secret_keys.unbind(),
             signer_kwargs: signer_kwargs.unbind(),
-            fallback_signers: fallback_signers.ok().filter(PyListMethods::is_empty).ok_or(Reason::Signer)?.unbind(),
-            serializer_kwargs: serializer_kwargs
-                .ok()
-                .filter(PyDictMethods::is_empty)
-                .ok_or(Reason::Serializer)?
-                .unbind(),
+            fallback_signers: fallback_signers.unbind(),
+            serializer_kwargs: serializer_kwargs.unbind(),
             serializer: get(intern!(py, "serializer"))?.unbind(),
+            attributes: attributes.items().extract().map_err(|_| Reason::Serializer)?,
         })
     }
 
-    /// Whether the containers still hold what they held.
-    pub fn is_current(&self, py: Python<'_>) -> bool {
-        self.inputs.are_in(self.secret_keys.bind(py), self.signer_kwargs.bind(py))
+    /// Whether this is still how the serializer is set up.
+    pub fn is_current(&self, serializer: &Bound<'_, PyAny>) -> bool {
+        let py = serializer.py();
+        let Ok(attributes) = attributes_of(serializer) else {
+            return false;
+        };
+        let is_same = |name, value| attributes.get_item(name).is_ok_and(|found| found.is_some_and(|it| it.is(value)));
+        attributes.len() == ATTRIBUTES
+            && self.attributes.iter().all(|(name, value)| is_same(name, value))
+            && self.inputs.are_in(self.secret_keys.bind(py), self.signer_kwargs.bind(py))
             && self.fallback_signers.bind(py).is_empty()
             && self.serializer_kwargs.bind(py).is_empty()
     }
@@ -91,6 +99,10 @@ impl Setup {
     /// Shows the garbage collector what is held.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.inputs.traverse(visit)?;
+        for (name, value) in &self.attributes {
+            visit.call(name)?;
+            visit.call(value)?;
+        }
         visit.call(&self.secret_keys)?;
         visit.call(&self.signer_kwargs)?;
         visit.call(&self.fallback_signers)?;
@@ -99,9 +111,21 @@ impl Setup {
     }
 }
 
+fn attributes_of<'py>(serializer: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
+    let py = serializer.py();
+    if !is_exactly(serializer, native_serializer(py)?) {
+        return Err(Reason::Serializer);
+    }
+    let attributes = serializer.getattr(intern!(py, "__dict__")).map_err(|_| Reason::Serializer)?;
+    attributes.cast_into_exact().map_err(|_| Reason::Serializer)
+}
+
 /// `flask_fastsession.signing.URLSafeTimedSerializer`, the one class whose methods are known to be native.
 fn native_serializer(py: Python<'_>) -> Result<&'static Py<PyType>, Reason> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    if let Some(class) = CLASS.get(py) {
+        return Ok(class);
+    }
     CLASS.import(py, "flask_fastsession.signing", "URLSafeTimedSerializer").map_err(|_| Reason::Serializer)?;
     CLASS.get(py).ok_or(Reason::Serializer)
 }

@@ -23,6 +23,14 @@ class FastSession(SecureCookieSession):
     """
 
 
+class _SessionClass:
+    """Stands for :class:`FastSession`, until someone replaces the session class of Flask's own interface."""
+
+    def __get__(self, interface: object, owner: type[FastSessionInterface]) -> type[SecureCookieSession]:
+        inherited = SecureCookieSessionInterface.session_class
+        return FastSession if inherited is SecureCookieSession else inherited
+
+
 class FastSessionInterface(SecureCookieSessionInterface):
     """Flask's signed cookie sessions, encoded, signed, verified and decoded natively.
 
@@ -32,7 +40,7 @@ class FastSessionInterface(SecureCookieSessionInterface):
     a subclass or an instance.
     """
 
-    session_class = FastSession
+    session_class = _SessionClass()  # type: ignore[assignment]
 
     _counters: Counters
 
@@ -68,4 +76,4 @@ class FastSessionInterface(SecureCookieSessionInterface):
 
         ``rejected`` counts cookies that are malformed, forged or expired.
         """
-        return t.cast("dict[str, t.Any]", self._counters.report())
+        return self._counters.report()

@@ -21,14 +21,6 @@ class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSeri
     the base class's attributes, which may be changed at any time.
     """
 
-    def __setattr__(self, name: str, value: t.Any) -> None:
-        super().__setattr__(name, value)
-        self.forget_setup()
-
-    def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        self.forget_setup()
-
     @classmethod
     def _adopt(cls, stock: itsdangerous.URLSafeTimedSerializer, counters: Counters) -> URLSafeTimedSerializer:
         """Return a serializer with the state of a stock one."""

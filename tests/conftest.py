@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+
+import flask
+import flask.sessions
+import pytest
+from contract.parity import INTERFACES
+from contract.parity import NOW
+from contract.parity import Interface
+from contract.parity import Outcome
+from contract.parity import Scenario
+from contract.parity import exactly
+from contract.parity import outcome_of
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "contract(*numbers): behaviours of docs/compatibility.md that a test holds")
+
+
+class Clock:
+    """The clock of stock and ours, in seconds since 1970."""
+
+    def __init__(self) -> None:
+        self.now: float = NOW
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that stands still, for tokens and for the date at which a cookie expires."""
+    clock = Clock()
+
+    class StoppedDatetime(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> StoppedDatetime:
+            return cls.fromtimestamp(clock.now, tz)
+
+    monkeypatch.setattr(time, "time", clock.time)
+    monkeypatch.setattr(flask.sessions, "datetime", StoppedDatetime)
+    return clock
+
+
+@pytest.fixture
+def parity(clock: Clock) -> Callable[[Scenario], Outcome]:
+    """Run a scenario on stock and on ours in the same second, compare all that came of it, and give stock's outcome."""
+
+    def compare(scenario: Scenario) -> Outcome:
+        # A context left over from elsewhere would change how JSON is written.
+        assert not flask.has_app_context()
+        stock, ours = (outcome_of(scenario, interface_class) for interface_class in INTERFACES)
+        assert exactly(ours) == exactly(stock)
+        return stock
+
+    return compare
+
+
+@pytest.fixture(params=INTERFACES, ids=["stock", "ours"])
+def interface_class(request: pytest.FixtureRequest) -> type[Interface]:
+    return request.param  # type: ignore[no-any-return]
