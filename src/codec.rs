@@ -21,6 +21,7 @@ use crate::eligible::{self, Setup};
 use crate::error::{Reason, Stop};
 use crate::sign::{SigningKeys, Unverified, Verified};
 use crate::stock::Stock;
+use crate::token::Expired;
 use crate::{decode, encode, payload, token, zlib};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -99,8 +100,10 @@ impl TimedSerializerMixin {
         }
         match attempt {
             Ok((token, _)) => Ok(token),
-            Err(Stop::Raise(error)) => Err(error),
-            Err(Stop::Decline(_) | Stop::Reject) => stock_class(slf.py())?.call_method1("dumps", (slf, obj, salt)),
+            Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
+            Err(Stop::Decline(_) | Stop::Reject(None)) => {
+                stock_class(slf.py())?.call_method1("dumps", (slf, obj, salt))
+            }
         }
     }
 
@@ -120,8 +123,8 @@ impl TimedSerializerMixin {
         }
         match attempt {
             Ok((value, _)) => Ok(value),
-            Err(Stop::Raise(error)) => Err(error),
-            Err(Stop::Decline(_) | Stop::Reject) => {
+            Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
+            Err(Stop::Decline(_) | Stop::Reject(None)) => {
                 let arguments = (slf, s, max_age, return_timestamp, salt);
                 stock_class(slf.py())?.call_method1("loads", arguments)
             }
@@ -136,7 +139,7 @@ fn count(attempt: &Attempt<'_>, counter: impl FnOnce(Outcome)) {
     match attempt {
         Ok((_, outcome)) => counter(*outcome),
         Err(Stop::Decline(reason)) => counter(Outcome::Declined(*reason)),
-        Err(Stop::Reject) => counter(Outcome::Rejected),
+        Err(Stop::Reject(_)) => counter(Outcome::Rejected),
         Err(Stop::Raise(_)) => {}
     }
 }
@@ -224,14 +227,13 @@ fn load<'py>(
     let keys = keys_for(&setup, salt)?;
     let verified = verify(&keys, text_of(token)?)?;
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
-    if let Some(max_age) = max_age.filter(|max_age| !max_age.is_none()) {
-        eligible::stock_clock(py)?;
-        let max_age = max_age.cast_exact::<PyInt>().ok().and_then(|seconds| seconds.extract().ok());
-        if !token::is_fresh(signed_at, eligible::now(py)?, max_age.ok_or(Reason::MaxAge)?) {
-            return Err(Stop::Reject);
-        }
-    }
+    let max_age = plain_seconds(max_age)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
+    if let Some(max_age) = max_age {
+        eligible::stock_clock(py)?;
+        token::check_age(signed_at, eligible::now(py)?, max_age)
+            .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
+    }
     let (value, outcome) = match eligible::text_readable(py, &setup).and_then(|tags| decode::from_text(&text, &tags)) {
         Ok(value) => (value, Outcome::Native),
         Err(reason) => (stock_value(serializer, text.as_bytes())?, Outcome::Declined(reason)),
@@ -256,11 +258,33 @@ fn text_of<'a>(token: &'a Bound<'_, PyAny>) -> Result<&'a [u8], Reason> {
 }
 
 fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Stop> {
-    let token = token::split(token).ok_or(Stop::Reject)?;
+    let token = token::split(token).ok_or(Stop::Reject(None))?;
     keys.verify(&token).map_err(|unverified| match unverified {
-        Unverified::Forged => Stop::Reject,
+        Unverified::Forged => Stop::Reject(None),
         Unverified::OddSignature => Reason::TokenForm.into(),
     })
+}
+
+/// The seconds of a `max_age`, if one is given.
+fn plain_seconds(max_age: Argument<'_, '_>) -> Result<Option<i64>, Reason> {
+    let plain = |max_age: &Bound<'_, PyAny>| max_age.cast_exact::<PyInt>().ok()?.extract().ok();
+    max_age.filter(|max_age| !max_age.is_none()).map(|max_age| plain(max_age).ok_or(Reason::MaxAge)).transpose()
+}
+
+/// The exception of stock, worded here because stock would read the clock again.
+fn reject_expired(
+    serializer: &Bound<'_, TimedSerializerMixin>,
+    verified: &Verified<'_>,
+    signed_at: u64,
+    expired: &Expired,
+) -> Stop {
+    let word = || {
+        let payload = PyBytes::new(serializer.py(), verified.payload());
+        let arguments = (&expired.0, payload, stock_timestamp(serializer, signed_at)?);
+        let stock = Stock::get(serializer.py()).map_err(not_imported)?;
+        PyResult::Ok(PyErr::from_value(stock.signature_expired.bind(serializer.py()).call1(arguments)?))
+    };
+    Stop::Reject(Some(word().unwrap_or_else(|error| error)))
 }
 
 /// The value as stock reads the text, or the `BadPayload` that says why it cannot.

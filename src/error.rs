@@ -86,8 +86,8 @@ impl Reason {
 pub enum Stop {
     /// Equality with stock cannot be shown here: stock answers.
     Decline(Reason),
-    /// The token is certainly malformed, forged or expired: itsdangerous words the exception.
-    Reject,
+    /// The token is certainly malformed, forged or expired; itsdangerous words the exception where none is given.
+    Reject(Option<PyErr>),
     /// Stock would have let this very exception pass.
     Raise(PyErr),
 }

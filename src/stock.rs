@@ -12,6 +12,7 @@ pub struct Stock {
     /// `itsdangerous.URLSafeTimedSerializer` and the base class that knows only JSON.
     pub timed_serializer: Py<PyType>,
     pub serializer: Py<PyType>,
+    pub signature_expired: Py<PyType>,
     /// `zlib.compress`, and whether ours gives the same bytes.
     pub compress: Py<PyAny>,
     pub compresses_alike: bool,
@@ -61,6 +62,7 @@ impl Stock {
         Ok(Self {
             timed_serializer: class("itsdangerous.url_safe", "URLSafeTimedSerializer")?.unbind(),
             serializer: class("itsdangerous.serializer", "Serializer")?.unbind(),
+            signature_expired: class("itsdangerous.exc", "SignatureExpired")?.unbind(),
             compresses_alike: compresses_alike(&zlib)?,
             compress: compress.unbind(),
             get_timestamp: timestamp_signer.getattr("get_timestamp")?.unbind(),

@@ -54,10 +54,21 @@ pub fn parse_timestamp(timestamp: &[u8]) -> Option<u64> {
     (seconds <= LAST_PLAIN_TIMESTAMP).then_some(seconds)
 }
 
-/// Whether a token signed at `signed_at` may still be used: an age of exactly `max_age` is, one below zero is not.
-/// All three are in seconds.
-pub fn is_fresh(signed_at: u64, now: u64, max_age: i64) -> bool {
-    now.checked_sub(signed_at).is_some_and(|age| i64::try_from(age).is_ok_and(|age| age <= max_age))
+/// A token is too old, or of the future. The text is that of `itsdangerous.SignatureExpired`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Expired(pub String);
+
+/// Judges the age of a token signed at `signed_at`: exactly `max_age` is accepted, and one below zero is not.
+/// All are in seconds.
+pub fn check_age(signed_at: u64, now: u64, max_age: i64) -> Result<(), Expired> {
+    let age = i128::from(now) - i128::from(signed_at);
+    if age > max_age.into() {
+        Err(Expired(format!("Signature age {age} > {max_age} seconds")))
+    } else if age < 0 {
+        Err(Expired(format!("Signature age {age} < 0 seconds")))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -105,11 +116,13 @@ mod tests {
 
     #[test]
     fn the_age_rule() {
-        assert!(is_fresh(100, 160, 60));
-        assert!(!is_fresh(100, 161, 60));
-        assert!(!is_fresh(101, 100, 60));
-        assert!(is_fresh(100, 100, 0));
-        assert!(!is_fresh(100, 100, -1));
-        assert!(!is_fresh(0, u64::MAX, i64::MAX));
+        let expired = |text: &str| Err(Expired(text.to_owned()));
+        assert_eq!(check_age(100, 160, 60), Ok(()));
+        assert_eq!(check_age(100, 100, 0), Ok(()));
+        assert_eq!(check_age(100, 161, 60), expired("Signature age 61 > 60 seconds"));
+        assert_eq!(check_age(101, 100, 60), expired("Signature age -1 < 0 seconds"));
+        assert_eq!(check_age(100, 100, -1), expired("Signature age 0 > -1 seconds"));
+        assert_eq!(check_age(105, 100, -9), expired("Signature age -5 > -9 seconds"));
+        assert!(check_age(0, u64::MAX, i64::MAX).is_err());
     }
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import flask
 import flask.sessions
 import pytest
+
 from contract.parity import INTERFACES
 from contract.parity import NOW
 from contract.parity import Interface

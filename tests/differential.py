@@ -272,12 +272,24 @@ def compressible_text(rng: random.Random) -> str:
     length = int(2 ** rng.uniform(3, rng.choice((6, 9, 12, 16))))
     alphabet = rng.choices(LETTERS + CONTROL, k=rng.choice((1, 2, 4, 16, 64)))
     kind = rng.random()
+    if kind < 0.02:
+        # Noise of so many letters that zlib makes two blocks or more of it.
+        return "".join(rng.choices(LETTERS, k=rng.randrange(10_000, 40_000)))
     if kind < 0.3:
         return "".join(rng.choices(alphabet, k=length))
+    if kind < 0.4:
+        return text_with_far_match(rng)
     chunks = ["".join(rng.choices(alphabet, k=int(2 ** rng.uniform(0, 8)))) for _ in range(rng.randrange(1, 9))]
-    if kind < 0.5:
+    if kind < 0.6:
         chunks += WORDS
     return "".join(rng.choices(chunks, k=length // 4))[:length]
+
+
+def text_with_far_match(rng: random.Random) -> str:
+    """Something that comes again, about as far away as zlib cares: 4096 bytes for three of them, 32506 for more."""
+    distance = rng.choice((4096, 4096, 4096, 32_506)) + rng.randrange(-2, 3)
+    repeated = "".join(rng.choices("ABCDEFGHIJ", k=rng.choice((3, 3, 4, 10, 258, 300))))
+    return repeated + "".join(rng.choices(LETTERS, k=distance - len(repeated))) + repeated
 
 
 def surrogate_text(rng: random.Random) -> str:
@@ -449,8 +461,11 @@ def session(rng: random.Random) -> t.Any:
         return {"deep": nested(rng)}
     if kind < 0.005:
         return {"circle": circular(rng)}
+    if kind < 0.05:
+        # As small as many sessions are, so that it is a close thing whether deflating pays.
+        return {rng.choice(WORDS): compressible_text(rng)[:64]}
     leaves = ODD if rng.random() < 0.4 else PLAIN
-    return value(rng, leaves, 2) if kind < 0.1 else mapping(rng, leaves, 3)
+    return value(rng, leaves, 2) if kind < 0.15 else mapping(rng, leaves, 3)
 
 
 # --- JSON texts -----------------------------------------------------------------------------------------------------
@@ -791,7 +806,11 @@ def deflated(rng: random.Random, data: bytes) -> bytes:
         return zlib.compress(data)
     if kind < 0.31:
         return zlib.compress(b" " * 3_000_000 + data)
-    stream = zlib.compress(data) if kind < 0.5 else rng.choice((zlib_stream, hand_made_stream))(rng, data)
+    stream = zlib.compress(data)
+    if kind < 0.65:
+        stream = zlib_stream(rng, data)
+    elif len(data) < 10_000:
+        stream = hand_made_stream(rng, data)
     fate = rng.random()
     if fate < 0.6:
         return stream

@@ -1,5 +1,9 @@
 import typing as t
 
+from typing_extensions import disjoint_base
+
+__all__ = ["Counters", "TimedSerializerMixin", "__version__"]
+
 __version__: str
 
 @t.final
@@ -8,6 +12,7 @@ class Counters:
     def report(self) -> dict[str, t.Any]: ...
     def __reduce__(self) -> tuple[type[Counters], tuple[()]]: ...
 
+@disjoint_base
 class TimedSerializerMixin:
     def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> t.Self: ...
     def __getnewargs__(self) -> tuple[()]: ...

@@ -40,7 +40,10 @@ class FastSessionInterface(SecureCookieSessionInterface):
     a subclass or an instance.
     """
 
-    session_class = _SessionClass()  # type: ignore[assignment]
+    if t.TYPE_CHECKING:
+        session_class = FastSession
+    else:
+        session_class = _SessionClass()
 
     _counters: Counters
 

@@ -176,7 +176,9 @@ def test_what_none_means(interface_class, clock, attribute, value):
 
 
 @pytest.mark.contract("C52")
-@pytest.mark.parametrize("key_derivation", ["", "HMAC", "other", 7, b"hmac", ["hmac"], type("Name", (str,), {})("hmac")])
+@pytest.mark.parametrize(
+    "key_derivation", ["", "HMAC", "other", 7, b"hmac", ["hmac"], type("Name", (str,), {})("hmac")]
+)
 def test_odd_derivations(parity, key_derivation):
     def scenario(interface_class):
         return tokens_and_readings(interface_with(interface_class, key_derivation=key_derivation), "key")
@@ -190,7 +192,10 @@ def test_odd_derivations(parity, key_derivation):
 def test_odd_salts(parity, salt):
     def scenario(interface_class):
         serializer = outcome_of(serializer_of, make_app(interface_class()))
-        with_salt = [outcome_of(serializer.value.dumps, {}, salt), outcome_of(serializer.value.loads, "a.b.c", salt=salt)]
+        with_salt = [
+            outcome_of(serializer.value.dumps, {}, salt),
+            outcome_of(serializer.value.loads, "a.b.c", salt=salt),
+        ]
         return with_salt, outcome_of(tokens_and_readings, interface_with(interface_class, salt=salt), "key")
 
     parity(scenario)

@@ -12,6 +12,7 @@ import json
 import pickle
 import time
 import typing as t
+import zlib
 
 import flask
 import itsdangerous
@@ -28,8 +29,8 @@ from .parity import Outcome
 from .parity import Scenario
 from .parity import borrowed_tags
 from .parity import dumps
-from .parity import encoded
 from .parity import encoded_second
+from .parity import exactly
 from .parity import exchange
 from .parity import loads
 from .parity import make_app
@@ -51,19 +52,30 @@ NATIVE_VALUES: dict[str, t.Any] = {
     "a deep one": {"v": json.loads("[" * 90 + "]" * 90)},
 }
 
-READABLE_TEXTS = ['{"a":{" d":"Wed, 21 Oct 2015 07:28:00 GMT"}}', '{" u":"%032x"}' % 7, '{" m":"<b>"}', "[1.5,null]"]
+READABLE_TEXTS = [
+    '{"a":{" d":"Wed, 21 Oct 2015 07:28:00 GMT"}}',
+    '{" u":"000102030405060708090a0b0c0d0e0f"}',
+    '{" m":"<b>"}',
+    "[1.5,null]",
+]
 
 COOKIE = sealed_json('{"user":"ada"}')
 
+needs_classic_zlib = pytest.mark.skipif(
+    "ng" in zlib.ZLIB_RUNTIME_VERSION, reason="this Python compresses otherwise, so it does a part of each dumps"
+)
 
+
+@needs_classic_zlib
 @pytest.mark.parametrize("value", NATIVE_VALUES.values(), ids=list(NATIVE_VALUES))
-def test_ordinary_values_run_natively(parity, value):
+def test_ordinary_values_run_natively(clock, value):
     interface = FastSessionInterface()
     app = make_app(interface)
     with app.app_context():
         token = serializer_of(app).dumps(value)
         loaded = serializer_of(app).loads(token, max_age=60)
-    assert (token, loaded) == (dumps(Interface, value), loads(Interface, token))
+    assert token == dumps(Interface, value)
+    assert exactly(loaded) == exactly(loads(Interface, token))
     assert interface.stats() == {
         "dumps": {"native": 1, "declined": {}},
         "loads": {"native": 1, "rejected": 0, "declined": {}},
@@ -77,6 +89,7 @@ def test_ordinary_texts_are_read_natively(clock, text):
     assert interface.stats()["loads"] == {"native": 1, "rejected": 0, "declined": {}}
 
 
+@needs_classic_zlib
 @pytest.mark.parametrize("digest", ["sha1", "sha224", "sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("key_derivation", ["hmac", "concat", "django-concat", "none"])
 def test_the_usual_digests_run_natively(clock, digest, key_derivation):
@@ -87,6 +100,7 @@ def test_the_usual_digests_run_natively(clock, digest, key_derivation):
     assert interface.stats()["dumps"] == {"native": 1, "declined": {}}
 
 
+@needs_classic_zlib
 def test_a_request_runs_natively(clock):
     interface = FastSessionInterface()
     app = make_app(interface)
@@ -178,6 +192,10 @@ class OwnTag(JSONTag):
         return "own"
 
 
+class Name(str):
+    pass
+
+
 class OwnSigner(itsdangerous.TimestampSigner):
     pass
 
@@ -200,7 +218,7 @@ BOTH_WAYS: dict[str, dict[str, Cause]] = {
         "a signer class": Cause(prepare=setting("signer", OwnSigner)),
         "fallback signers": Cause(prepare=setting("fallback_signers", [{"digest_method": hashlib.sha512}])),
         "a separator": Cause(prepare=lambda s: s.signer_kwargs.update(sep=":")),
-        "a derivation that is no name": Cause(prepare_app=with_interface(key_derivation=type("Name", (str,), {})("hmac"))),
+        "a derivation that is no name": Cause(prepare_app=with_interface(key_derivation=Name("hmac"))),
         "a salt of another type": Cause(prepare=setting("salt", bytearray(b"salt"))),
     },
     "keys": {
@@ -214,7 +232,9 @@ BOTH_WAYS: dict[str, dict[str, Cause]] = {
         "another digest of that length": Cause(prepare_app=with_interface(digest_method=hashlib.sha3_256)),
     },
     "patched": {
-        "get_timestamp": Cause(patch=patching(itsdangerous.TimestampSigner, "get_timestamp", wrapped), options={"max_age": 9}),
+        "get_timestamp": Cause(
+            patch=patching(itsdangerous.TimestampSigner, "get_timestamp", wrapped), options={"max_age": 9}
+        ),
     },
     "clock": {
         "before 1970": Cause(patch=patching(time, "time", lambda _: lambda: -1), options={"max_age": 9}),
@@ -237,7 +257,7 @@ OUT: dict[str, dict[str, Cause]] = {
     "json_tags": {"a tag more": Cause(prepare=lambda s: s.serializer.register(OwnTag))},
     "value_type": {
         "a set": Cause(value={"v": {1}}),
-        "a subclass": Cause(value={"v": type("Text", (str,), {})("text")}),
+        "a subclass": Cause(value={"v": Name("text")}),
     },
     "dict_key": {"an int": Cause(value={1: 2})},
     "number": {"a long int": Cause(value={"v": 2**128}), "nan": Cause(value={"v": float("nan")})},
@@ -279,15 +299,19 @@ IN: dict[str, dict[str, Cause]] = {
         "odd base64": Cause(token=sealed_json('{" b":"YQ"}')),
         "another date": Cause(token=sealed_json('{" d":"2015-10-21"}')),
         "a long int": Cause(token=sealed_json("1" * 40)),
-        "a tag of somebody": Cause(token=sealed_json('{"v":{" own":1}}'), prepare=lambda s: s.serializer.register(OwnTag)),
+        "a tag more": Cause(token=sealed_json('{"v":{" own":1}}'), prepare=lambda s: s.serializer.register(OwnTag)),
         "equal names": Cause(token=sealed_json('{"a":1,"a":2}')),
     },
 }
 
 
 def causes(*tables: dict[str, dict[str, Cause]]) -> list[t.Any]:
-    rows = [(reason, name, cause) for table in tables for reason, named in table.items() for name, cause in named.items()]
-    return [pytest.param(reason, cause, id=f"{reason}: {name}") for reason, name, cause in rows]
+    return [
+        pytest.param(reason, cause, id=f"{reason}: {name}")
+        for table in tables
+        for reason, named in table.items()
+        for name, cause in named.items()
+    ]
 
 
 def attempt(cause: Cause, way: str, interface: Interface) -> Outcome:
@@ -313,6 +337,7 @@ def check_declined(parity: t.Callable[[Scenario], Outcome], cause: Cause, way: s
     assert counts["declined"] == {reason: 1} or (outcome.value.error and not counts["declined"])
 
 
+@needs_classic_zlib
 @pytest.mark.parametrize(("reason", "cause"), causes(BOTH_WAYS, OUT))
 def test_why_dumps_was_left_to_stock(parity, reason, cause):
     check_declined(parity, cause, "dumps", reason)

@@ -261,7 +261,7 @@ class StaticHtml:
 
 
 class CallableHtml:
-    class __html__:  # noqa: N801
+    class __html__:
         def __str__(self) -> str:
             return "<called>"
 
@@ -401,7 +401,9 @@ def raising(error: Exception) -> t.Callable[..., t.NoReturn]:
 
 
 @pytest.mark.contract("C36a")
-@pytest.mark.parametrize("unsupported", [{1, 2}, {2: 1, "a": 1}, float("nan"), "\ud800", 10**5000], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "unsupported", [{1, 2}, {2: 1, "a": 1}, float("nan"), "\ud800", 10**5000], ids=lambda value: type(value).__name__
+)
 def test_all_tagging_precedes_all_encoding(parity, unsupported):
     html = Watched([], raising(LookupError("from a tag")))
     error = parity(lambda interface_class: dumps(interface_class, {"a": unsupported, "b": html})).error

@@ -71,8 +71,8 @@ def test_an_interruption_on_the_way_out_passes_through_as_well(interface_class, 
         ('{" di":{"a":{" u":"bad"}}}', ValueError),
         ('{"a":{" b":"A"},"b":{" u":7}}', ValueError),
         ('{"a":{" u":7},"b":{" b":"A"}}', AttributeError),
-        ('{" u":"bad"," u":"%s"}' % UUID_HEX, None),
-        ('{" u":"%s"," u":"bad"}' % UUID_HEX, ValueError),
+        ('{" u":"bad"," u":"000102030405060708090a0b0c0d0e0f"}', None),
+        ('{" u":"000102030405060708090a0b0c0d0e0f"," u":"bad"}', ValueError),
         ('{"a":{" u":"bad"},"a":1}', None),
         ('{" u":"bad","a":1}', None),
         ('{" t":[1]," t":7}', TypeError),
@@ -96,7 +96,7 @@ def test_which_error_comes_first(parity, text, error_class):
         '{" t":{" t":[1,2]}}',
         '{" b":{" m":"YQ=="}}',
         '{" m":{" b":"YQ=="}}',
-        '{" u":{" m":"%s"}}' % UUID_HEX,
+        '{" u":{" m":"000102030405060708090a0b0c0d0e0f"}}',
         '{" d":{" m":"Wed, 21 Oct 2015 07:28:00 GMT"}}',
         '{" t":[1]," b":""}',
         '{" t":[1],"a":{" t":[]}}',
@@ -142,7 +142,7 @@ def test_which_dicts_are_untagged(parity, text):
         '{" di":{"a__":1}}',
         '{" t":[1]}',
         '{" b":"YWI="}',
-        '[[1,2]]',
+        "[[1,2]]",
         '{"abc":1,"d":2}',
     ],
 )
@@ -211,7 +211,7 @@ def test_dates_of_all_sorts(parity, date):
 
 
 @pytest.mark.contract("C33")
-@pytest.mark.parametrize("value", ["null", "0", "7", "1.5", "true", "false", "[]", "{}", '["x"]', '{"a":1}', '{" b":""}'])
+@pytest.mark.parametrize("value", ["null", "0", "7", "1.5", "true", "false", "[]", "{}", '["x"]', '{"a":1}'])
 def test_dates_that_are_no_text(parity, value):
     parity(lambda interface_class: loads(interface_class, sealed_json(f'{{" d":{value}}}')))
 
@@ -222,7 +222,8 @@ def test_null_and_nonsense_are_no_date(interface_class, clock):
     assert loaded == [None, None]
 
 
-BYTES = ["YQ==", "YQ", "YR==", "YQ=", "YQ===", "Y Q = =", "YQ==YQ==", "-_-_", "+/+/", "Y\nQ==", "é", "A", "AAAAA", "====", ""]
+BYTES = ["YQ==", "YQ", "YR==", "YQ=", "YQ===", "Y Q = =", "YQ==YQ==", "-_-_", "+/+/", "Y\nQ==", "é", "A", "AAAAA", "="]
+BYTES += ["====", ""]
 UUIDS = [
     UUID_HEX,
     UUID_HEX.upper(),
@@ -243,7 +244,8 @@ UUIDS = [
     "f" * 32,
     "",
 ]
-VALUES = ["null", "7", "-1.5", "true", "[]", "{}", '["a"]', '[65,66]', '{"a":1}', '{"a":1,"b":2}', '"text"', '""', '"\\ud800"']
+VALUES = ["null", "7", "-1.5", "true", "[]", "{}", '["a"]', "[65,66]", '{"a":1}', '{"a":1,"b":2}', '"text"', '""']
+VALUES += ['"\\ud800"', '" "']
 
 
 @pytest.mark.contract("C34")
@@ -285,6 +287,7 @@ def test_what_tags_coerce(parity, text, expected):
 
 @pytest.mark.contract("C31", "C34")
 def test_tagged_values_reach_the_view(parity):
-    text = '{"t":{" t":[1,{" b":"YQ=="}]},"m":{" m":"<b>"},"u":{" u":"%s"},"p":{" di":{" t__":1}}}' % UUID_HEX
+    tagged = {"t": {" t": [1, {" b": "YQ=="}]}, "m": {" m": "<b>"}, "u": {" u": UUID_HEX}, "p": {" di": {" t__": 1}}}
+    text = json.dumps(tagged)
     reply = parity(lambda interface_class: exchange(make_app(interface_class()), snapshot, sealed_json(text))).value
     assert reply.seen[0][0]["t"] == (1, b"a")
