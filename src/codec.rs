@@ -145,8 +145,11 @@ fn count(attempt: &Attempt<'_>, counter: impl FnOnce(Outcome)) {
 }
 
 fn stock_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    let stock = Stock::get(py).map_err(|_| PyRuntimeError::new_err("flask_fastsession is not imported"))?;
-    Ok(stock.timed_serializer.bind(py).as_any())
+    Ok(Stock::get(py).map_err(not_imported)?.timed_serializer.bind(py).as_any())
+}
+
+fn not_imported(_: Reason) -> PyErr {
+    PyRuntimeError::new_err("flask_fastsession is not imported")
 }
 
 /// The keys for the salt given with a call, or else the serializer's own.
