@@ -363,7 +363,7 @@ struct TreeBuilder {
     /// The symbols that have codes, in order.
     leaves: Vec<u16>,
     /// 1-based, the rarest at 1.
-    heap: [Weighted; LITERAL_SYMBOLS + 1],
+    heap: [Weighted; LITERAL_SYMBOLS + 2],
     /// The nodes from the root down, the rarest last.
     order: Vec<u16>,
     parents: [u16; NODES],
@@ -375,6 +375,8 @@ struct TreeBuilder {
 struct Weighted(u32);
 
 impl Weighted {
+    const HEAVIEST: Self = Self(u32::MAX);
+
     /// No text has more symbols than 14 bits say, no tree of so few is deeper than 8 bits say, and nodes take 10.
     fn new(frequency: u32, depth: u32, node: usize) -> Self {
         Self(frequency << 18 | depth << 10 | node as u32)
@@ -399,7 +401,7 @@ impl TreeBuilder {
     fn new() -> Self {
         Self {
             leaves: Vec::with_capacity(LITERAL_SYMBOLS),
-            heap: [Weighted(0); LITERAL_SYMBOLS + 1],
+            heap: [Weighted(0); LITERAL_SYMBOLS + 2],
             order: Vec::with_capacity(NODES),
             parents: [0; NODES],
             lengths: [0; NODES],
@@ -413,7 +415,10 @@ impl TreeBuilder {
             let frequency = frequencies[usize::from(leaf)].max(1);
             self.heap[place + 1] = Weighted::new(frequency.into(), 0, leaf.into());
         }
-        self.leaves.sort_unstable();
+        if self.leaves.len() == 2 {
+            // One of them may have been added for want of another.
+            self.leaves.sort_unstable();
+        }
         self.join_nodes(symbols);
         self.limit_lengths(symbols, max_length)
     }
@@ -437,41 +442,41 @@ impl TreeBuilder {
     /// Joins the two rarest nodes until only the root is left. Nodes are numbered from `symbols` on.
     fn join_nodes(&mut self, symbols: usize) {
         let mut length = self.leaves.len();
+        self.heap[length + 1] = Weighted::HEAVIEST;
         for place in (1..=length / 2).rev() {
-            self.sift_down(place, length);
+            self.sift_down(place, length, self.heap[place]);
         }
         self.order.clear();
         let mut node = symbols;
         while length > 1 {
             let rarest = self.heap[1];
-            self.heap[1] = self.heap[length];
+            let last = std::mem::replace(&mut self.heap[length], Weighted::HEAVIEST);
             length -= 1;
-            self.sift_down(1, length);
+            self.sift_down(1, length, last);
             let second = self.heap[1];
             for child in [rarest, second] {
                 self.order.push(child.node());
                 self.parents[usize::from(child.node())] = node as u16;
             }
-            self.heap[1] = rarest.join(second, node);
+            self.sift_down(1, length, rarest.join(second, node));
             node += 1;
-            self.sift_down(1, length);
         }
         self.order.push(self.heap[1].node());
         self.order.reverse();
     }
 
-    fn sift_down(&mut self, mut place: usize, length: usize) {
-        let node = self.heap[place];
+    /// Puts a node in the place of another, or below it. What stands behind the last place of the heap is heavier than all,
+    /// so that the choice between two children takes no branch that could be mispredicted.
+    fn sift_down(&mut self, mut place: usize, length: usize, node: Weighted) {
         while 2 * place <= length {
-            let mut child = 2 * place;
-            if child < length && self.heap[child + 1].is_at_most(self.heap[child]) {
-                child += 1;
-            }
-            if node.is_at_most(self.heap[child]) {
+            let (left, right) = (self.heap[2 * place], self.heap[2 * place + 1]);
+            let is_right = right.is_at_most(left);
+            let child = if is_right { right } else { left };
+            if node.is_at_most(child) {
                 break;
             }
-            self.heap[place] = self.heap[child];
-            place = child;
+            self.heap[place] = child;
+            place = 2 * place + usize::from(is_right);
         }
         self.heap[place] = node;
     }

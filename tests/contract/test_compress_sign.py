@@ -17,6 +17,7 @@ import itsdangerous
 import pytest
 
 from .parity import NOW
+from .parity import SECRET_KEY
 from .parity import Interface
 from .parity import dumps
 from .parity import encoded_second
@@ -303,6 +304,6 @@ def test_the_token_is_what_itsdangerous_would_make(interface_class, monkeypatch)
     monkeypatch.setattr(time, "time", lambda: NOW)
     token = dumps(interface_class, {"user": "ada"})
     signer = itsdangerous.TimestampSigner(
-        "a secret key for tests", salt="cookie-session", key_derivation="hmac", digest_method=hashlib.sha1
+        SECRET_KEY, salt="cookie-session", key_derivation="hmac", digest_method=hashlib.sha1
     )
     assert signer.sign(base64.urlsafe_b64encode(b'{"user":"ada"}').rstrip(b"=")).decode() == token

@@ -23,6 +23,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.datastructures import ImmutableMultiDict
 
 from .parity import NOW
+from .parity import SECRET_KEY
 from .parity import Interface
 from .parity import Reply
 from .parity import View
@@ -188,6 +189,7 @@ def test_a_wrong_number_of_arguments_is_a_type_error(interface_class, arguments)
 def test_copies_of_a_serializer_are_its_equals(parity, duplicate):
     def scenario(interface_class):
         original = serializer_of(make_app(interface_class(), SECRET_KEY_FALLBACKS=["old"]))
+        original.dumps({})
         duplicated = duplicate(original)
         original.secret_keys.append(b"new")
         original.salt = b"another salt"
@@ -620,9 +622,9 @@ def test_keys_and_config_are_read_again_at_each_request(parity):
             replies.append((exchange(app, snapshot, token), exchange(app, store(n=2), token)))
 
         look(lambda: setattr(app, "secret_key", "new"))
-        look(lambda: app.config["SECRET_KEY_FALLBACKS"].append("a secret key for tests"))
+        look(lambda: app.config["SECRET_KEY_FALLBACKS"].append(SECRET_KEY))
         look(lambda: app.config["SECRET_KEY_FALLBACKS"].clear())
-        look(lambda: app.config.update(SECRET_KEY="a secret key for tests"))
+        look(lambda: app.config.update(SECRET_KEY=SECRET_KEY))
         look(lambda: app.config.update(SESSION_COOKIE_NAME="other"))
         look(lambda: setattr(app, "permanent_session_lifetime", timedelta(seconds=-1)))
         look(lambda: app.config.update(SECRET_KEY=None))
@@ -714,7 +716,7 @@ class FakeResponse:
 
 def fake_app(**config: t.Any) -> types.SimpleNamespace:
     return types.SimpleNamespace(
-        secret_key="a secret key for tests",
+        secret_key=SECRET_KEY,
         permanent_session_lifetime=timedelta(days=31),
         config={**flask.Flask.default_config, **config},
     )
@@ -758,7 +760,7 @@ def test_the_decoder_script_that_everybody_copies(parity):
             self.config = {"SECRET_KEY_FALLBACKS": None}
 
     def scenario(interface_class):
-        serializer = interface_class().get_signing_serializer(App("a secret key for tests"))
+        serializer = interface_class().get_signing_serializer(App(SECRET_KEY))
         return serializer.loads(COOKIE), serializer.dumps({"user": "ada"})
 
     assert parity(scenario).value == ({"user": "ada"}, COOKIE)

@@ -159,6 +159,8 @@ def test_a_protected_dict_loses_two_characters_of_its_first_key(parity):
 DATES = [
     "Wed, 21 Oct 2015 07:28:00 GMT",
     "Mon, 21 Oct 2015 07:28:00 GMT",
+    "Xyz, 21 Oct 2015 07:28:00 GMT",
+    "1,3, 21 Oct 2015 07:28:00 GMT",
     "Wed, 21 Oct 2015 07:28:00 UTC",
     "Wed, 21 Oct 2015 07:28:00 +0200",
     "Wed, 21 Oct 2015 07:28:00 -0000",
