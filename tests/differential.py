@@ -795,9 +795,10 @@ def zlib_stream(rng: random.Random, data: bytes) -> bytes:
         memLevel=rng.randrange(1, 10),
         strategy=rng.randrange(5),
     )
+    flush = rng.choice((zlib.Z_NO_FLUSH, zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH, zlib.Z_PARTIAL_FLUSH))
     half = len(data) // 2
-    flush = deflater.flush(rng.choice((zlib.Z_NO_FLUSH, zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH, zlib.Z_PARTIAL_FLUSH)))
-    return deflater.compress(data[:half]) + flush + deflater.compress(data[half:]) + deflater.flush()
+    pieces = [deflater.compress(data[:half]), deflater.flush(flush), deflater.compress(data[half:]), deflater.flush()]
+    return b"".join(pieces)
 
 
 def deflated(rng: random.Random, data: bytes) -> bytes:
@@ -824,8 +825,6 @@ def deflated(rng: random.Random, data: bytes) -> bytes:
 # --- Tokens ---------------------------------------------------------------------------------------------------------
 
 MAX_AGES = (0, 1, 10, 60, 2_678_400, -1, True, False, 10**20, 10.0, 10.5, -0.5, math.nan, math.inf, decimal.Decimal(10))
-
-
 ODD_TIMESTAMPS = (
     *(b"", b"A", b"AA", b"!!!!", b"====", b"\xff", b" " + base64_encode(int_to_bytes(int(NOW)))),
     *(base64_encode(b"\x00\x00" + int_to_bytes(int(NOW))), base64_encode(bytes(9)), base64_encode(b"\x01" * 9)),
