@@ -168,7 +168,7 @@ fn dump<'py>(
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
     eligible::stock_clock(py)?;
-    let writable = eligible::text_writable(py, &setup);
+    let writable = eligible::text_writable(setup.serializer.bind(py));
     let (text, mut outcome) = match writable.and_then(|(options, tags)| encode::to_text(value, options, &tags)) {
         Ok(text) => (text, Outcome::Native),
         Err(reason) => (stock_text(serializer, value)?, Outcome::Declined(reason)),
@@ -237,10 +237,11 @@ fn load<'py>(
         token::check_age(signed_at, eligible::now(py)?, max_age)
             .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     }
-    let (value, outcome) = match eligible::text_readable(py, &setup).and_then(|tags| decode::from_text(&text, &tags)) {
-        Ok(value) => (value, Outcome::Native),
-        Err(reason) => (stock_value(serializer, text.as_bytes())?, Outcome::Declined(reason)),
-    };
+    let (value, outcome) =
+        match eligible::text_readable(setup.serializer.bind(py)).and_then(|tags| decode::from_text(&text, &tags)) {
+            Ok(value) => (value, Outcome::Native),
+            Err(reason) => (stock_value(serializer, text.as_bytes())?, Outcome::Declined(reason)),
+        };
     let wants_timestamp = return_timestamp.is_some_and(|wanted| wanted.is_truthy().unwrap_or(false));
     if !wants_timestamp {
         return Ok((value, outcome));
@@ -260,7 +261,7 @@ fn text_of<'a>(token: &'a Bound<'_, PyAny>) -> Result<&'a [u8], Reason> {
     }
 }
 
-fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Stop> {
+pub fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Stop> {
     let token = token::split(token).ok_or(Stop::Reject(None))?;
     keys.verify(&token).map_err(|unverified| match unverified {
         Unverified::Forged => Stop::Reject(None),

@@ -38,6 +38,10 @@ impl Tally {
         counter.fetch_add(1, Relaxed);
     }
 
+    fn report(&self) -> DumpsReport {
+        DumpsReport { native: self.native.load(Relaxed), declined: self.declined() }
+    }
+
     fn declined(&self) -> BTreeMap<&'static str, u64> {
         let counts = Reason::ALL.map(|reason| (reason.name(), self.declined[reason as usize].load(Relaxed)));
         counts.into_iter().filter(|&(_, count)| count > 0).collect()
@@ -48,12 +52,16 @@ impl Tally {
 #[pyclass(frozen, module = "flask_fastsession._native")]
 #[derive(Default)]
 pub struct Counters {
+    pub open: Tally,
+    pub save: Tally,
     pub dumps: Tally,
     pub loads: Tally,
 }
 
 #[derive(Serialize)]
 struct Report {
+    open: DumpsReport,
+    save: DumpsReport,
     dumps: DumpsReport,
     loads: LoadsReport,
 }
@@ -80,9 +88,11 @@ impl Counters {
 
     /// Return the counts as a plain dict.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Self { dumps, loads } = self;
+        let Self { open, save, dumps, loads } = self;
         let report = Report {
-            dumps: DumpsReport { native: dumps.native.load(Relaxed), declined: dumps.declined() },
+            open: open.report(),
+            save: save.report(),
+            dumps: dumps.report(),
             loads: LoadsReport {
                 native: loads.native.load(Relaxed),
                 rejected: loads.rejected.load(Relaxed),

@@ -36,7 +36,7 @@ pub struct Setup {
     signer_kwargs: Py<PyDict>,
     fallback_signers: Py<PyList>,
     serializer_kwargs: Py<PyDict>,
-    serializer: Py<PyAny>,
+    pub serializer: Py<PyAny>,
 }
 
 impl Setup {
@@ -163,9 +163,10 @@ fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &Py<Py
 // --- JSON text ------------------------------------------------------------------------------------------------------
 
 /// How `serializer.dumps` would write now.
-pub fn text_writable<'py>(py: Python<'py>, setup: &Setup) -> Result<(TextOptions, Tags<'py>), Reason> {
+pub fn text_writable<'py>(serializer: &Bound<'py, PyAny>) -> Result<(TextOptions, Tags<'py>), Reason> {
+    let py = serializer.py();
     let stock = Stock::get(py)?;
-    let tags = Tags::of(py, setup)?;
+    let tags = Tags::of(serializer)?;
     tags.stand_in_stock_order()?;
     is_unpatched(&stock.tagged_serializer, intern!(py, "dumps"), &stock.tagged_dumps)?;
     is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
@@ -180,9 +181,10 @@ pub fn text_writable<'py>(py: Python<'py>, setup: &Setup) -> Result<(TextOptions
 }
 
 /// Whether `serializer.loads` would read as native code does, but for its tags, which are looked at where they occur.
-pub fn text_readable<'py>(py: Python<'py>, setup: &Setup) -> Result<Tags<'py>, Reason> {
+pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Reason> {
+    let py = serializer.py();
     let stock = Stock::get(py)?;
-    let tags = Tags::of(py, setup)?;
+    let tags = Tags::of(serializer)?;
     is_unpatched(&stock.tagged_serializer, intern!(py, "loads"), &stock.tagged_loads)?;
     is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
     if let Some(provider) = current_provider(py, stock)? {
@@ -198,11 +200,10 @@ pub struct Tags<'py> {
 }
 
 impl<'py> Tags<'py> {
-    fn of(py: Python<'py>, setup: &Setup) -> Result<Self, Reason> {
-        let stock = Stock::get(py)?;
-        let serializer = setup.serializer.bind(py).clone();
-        let is_tagged = is_exactly(&serializer, &stock.tagged_serializer);
-        is_tagged.then_some(Self { serializer, stock }).ok_or(Reason::JsonTags)
+    fn of(serializer: &Bound<'py, PyAny>) -> Result<Self, Reason> {
+        let stock = Stock::get(serializer.py())?;
+        let is_tagged = is_exactly(serializer, &stock.tagged_serializer);
+        is_tagged.then(|| Self { serializer: serializer.clone(), stock }).ok_or(Reason::JsonTags)
     }
 
     pub fn py(&self) -> Python<'py> {
@@ -234,16 +235,20 @@ impl<'py> Tags<'py> {
 
 /// The provider that `flask.json` would use now; outside an app context there is none.
 fn current_provider<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Reason> {
+    let app = current_app(py, stock)?;
+    app.map(|app| app.getattr(intern!(py, "json")).map_err(|_| Reason::JsonProvider)).transpose()
+}
+
+/// What `flask.current_app` stands for now, unless it is false.
+pub fn current_app<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Reason> {
     let unknown = |_| Reason::JsonProvider;
     let context = stock.get_app_context.bind(py).call0().map_err(unknown)?;
     if context.is_none() {
         return Ok(None);
     }
     let app = context.getattr(intern!(py, "app")).map_err(unknown)?;
-    if !app.is_truthy().map_err(unknown)? {
-        return Ok(None);
-    }
-    app.getattr(intern!(py, "json")).map(Some).map_err(unknown)
+    let is_there = app.is_truthy().map_err(unknown)?;
+    Ok(is_there.then_some(app))
 }
 
 /// Whether a method of the provider is Flask's own; a subclass may override others.

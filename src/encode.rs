@@ -29,12 +29,32 @@ pub struct TextOptions {
 
 /// Writes a value as tagged JSON, UTF-8 encoded.
 pub fn to_text<'py>(value: &Bound<'py, PyAny>, options: TextOptions, tags: &Tags<'py>) -> Result<Vec<u8>, Reason> {
+    write(value, options, tags, |value, serializer| value.serialize(serializer))
+}
+
+/// Writes what `dict(session)` gives for a session that is a dict of whatever class.
+pub fn session_to_text<'py>(
+    session: &Bound<'py, PyDict>,
+    options: TextOptions,
+    tags: &Tags<'py>,
+) -> Result<Vec<u8>, Reason> {
+    write(session.as_any(), options, tags, |value, serializer| value.dict(session, serializer))
+}
+
+type TextSerializer<'t> = serde_json::Serializer<&'t mut Text, PythonSpelling>;
+
+fn write<'py>(
+    value: &Bound<'py, PyAny>,
+    options: TextOptions,
+    tags: &Tags<'py>,
+    serialize: impl FnOnce(Value<'_, 'py>, &mut TextSerializer<'_>) -> Result<(), serde_json::Error>,
+) -> Result<Vec<u8>, Reason> {
     let types = Types::get(value.py()).map_err(|_| Reason::ValueType)?;
     let walk = Walk { types, tags, sort_keys: options.sort_keys, declined: Cell::new(Reason::ValueType) };
     let mut text = Text(Vec::with_capacity(512));
     let spelling = PythonSpelling { ensure_ascii: options.ensure_ascii };
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, spelling);
-    match (Value { object: value, walk: &walk, depth: 0 }).serialize(&mut serializer) {
+    match serialize(Value { object: value, walk: &walk, depth: 0 }, &mut serializer) {
         Ok(()) => Ok(text.0),
         Err(error) if error.is_io() => Err(Reason::Size),
         Err(_) => Err(walk.declined.get()),

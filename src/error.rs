@@ -27,10 +27,18 @@ pub enum Reason {
     Payload,
     JsonText,
     TagValue,
+    Hook,
+    App,
+    Request,
+    CookieHeader,
+    CookieOptions,
+    Session,
+    Response,
+    Deletion,
 }
 
 impl Reason {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 29] = [
         Self::Serializer,
         Self::Signer,
         Self::Keys,
@@ -52,6 +60,14 @@ impl Reason {
         Self::Payload,
         Self::JsonText,
         Self::TagValue,
+        Self::Hook,
+        Self::App,
+        Self::Request,
+        Self::CookieHeader,
+        Self::CookieOptions,
+        Self::Session,
+        Self::Response,
+        Self::Deletion,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -77,6 +93,14 @@ impl Reason {
             Self::Payload => "payload",
             Self::JsonText => "json_text",
             Self::TagValue => "tag_value",
+            Self::Hook => "hook",
+            Self::App => "app",
+            Self::Request => "request",
+            Self::CookieHeader => "cookie_header",
+            Self::CookieOptions => "cookie_options",
+            Self::Session => "session",
+            Self::Response => "response",
+            Self::Deletion => "deletion",
         }
     }
 }

@@ -17,6 +17,7 @@
 #![deny(unsafe_code)]
 
 pub mod base64;
+pub mod cookie;
 pub mod date;
 pub mod deflate;
 pub mod payload;
@@ -42,9 +43,13 @@ mod encode;
 #[cfg(feature = "python")]
 mod error;
 #[cfg(feature = "python")]
+mod hooks;
+#[cfg(feature = "python")]
 mod keys;
 #[cfg(feature = "python")]
 mod names;
+#[cfg(feature = "python")]
+mod request;
 #[cfg(feature = "python")]
 mod stock;
 #[cfg(feature = "python")]
@@ -60,6 +65,8 @@ mod _native {
     use super::codec::TimedSerializerMixin;
     #[pymodule_export]
     use super::counters::Counters;
+    #[pymodule_export]
+    use super::request::SessionInterfaceMixin;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

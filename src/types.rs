@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyType};
 
 use crate::date::DateTime;
 
@@ -19,6 +19,8 @@ pub struct Types {
     /// `str.__new__`, `object.__new__` and `object.__setattr__`, for values whose classes define those in Python.
     new_str: Py<PyAny>,
     new_object: Py<PyAny>,
+    new_dict: Py<PyAny>,
+    timedelta: Py<PyType>,
     set_attribute: Py<PyAny>,
     uuid_is_safe: Py<PyAny>,
 }
@@ -43,6 +45,8 @@ impl Types {
             markup: py.import("markupsafe")?.getattr("Markup")?.cast_into::<PyType>()?.unbind(),
             datetime_module: datetime_module.unbind(),
             new_str: builtins.getattr("str")?.getattr("__new__")?.unbind(),
+            new_dict: builtins.getattr("dict")?.getattr("__new__")?.unbind(),
+            timedelta: py.import("_datetime")?.getattr("timedelta")?.cast_into::<PyType>()?.unbind(),
             new_object: builtins.getattr("object")?.getattr("__new__")?.unbind(),
             set_attribute: builtins.getattr("object")?.getattr("__setattr__")?.unbind(),
             uuid_is_safe: uuid_module.getattr("SafeUUID")?.getattr("unknown")?.unbind(),
@@ -51,6 +55,19 @@ impl Types {
 
     pub fn is_datetime(&self, value: &Bound<'_, PyAny>) -> bool {
         is_exactly(value, &self.datetime)
+    }
+
+    pub fn is_timedelta(&self, value: &Bound<'_, PyAny>) -> bool {
+        is_exactly(value, &self.timedelta)
+    }
+
+    pub fn utc(&self) -> &Py<PyAny> {
+        &self.utc
+    }
+
+    /// An instance of a subclass of `dict`, empty and without its `__init__` run.
+    pub fn new_dict<'py>(&self, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyDict>> {
+        Ok(self.new_dict.bind(class.py()).call1((class,))?.cast_into()?)
     }
 
     pub fn is_uuid(&self, value: &Bound<'_, PyAny>) -> bool {

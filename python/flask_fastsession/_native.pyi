@@ -1,8 +1,13 @@
 import typing as t
 
+from flask import Flask
+from flask import Request
+from flask import Response
+from flask.sessions import SecureCookieSession
+from flask.sessions import SessionMixin
 from typing_extensions import disjoint_base
 
-__all__ = ["Counters", "TimedSerializerMixin", "__version__"]
+__all__ = ["Counters", "SessionInterfaceMixin", "TimedSerializerMixin", "__version__"]
 
 __version__: str
 
@@ -25,3 +30,12 @@ class TimedSerializerMixin:
         return_timestamp: bool = False,
         salt: str | bytes | None = None,
     ) -> t.Any: ...
+
+@disjoint_base
+class SessionInterfaceMixin:
+    def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> t.Self: ...
+    def __getnewargs__(self) -> tuple[()]: ...
+    @property
+    def _counters(self) -> Counters: ...
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None: ...
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None: ...

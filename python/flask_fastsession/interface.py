@@ -9,11 +9,10 @@ from flask.sessions import SecureCookieSession
 from flask.sessions import SecureCookieSessionInterface
 
 from . import signing
-from ._native import Counters
+from ._native import SessionInterfaceMixin
 
 if t.TYPE_CHECKING:
     from flask import Flask
-    from typing_extensions import Self
 
 
 class FastSession(SecureCookieSession):
@@ -21,6 +20,11 @@ class FastSession(SecureCookieSession):
 
     A :class:`flask.sessions.SecureCookieSession` in every respect.
     """
+
+    # What it was loaded from, so that a session that still says the same keeps its payload: base64, and JSON text.
+    __slots__ = ("_loaded",)
+
+    _loaded: tuple[bytes, bytes]
 
 
 class _SessionClass:
@@ -31,8 +35,8 @@ class _SessionClass:
         return FastSession if inherited is SecureCookieSession else inherited
 
 
-class FastSessionInterface(SecureCookieSessionInterface):
-    """Flask's signed cookie sessions, encoded, signed, verified and decoded natively.
+class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
+    """Flask's signed cookie sessions, opened and saved natively.
 
     Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. It takes no arguments. Like
     :class:`flask.sessions.SecureCookieSessionInterface`, which it extends, it may be shared by several apps and
@@ -44,14 +48,6 @@ class FastSessionInterface(SecureCookieSessionInterface):
         session_class = FastSession
     else:
         session_class = _SessionClass()
-
-    _counters: Counters
-
-    def __new__(cls, *args: t.Any, **kwargs: t.Any) -> Self:
-        # Not in __init__, which subclasses override without calling it, as Flask's own classes have none.
-        self = super().__new__(cls)
-        self._counters = Counters()
-        return self
 
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         if args or kwargs:
@@ -70,13 +66,17 @@ class FastSessionInterface(SecureCookieSessionInterface):
         return signing.URLSafeTimedSerializer._adopt(stock, self._counters)
 
     def stats(self) -> dict[str, t.Any]:
-        """Return how often sessions were encoded and decoded natively, and how often stock code did it and why.
+        """Return how often sessions were handled natively, and how often stock code did it and why.
 
         The counts cover this instance in this process since it was made::
 
-            {"dumps": {"native": 41, "declined": {"value_type": 1}},
+            {"open": {"native": 100, "declined": {}},
+             "save": {"native": 99, "declined": {"value_type": 1}},
+             "dumps": {"native": 41, "declined": {"value_type": 1}},
              "loads": {"native": 98, "rejected": 2, "declined": {}}}
 
-        ``rejected`` counts cookies that are malformed, forged or expired.
+        ``open`` and ``save`` count requests, ``loads`` cookies read and ``dumps`` cookies written; these two also count
+        what serializers of :meth:`get_signing_serializer` do in other hands. ``rejected`` counts cookies that are
+        malformed, forged or expired.
         """
         return self._counters.report()

@@ -1,0 +1,163 @@
+//! The cookie in its two headers: found in a plain `Cookie`, written as a `Set-Cookie`.
+//!
+//! Source: `werkzeug.http.parse_cookie` and `dump_cookie`, which decide on all but the plainest headers and render every
+//! template (RFC 6265 sections 4.2.1 and 4.1.1).
+
+/// The value of the first cookie of that name, if any; `Err` where the header is not plainly simple.
+pub fn find<'h>(header: &'h str, name: &str) -> Result<Option<&'h str>, NotPlain> {
+    let mut found = None;
+    let mut rest = header;
+    while !rest.is_empty() {
+        let (pair, following) = rest.split_once(';').map_or((rest, None), |(pair, rest)| (pair, Some(rest)));
+        let (key, value) = pair.split_once('=').ok_or(NotPlain)?;
+        if key.is_empty() || !is_plain(key) || !is_plain(value) {
+            return Err(NotPlain);
+        }
+        if found.is_none() && key == name {
+            found = Some(value);
+        }
+        rest = match following {
+            None => "",
+            // Browsers put one space between two cookies.
+            Some(following) => following.strip_prefix(' ').filter(|rest| !rest.is_empty()).ok_or(NotPlain)?,
+        };
+    }
+    Ok(found)
+}
+
+/// A header whose reading is up to Werkzeug.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotPlain;
+
+/// Visible ASCII without the characters that some reader of cookies treats specially.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b',' | b'\\'))
+}
+
+/// A `Set-Cookie` value as Werkzeug renders it, with gaps for the token and the date of expiry.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Template {
+    before_token: String,
+    after_token: String,
+    /// What follows the date, if the cookie has one.
+    after_date: Option<String>,
+}
+
+/// What stands in the gaps of a line that is to become a template.
+pub const TOKEN_GAP: &str = "flask-fastsession-token";
+pub const DATE_GAP: &str = "flask-fastsession-date";
+
+impl Template {
+    /// Cuts a rendered line at its gaps, each of which must be there once.
+    pub fn cut(line: &str, has_date: bool) -> Option<Self> {
+        let (before_token, rest) = split_at_only(line, TOKEN_GAP)?;
+        let (after_token, after_date) = if has_date {
+            let (after_token, after_date) = split_at_only(rest, DATE_GAP)?;
+            (after_token, Some(after_date.to_owned()))
+        } else {
+            (rest, None)
+        };
+        let is_one_line = !line.contains(['\r', '\n']);
+        is_one_line.then(|| Self {
+            before_token: before_token.to_owned(),
+            after_token: after_token.to_owned(),
+            after_date,
+        })
+    }
+
+    pub fn has_date(&self) -> bool {
+        self.after_date.is_some()
+    }
+
+    /// The length of a line for a token of so many characters, in characters.
+    pub fn length(&self, token: usize) -> usize {
+        let date = self.after_date.as_ref().map_or(0, |after| crate::date::LENGTH + after.chars().count());
+        self.before_token.chars().count() + token + self.after_token.chars().count() + date
+    }
+
+    /// The line for a token and, if the cookie has one, a date.
+    pub fn fill(&self, token: &str, date: &str) -> String {
+        let mut line = String::with_capacity(self.before_token.len() + token.len() + self.after_token.len() + 128);
+        line.push_str(&self.before_token);
+        line.push_str(token);
+        line.push_str(&self.after_token);
+        if let Some(after_date) = &self.after_date {
+            line.push_str(date);
+            line.push_str(after_date);
+        }
+        line
+    }
+}
+
+fn split_at_only<'t>(text: &'t str, gap: &str) -> Option<(&'t str, &'t str)> {
+    text.split_once(gap).filter(|(_, rest)| !rest.contains(gap))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_first_of_that_name() {
+        for (header, value) in [
+            ("", None),
+            ("session=a", Some("a")),
+            ("session=", Some("")),
+            ("a=b; session=c; d=e", Some("c")),
+            ("session=a; session=b", Some("a")),
+            ("xsession=a; sessions=b; Session=c", None),
+            ("session=a=b==", Some("a=b==")),
+        ] {
+            assert_eq!(find(header, "session"), Ok(value), "{header}");
+        }
+    }
+
+    #[test]
+    fn odd_headers_are_left_to_werkzeug() {
+        for header in [
+            " ",
+            ";",
+            "session",
+            "session=a;",
+            "session=a; ",
+            "session=a;b=c",
+            "session=a;  b=c",
+            "session =a",
+            "session= a",
+            "session=a ",
+            "=a; session=b",
+            "session=\"a\"",
+            "session=a,b",
+            "session=a\\b",
+            "session=a\tb",
+            "session=é",
+            "session=a\u{7f}",
+            "a; session=b",
+            "session=a; b",
+        ] {
+            assert_eq!(find(header, "session"), Err(NotPlain), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn templates_are_filled() {
+        let line = format!("session={TOKEN_GAP}; Expires={DATE_GAP}; HttpOnly; Path=/");
+        let template = Template::cut(&line, true).unwrap();
+        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
+        let filled = template.fill("abc", date);
+        assert_eq!(filled, "session=abc; Expires=Wed, 21 Oct 2015 07:28:00 GMT; HttpOnly; Path=/");
+        assert_eq!(template.length(3), filled.len());
+        let line = format!("session={TOKEN_GAP}; Path=/");
+        let template = Template::cut(&line, false).unwrap();
+        assert_eq!(template.fill("abc", ""), "session=abc; Path=/");
+        assert_eq!(template.length(3), "session=abc; Path=/".len());
+    }
+
+    #[test]
+    fn odd_lines_make_no_template() {
+        assert_eq!(Template::cut("session=a; Path=/", false), None);
+        assert_eq!(Template::cut(&format!("{TOKEN_GAP}={TOKEN_GAP}"), false), None);
+        assert_eq!(Template::cut(&format!("session={TOKEN_GAP}"), true), None);
+        assert_eq!(Template::cut(&format!("a\nb={TOKEN_GAP}"), false), None);
+    }
+}

@@ -1,0 +1,251 @@
+//! The gates of the request path: the hooks of Flask's session interface, app, request and response.
+//!
+//! As in `eligible`, each function looks at what a step depends on, at this very call. Methods of the interface are found by
+//! name on its class each time, since tests patch them. Of apps, requests and responses a class is looked at once: what it
+//! overrides does not change while a server runs.
+
+use std::sync::{PoisonError, RwLock};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+
+use crate::error::Reason;
+use crate::types::is_exactly;
+
+/// What the request path compares with, as it stood when the first session was opened.
+pub struct FlaskParts {
+    pub app: PlainClass,
+    pub config: PlainClass,
+    pub request: PlainClass,
+    pub response: PlainClass,
+    pub headers: PlainClass,
+    pub environ_headers: Py<PyType>,
+    pub has_fallback_keys: bool,
+    /// Whether reading from a session leaves no trace in it, as since Flask 3.1.3.
+    pub reads_are_silent: bool,
+    pub dump_cookie: Py<PyAny>,
+    pub http_date: Py<PyAny>,
+    pub stock_interface: Py<PyType>,
+    /// The globals of `flask.sessions`, in which stock finds the class `datetime`.
+    pub sessions_globals: Py<PyDict>,
+    pub fast_session: Py<PyType>,
+    /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
+    pub on_update: Option<Py<PyAny>>,
+    stock_session: Py<PyAny>,
+    session_class: Py<PyAny>,
+    stock_serializer_getter: Py<PyAny>,
+    open_hooks: Vec<Hook>,
+    save_hooks: Vec<Hook>,
+    cookie_options: Vec<Py<PyString>>,
+}
+
+struct Hook {
+    name: Py<PyString>,
+    method: Py<PyAny>,
+}
+
+const GETTERS: [&str; 7] = [
+    "get_cookie_name",
+    "get_cookie_domain",
+    "get_cookie_path",
+    "get_cookie_secure",
+    "get_cookie_partitioned",
+    "get_cookie_samesite",
+    "get_cookie_httponly",
+];
+
+/// The options of the session cookie; the last came with Flask 3.1.
+const COOKIE_OPTIONS: [&str; 8] = [
+    "SESSION_COOKIE_NAME",
+    "SESSION_COOKIE_DOMAIN",
+    "SESSION_COOKIE_PATH",
+    "APPLICATION_ROOT",
+    "SESSION_COOKIE_SECURE",
+    "SESSION_COOKIE_SAMESITE",
+    "SESSION_COOKIE_HTTPONLY",
+    "SESSION_COOKIE_PARTITIONED",
+];
+
+impl FlaskParts {
+    pub fn get(py: Python<'_>) -> Result<&'static Self, Reason> {
+        static PARTS: PyOnceLock<FlaskParts> = PyOnceLock::new();
+        PARTS.get_or_try_init(py, || Self::look_up(py)).map_err(|_| Reason::Hook)
+    }
+
+    fn look_up(py: Python<'_>) -> PyResult<Self> {
+        let flask = py.import("flask")?;
+        let class = |name: &str| PyResult::Ok(flask.getattr(name)?.cast_into::<PyType>()?.unbind());
+        let datastructures = py.import("werkzeug.datastructures")?;
+        let sessions = py.import("flask.sessions")?;
+        let ours = py.import("flask_fastsession.interface")?;
+        let fast_session = ours.getattr("FastSession")?.cast_into::<PyType>()?;
+        let fast_interface = ours.getattr("FastSessionInterface")?.cast_into::<PyType>()?;
+        let stock_interface = sessions.getattr("SecureCookieSessionInterface")?.cast_into::<PyType>()?;
+        let hook = |name: &str| {
+            let method = fast_interface.getattr(name)?.unbind();
+            PyResult::Ok(Hook { name: PyString::intern(py, name).unbind(), method })
+        };
+        let getters = GETTERS.into_iter().filter(|name| stock_interface.hasattr(*name).unwrap_or(false));
+        let more = ["__getattribute__", "get_expiration_time", "should_set_cookie", "get_signing_serializer"];
+        let state = fast_session.call0()?.getattr("__dict__")?.cast_into::<PyDict>()?;
+        let on_update = state.get_item("on_update")?.filter(|_| state.len() == 1);
+        let default_config = flask.getattr("Flask")?.getattr("default_config")?;
+        Ok(Self {
+            app: PlainClass::new(
+                class("Flask")?,
+                &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__"],
+            ),
+            config: PlainClass::new(class("Config")?, &["__getitem__", "__missing__"]),
+            request: PlainClass::new(class("Request")?, &["cookies", "headers", "environ", "dict_storage_class"]),
+            response: PlainClass::new(
+                class("Response")?,
+                &["set_cookie", "delete_cookie", "vary", "headers", "max_cookie_size", "__getattribute__"],
+            ),
+            headers: PlainClass::new(
+                datastructures.getattr("Headers")?.cast_into::<PyType>()?.unbind(),
+                &["add", "set", "__setitem__", "get", "_list", "__getattribute__"],
+            ),
+            environ_headers: datastructures.getattr("EnvironHeaders")?.cast_into::<PyType>()?.unbind(),
+            has_fallback_keys: default_config.contains("SECRET_KEY_FALLBACKS")?,
+            reads_are_silent: fast_session.getattr("get")?.is(&py.get_type::<PyDict>().getattr("get")?),
+            dump_cookie: py.import("werkzeug.http")?.getattr("dump_cookie")?.unbind(),
+            http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
+            sessions_globals: sessions.dict().unbind(),
+            stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
+            session_class: static_attribute(&fast_interface, &PyString::new(py, "session_class"))
+                .map_or_else(|| py.None(), Bound::unbind),
+            stock_serializer_getter: stock_interface.getattr("get_signing_serializer")?.unbind(),
+            open_hooks: ["__getattribute__", "get_signing_serializer", "get_cookie_name"]
+                .into_iter()
+                .map(hook)
+                .collect::<PyResult<_>>()?,
+            save_hooks: getters.chain(more).map(hook).collect::<PyResult<_>>()?,
+            cookie_options: COOKIE_OPTIONS
+                .iter()
+                .filter(|name| default_config.contains(**name).unwrap_or(true))
+                .map(|name| PyString::intern(py, name).unbind())
+                .collect(),
+            on_update: on_update.map(Bound::unbind),
+            stock_interface: stock_interface.unbind(),
+            fast_session: fast_session.unbind(),
+        })
+    }
+
+    /// Whether stock's `open_session` would find Flask's own methods on the interface.
+    pub fn open_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
+        self.are_stock(interface, &self.open_hooks)
+    }
+
+    /// The same for `save_session`.
+    pub fn save_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
+        self.are_stock(interface, &self.save_hooks)
+    }
+
+    fn are_stock(&self, interface: &Bound<'_, PyAny>, hooks: &[Hook]) -> Result<(), Reason> {
+        let py = interface.py();
+        let class = interface.get_type();
+        let own = interface.getattr(intern!(py, "__dict__")).map_err(|_| Reason::Hook)?;
+        let own = own.cast_exact::<PyDict>().map_err(|_| Reason::Hook)?;
+        let are_inherited = hooks.iter().all(|hook| {
+            let found = class.getattr(hook.name.bind(py));
+            found.is_ok_and(|found| found.is(&hook.method)) && !holds(own, hook.name.bind(py))
+        });
+        let inherited_getter = self.stock_interface.bind(py).getattr(intern!(py, "get_signing_serializer"));
+        let is_stock_getter = inherited_getter.is_ok_and(|getter| getter.is(&self.stock_serializer_getter));
+        if are_inherited && is_stock_getter { Ok(()) } else { Err(Reason::Hook) }
+    }
+
+    /// The names in the config that the seven getters read, `APPLICATION_ROOT` included.
+    pub fn cookie_options<'py>(&'py self, py: Python<'py>) -> impl Iterator<Item = &'py Bound<'py, PyString>> {
+        self.cookie_options.iter().map(move |name| name.bind(py))
+    }
+
+    /// Whether `interface.session_class` is `FastSession`, found without asking its descriptor.
+    pub fn opens_fast_sessions(&self, interface: &Bound<'_, PyAny>) -> bool {
+        let py = interface.py();
+        let name = intern!(py, "session_class");
+        let own = interface.getattr(intern!(py, "__dict__"));
+        let is_shadowed = own.map_or(true, |own| own.cast_exact::<PyDict>().map_or(true, |own| holds(own, name)));
+        !is_shadowed
+            && static_attribute(&interface.get_type(), name).is_some_and(|class| class.is(&self.session_class))
+            && self.stock_interface.bind(py).getattr(name).is_ok_and(|class| class.is(&self.stock_session))
+    }
+}
+
+/// Whether a dict is known to have this key; if it cannot tell, it might.
+pub fn holds(dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> bool {
+    !dict.is_empty() && dict.contains(key).unwrap_or(true)
+}
+
+/// A class of Flask's, and those of its subclasses that leave some attributes alone.
+pub struct PlainClass {
+    reference: Py<PyType>,
+    attributes: &'static [&'static str],
+    known: RwLock<Vec<Py<PyType>>>,
+}
+
+/// So many subclasses are remembered; more are looked at each time.
+const MAX_KNOWN: usize = 32;
+
+impl PlainClass {
+    fn new(reference: Py<PyType>, attributes: &'static [&'static str]) -> Self {
+        Self { reference, attributes, known: RwLock::new(Vec::new()) }
+    }
+
+    /// Whether an object has these attributes from Flask's class.
+    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.iter().any(|class| is_exactly(object, class)) {
+            return true;
+        }
+        drop(known);
+        let class = object.get_type();
+        let is_plain = self.leaves_alone(&class);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if is_plain && known.len() < MAX_KNOWN {
+            known.push(class.unbind());
+        }
+        is_plain
+    }
+
+    fn leaves_alone(&self, class: &Bound<'_, PyType>) -> bool {
+        let py = class.py();
+        let reference = self.reference.bind(py);
+        class.is_subclass(reference).unwrap_or(false)
+            && self.attributes.iter().all(|name| {
+                let name = PyString::new(py, name);
+                match (static_attribute(class, &name), static_attribute(reference, &name)) {
+                    (Some(found), Some(stock)) => found.is(&stock),
+                    (None, None) => true,
+                    _ => false,
+                }
+            })
+    }
+}
+
+/// What the class or one of its bases has under this name, descriptors left alone.
+fn static_attribute<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
+    let bases = class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into::<PyTuple>().ok()?;
+    bases.iter().find_map(|base| base.getattr(intern!(class.py(), "__dict__")).ok()?.get_item(name).ok())
+}
+
+/// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
+pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
+    let py = response.py();
+    let unknown = |_| Reason::Response;
+    if !parts.response.is_plain(response) {
+        return Err(Reason::Response);
+    }
+    let own = response.getattr(intern!(py, "__dict__")).map_err(unknown)?;
+    let own = own.cast_exact::<PyDict>().map_err(|_| Reason::Response)?;
+    let is_shadowed =
+        [intern!(py, "set_cookie"), intern!(py, "delete_cookie")].into_iter().any(|name| holds(own, name));
+    let headers = own.get_item(intern!(py, "headers")).map_err(unknown)?.ok_or(Reason::Response)?;
+    if is_shadowed || !parts.headers.is_plain(&headers) {
+        return Err(Reason::Response);
+    }
+    let list = headers.getattr(intern!(py, "_list")).map_err(unknown)?;
+    list.cast_into_exact().map_err(|_| Reason::Response)
+}

@@ -1,0 +1,679 @@
+//! The outer ends of the corridor: a session opened from a request, and saved into a response.
+//!
+//! ```text
+//! Cookie header -> find -> verify -> age -> unpack -> decode -> session
+//! session -> encode -> payload, reused or packed -> timestamp -> signature -> Set-Cookie, Vary -> response
+//! ```
+//!
+//! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain the
+//! stock method is called in its place, before anything was changed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+
+use crate::codec;
+use crate::cookie::{self, DATE_GAP, TOKEN_GAP, Template};
+use crate::counters::{Counters, Outcome, Tally};
+use crate::date::DateTime;
+use crate::eligible::{self, Setup};
+use crate::error::{Reason, Stop};
+use crate::hooks::{self, FlaskParts, holds};
+use crate::payload::{self, VerifiedText};
+use crate::sign::SigningKeys;
+use crate::stock::Stock;
+use crate::types::{Types, is_exactly};
+use crate::{decode, encode, token, zlib};
+
+/// The native half of `FastSessionInterface`; Flask's class is the other.
+#[pyclass(frozen, subclass, module = "flask_fastsession._native")]
+pub struct SessionInterfaceMixin {
+    counters: Py<Counters>,
+    /// What was last found out about the apps served, and about their cookies.
+    apps: Recent<AppSetup>,
+    cookies: Recent<CookieSetup>,
+}
+
+#[pymethods]
+impl SessionInterfaceMixin {
+    /// Takes whatever the `__init__` of a subclass takes.
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        Ok(Self { counters: Py::new(py, Counters::default())?, apps: Recent::new(), cookies: Recent::new() })
+    }
+
+    /// A copy needs no arguments, and counts anew.
+    fn __getnewargs__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyTuple> {
+        PyTuple::empty(slf.py())
+    }
+
+    #[getter(_counters)]
+    fn counters(&self, py: Python<'_>) -> Py<Counters> {
+        self.counters.clone_ref(py)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.apps.traverse(&visit)?;
+        self.cookies.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.apps.clear();
+        self.cookies.clear();
+    }
+
+    /// As :meth:`flask.sessions.SecureCookieSessionInterface.open_session`.
+    fn open_session<'py>(
+        slf: &Bound<'py, Self>,
+        app: &Bound<'py, PyAny>,
+        request: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match open(slf, app, request) {
+            Ok(session) => {
+                slf.get().counters.get().open.count(Outcome::Native);
+                Ok(session)
+            }
+            Err(stop) => {
+                slf.get().give_way(&slf.get().counters.get().open, stop)?;
+                stock_interface(slf.py())?.call_method1("open_session", (slf, app, request))
+            }
+        }
+    }
+
+    /// As :meth:`flask.sessions.SecureCookieSessionInterface.save_session`.
+    fn save_session<'py>(
+        slf: &Bound<'py, Self>,
+        app: &Bound<'py, PyAny>,
+        session: &Bound<'py, PyAny>,
+        response: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        match save(slf, app, session, response) {
+            Ok(()) => {
+                slf.get().counters.get().save.count(Outcome::Native);
+                Ok(())
+            }
+            Err(stop) => {
+                slf.get().give_way(&slf.get().counters.get().save, stop)?;
+                stock_interface(slf.py())?.call_method1("save_session", (slf, app, session, response)).map(|_| ())
+            }
+        }
+    }
+}
+
+impl SessionInterfaceMixin {
+    /// Counts why stock is to answer, unless the answer is an exception already.
+    #[expect(clippy::unused_self, reason = "reads as what the interface does")]
+    fn give_way(&self, tally: &Tally, stop: Stop) -> PyResult<()> {
+        match stop {
+            Stop::Raise(error) | Stop::Reject(Some(error)) => Err(error),
+            Stop::Decline(reason) => {
+                tally.count(Outcome::Declined(reason));
+                Ok(())
+            }
+            Stop::Reject(None) => Ok(()),
+        }
+    }
+}
+
+fn stock_interface(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    let parts = FlaskParts::get(py).map_err(|_| PyRuntimeError::new_err("flask_fastsession is not imported"))?;
+    Ok(parts.stock_interface.bind(py).as_any())
+}
+
+// --- In -------------------------------------------------------------------------------------------------------------
+
+fn open<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+    request: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>, Stop> {
+    let py = interface.py();
+    let parts = FlaskParts::get(py)?;
+    parts.open_hooks_are_stock(interface)?;
+    let config = config_of(parts, app)?;
+    let Some(setup) = AppSetup::find(interface, app, &config)? else {
+        return Ok(py.None().into_bound(py));
+    };
+    let header = cookie_header(parts, request)?;
+    let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
+    let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
+    if cookie.is_empty() {
+        return new_session(parts, interface);
+    }
+    let loads = &interface.get().counters.get().loads;
+    match read_token(py, &setup, cookie) {
+        Ok((text, data)) => {
+            loads.count(Outcome::Native);
+            loaded_session(parts, interface, &data, &text)
+        }
+        Err(Stop::Reject(_)) => {
+            loads.count(Outcome::Rejected);
+            new_session(parts, interface)
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// The session's text and its value. All that may decline comes before the clock is read.
+fn read_token<'py>(py: Python<'py>, setup: &AppSetup, cookie: &str) -> Result<(Loaded, Bound<'py, PyDict>), Stop> {
+    let verified = codec::verify(&setup.keys, cookie.as_bytes())?;
+    let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
+    let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
+    let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
+    let tags = eligible::text_readable(setup.serializer.bind(py))?;
+    let data = decode::from_text(&text, &tags)?.cast_into_exact().map_err(|_| Reason::Session)?;
+    eligible::stock_clock(py)?;
+    token::check_age(signed_at, eligible::now(py)?, max_age).map_err(|_| Stop::Reject(None))?;
+    Ok((Loaded { payload: verified.payload().to_vec(), text }, data))
+}
+
+/// What a session was loaded from.
+struct Loaded {
+    payload: Vec<u8>,
+    text: VerifiedText,
+}
+
+fn new_session<'py>(
+    parts: &FlaskParts,
+    interface: &Bound<'py, SessionInterfaceMixin>,
+) -> Result<Bound<'py, PyAny>, Stop> {
+    let py = interface.py();
+    match (&parts.on_update, parts.opens_fast_sessions(interface)) {
+        (Some(on_update), true) => empty_session(parts, on_update.bind(py)).map(Bound::into_any).map_err(Stop::Raise),
+        _ => session_class(interface)?.call0().map_err(Stop::Raise),
+    }
+}
+
+fn loaded_session<'py>(
+    parts: &FlaskParts,
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    data: &Bound<'py, PyDict>,
+    loaded: &Loaded,
+) -> Result<Bound<'py, PyAny>, Stop> {
+    let py = interface.py();
+    match (&parts.on_update, parts.opens_fast_sessions(interface)) {
+        (Some(on_update), true) => {
+            let fill = || {
+                let session = empty_session(parts, on_update.bind(py))?;
+                session.update(data.as_mapping())?;
+                let kept = (PyBytes::new(py, &loaded.payload), PyBytes::new(py, loaded.text.as_bytes()));
+                session.setattr(intern!(py, "_loaded"), kept)?;
+                Ok(session.into_any())
+            };
+            fill().map_err(Stop::Raise)
+        }
+        _ => session_class(interface)?.call1((data,)).map_err(Stop::Raise),
+    }
+}
+
+/// What `FastSession()` gives, without passing through its `__init__` and that of `CallbackDict`.
+fn empty_session<'py>(parts: &FlaskParts, on_update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    let py = on_update.py();
+    let session = Types::get(py)?.new_dict(parts.fast_session.bind(py))?;
+    session.setattr(intern!(py, "on_update"), on_update)?;
+    Ok(session)
+}
+
+fn session_class<'py>(interface: &Bound<'py, SessionInterfaceMixin>) -> Result<Bound<'py, PyAny>, Stop> {
+    interface.getattr(intern!(interface.py(), "session_class")).map_err(Stop::Raise)
+}
+
+/// The `Cookie` header of a request whose `cookies` would be read from it.
+fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyString>>, Reason> {
+    let py = request.py();
+    if !parts.request.is_plain(request) {
+        return Err(Reason::Request);
+    }
+    let own = request.getattr(intern!(py, "__dict__")).map_err(|_| Reason::Request)?;
+    let own = own.cast_exact::<PyDict>().map_err(|_| Reason::Request)?;
+    let get = |name| own.get_item(name).map_err(|_| Reason::Request);
+    let environ = get(intern!(py, "environ"))?.ok_or(Reason::Request)?;
+    let headers = get(intern!(py, "headers"))?.ok_or(Reason::Request)?;
+    let headers_are_environ = is_exactly(&headers, &parts.environ_headers)
+        && headers.getattr(intern!(py, "environ")).is_ok_and(|source| source.is(&environ));
+    // Cookies may also have been read before, or put there.
+    let is_hooked = holds(own, intern!(py, "cookies")) || holds(own, intern!(py, "dict_storage_class"));
+    if is_hooked || !headers_are_environ {
+        return Err(Reason::Request);
+    }
+    let environ = environ.cast_exact::<PyDict>().map_err(|_| Reason::Request)?;
+    let header = environ.get_item(intern!(py, "HTTP_COOKIE")).map_err(|_| Reason::Request)?;
+    header.map(|header| header.cast_into_exact().map_err(|_| Reason::CookieHeader)).transpose()
+}
+
+// --- Out ------------------------------------------------------------------------------------------------------------
+
+fn save<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+    session: &Bound<'py, PyAny>,
+    response: &Bound<'py, PyAny>,
+) -> Result<(), Stop> {
+    let py = interface.py();
+    let parts = FlaskParts::get(py)?;
+    parts.save_hooks_are_stock(interface)?;
+    let config = config_of(parts, app)?;
+    let headers = Headers { list: hooks::header_list(parts, response)?, response };
+    let session = plain_session(parts, session)?;
+    let flag = |name| session.getattr(name).and_then(|value| value.is_truthy()).map_err(|_| Reason::Session);
+    let is_accessed = flag(intern!(py, "accessed"))?;
+    let is_modified = flag(intern!(py, "modified"))?;
+    let template = CookieSetup::find(interface, parts, &config)?;
+    if session.is_empty() && is_modified {
+        return Err(Reason::Deletion.into());
+    }
+    let is_permanent = || {
+        session.get_item(intern!(py, "_permanent")).and_then(|value| value.map_or(Ok(false), |value| value.is_truthy()))
+    };
+    let is_permanent = is_permanent().map_err(|_| Reason::Session)?;
+    let is_refreshed = || is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"));
+    if session.is_empty() || !(is_modified || (is_permanent && is_refreshed()?)) {
+        return if is_accessed { headers.add_vary() } else { Ok(()) };
+    }
+    let setup = AppSetup::find(interface, app, &config)?.ok_or(Reason::Keys)?;
+    let line = cookie_line(interface, parts, app, &config, session, &setup, template.for_session(is_permanent)?)?;
+    if is_accessed {
+        headers.add_vary()?;
+    }
+    headers.add(intern!(py, "Set-Cookie"), PyString::new(py, &line))?;
+    if !is_accessed {
+        headers.add_vary()?;
+    }
+    interface.get().counters.get().dumps.count(Outcome::Native);
+    Ok(())
+}
+
+/// The `Set-Cookie` line for a session. All that may decline comes before the clocks are read.
+fn cookie_line<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    parts: &FlaskParts,
+    app: &Bound<'py, PyAny>,
+    config: &Bound<'py, PyDict>,
+    session: &Bound<'py, PyDict>,
+    setup: &AppSetup,
+    template: &Template,
+) -> Result<String, Stop> {
+    let py = interface.py();
+    if !Stock::get(py)?.compresses_alike {
+        return Err(Reason::Zlib.into());
+    }
+    eligible::stock_clock(py)?;
+    let (options, tags) = eligible::text_writable(setup.serializer.bind(py))?;
+    let text = encode::session_to_text(session, options, &tags)?;
+    let mut token = match reusable_payload(session, &text) {
+        Some(payload) => with_room(payload.as_bytes()),
+        None => payload::pack(&text, zlib::deflate_if_shorter(&text).as_deref()),
+    };
+    if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(app, config)? {
+        return Err(Reason::Size.into());
+    }
+    let date = if template.has_date() { Some(expiry(parts, setup, py)?) } else { None };
+    token::push_timestamp(&mut token, eligible::now(py).map_err(|_| Reason::Clock)?);
+    let signature = setup.keys.sign(&token);
+    token::push_signature(&mut token, signature.as_bytes());
+    let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
+    Ok(template.fill(&token, date.as_deref().unwrap_or_default()))
+}
+
+/// An upper bound for what follows the payload: two dots, six characters of time and the longest signature.
+const TIMESTAMP_AND_SIGNATURE: usize = 1 + 6 + 1 + 86;
+
+/// The payload that the session came with, if it still says the same.
+fn reusable_payload<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    let loaded = session.getattr(intern!(session.py(), "_loaded")).ok()?;
+    let (payload, loaded_text): (Bound<'py, PyBytes>, Bound<'py, PyBytes>) = loaded.extract().ok()?;
+    (loaded_text.as_bytes() == text).then_some(payload)
+}
+
+fn with_room(payload: &[u8]) -> Vec<u8> {
+    let mut token = Vec::with_capacity(payload.len() + 128);
+    token.extend_from_slice(payload);
+    token
+}
+
+/// The date `permanent_session_lifetime` from now, by the clock that stock reads.
+fn expiry(parts: &FlaskParts, setup: &AppSetup, py: Python<'_>) -> Result<String, Reason> {
+    let types = Types::get(py).map_err(|_| Reason::Clock)?;
+    let clock =
+        parts.sessions_globals.bind(py).get_item(intern!(py, "datetime")).ok().flatten().ok_or(Reason::Clock)?;
+    let lifetime = setup.lifetime.as_ref().ok_or(Reason::MaxAge)?;
+    let write = || {
+        let expiry = clock.call_method1(intern!(py, "now"), (types.utc(),))?.add(lifetime)?;
+        if !types.is_datetime(&expiry) {
+            // A clock in a test has a class of its own; Werkzeug writes that as it writes any other.
+            return parts.http_date.bind(py).call1((expiry,))?.extract();
+        }
+        let seconds: f64 = expiry.call_method0(intern!(py, "timestamp"))?.extract()?;
+        #[expect(clippy::cast_possible_truncation, reason = "a datetime's seconds are far below 2^63")]
+        match DateTime::from_unix(seconds.floor() as i64) {
+            Some(date) => Ok(String::from_utf8_lossy(&date.format()).into_owned()),
+            None => parts.http_date.bind(py).call1((expiry,))?.extract(),
+        }
+    };
+    // What is raised here, stock is to raise: by then it has set Vary.
+    write().map_err(|_: PyErr| Reason::Clock)
+}
+
+/// The limit above which Werkzeug warns, in characters.
+fn max_cookie_size<'py>(app: &Bound<'py, PyAny>, config: &Bound<'py, PyDict>) -> Result<usize, Reason> {
+    let py = app.py();
+    let current = eligible::current_app(py, Stock::get(py)?).map_err(|_| Reason::App)?;
+    if !current.is_some_and(|current| current.is(app)) {
+        return Err(Reason::App);
+    }
+    let size = config.get_item(intern!(py, "MAX_COOKIE_SIZE")).ok().flatten().ok_or(Reason::App)?;
+    let size: usize = size.cast_exact::<PyInt>().map_err(|_| Reason::App)?.extract().map_err(|_| Reason::App)?;
+    Ok(if size == 0 { usize::MAX } else { size })
+}
+
+fn plain_session<'a, 'py>(
+    parts: &FlaskParts,
+    session: &'a Bound<'py, PyAny>,
+) -> Result<&'a Bound<'py, PyDict>, Reason> {
+    if !parts.reads_are_silent || !is_exactly(session, &parts.fast_session) {
+        return Err(Reason::Session);
+    }
+    session.cast::<PyDict>().map_err(|_| Reason::Session)
+}
+
+/// The headers of a response, as the list of pairs in which Werkzeug keeps them.
+struct Headers<'a, 'py> {
+    list: Bound<'py, PyList>,
+    response: &'a Bound<'py, PyAny>,
+}
+
+impl<'py> Headers<'_, 'py> {
+    fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Stop> {
+        self.list.append((name, value)).map_err(Stop::Raise)
+    }
+
+    /// Adds `Cookie` to the `Vary` header; one that is there is for Werkzeug to read.
+    fn add_vary(&self) -> Result<(), Stop> {
+        let py = self.list.py();
+        if self.may_have_vary() {
+            let vary = self.response.getattr(intern!(py, "vary")).map_err(Stop::Raise)?;
+            vary.call_method1(intern!(py, "add"), (intern!(py, "Cookie"),)).map_err(Stop::Raise)?;
+            return Ok(());
+        }
+        self.add(intern!(py, "Vary"), intern!(py, "Cookie").clone())
+    }
+
+    fn may_have_vary(&self) -> bool {
+        self.list.iter().any(|header| {
+            let name = header.cast_exact::<PyTuple>().ok().and_then(|header| header.get_item(0).ok());
+            let name = name.and_then(|name| name.cast_into_exact::<PyString>().ok());
+            !name.is_some_and(|name| name.to_str().is_ok_and(|name| !name.eq_ignore_ascii_case("vary")))
+        })
+    }
+}
+
+// --- What is known of an app ----------------------------------------------------------------------------------------
+
+/// Keys, lifetime and cookie name of an app, and the objects in its config and in the interface that they came from.
+struct AppSetup {
+    inputs: Vec<Py<PyAny>>,
+    fallback_keys: Vec<Py<PyAny>>,
+    keys: Arc<SigningKeys>,
+    serializer: Py<PyAny>,
+    cookie_name: String,
+    /// `None` where stock is to say what is wrong with it, at the time when it does.
+    lifetime: Option<Py<PyAny>>,
+    max_age: Option<i64>,
+}
+
+impl AppSetup {
+    /// The setup for what config and interface say now; `None` without a secret key.
+    fn find<'py>(
+        interface: &Bound<'py, SessionInterfaceMixin>,
+        app: &Bound<'py, PyAny>,
+        config: &Bound<'py, PyDict>,
+    ) -> Result<Option<Arc<Self>>, Stop> {
+        let py = interface.py();
+        let secret_key = config_value(config, intern!(py, "SECRET_KEY"))?;
+        if !secret_key.is_truthy().map_err(|_| Reason::Keys)? {
+            return Ok(None);
+        }
+        let (fallbacks, fallback_keys) = fallback_keys(config)?;
+        let attribute = |name| interface.getattr(name).map_err(|_| Reason::Hook);
+        let inputs = [
+            secret_key,
+            fallbacks,
+            config_value(config, intern!(py, "SESSION_COOKIE_NAME"))?,
+            config_value(config, intern!(py, "PERMANENT_SESSION_LIFETIME"))?,
+            attribute(intern!(py, "salt"))?,
+            attribute(intern!(py, "key_derivation"))?,
+            attribute(intern!(py, "digest_method"))?,
+            attribute(intern!(py, "serializer"))?,
+        ];
+        let known = interface
+            .get()
+            .apps
+            .find(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
+        if known.is_some() {
+            return Ok(known);
+        }
+        let setup = Arc::new(Self::make(interface, app, &inputs, &fallback_keys)?);
+        interface.get().apps.remember(&setup);
+        Ok(Some(setup))
+    }
+
+    /// Has the installed Flask make a serializer, and takes what that signs with.
+    fn make<'py>(
+        interface: &Bound<'py, SessionInterfaceMixin>,
+        app: &Bound<'py, PyAny>,
+        inputs: &[Bound<'py, PyAny>; 8],
+        fallback_keys: &[Bound<'py, PyAny>],
+    ) -> Result<Self, Stop> {
+        let py = interface.py();
+        let [secret_key, _, cookie_name, lifetime, _, _, _, serializer] = inputs;
+        // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
+        eligible::text_readable(serializer)?;
+        if !std::iter::once(secret_key).chain(fallback_keys).all(is_text_or_bytes) {
+            return Err(Reason::Keys.into());
+        }
+        let serializer = interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Stop::Raise)?;
+        let setup = Setup::of(&serializer)?;
+        let is_fixed =
+            lifetime.is_exact_instance_of::<PyInt>() || Types::get(py).map_err(|_| Reason::App)?.is_timedelta(lifetime);
+        let lifetime = app.getattr(intern!(py, "permanent_session_lifetime")).ok().filter(|_| is_fixed);
+        let max_age = |lifetime: &Bound<'py, PyAny>| {
+            lifetime
+                .call_method0(intern!(py, "total_seconds"))
+                .ok()?
+                .call_method0(intern!(py, "__int__"))
+                .ok()?
+                .extract()
+                .ok()
+        };
+        Ok(Self {
+            inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
+            fallback_keys: fallback_keys.iter().map(|key| key.clone().unbind()).collect(),
+            keys: setup.keys,
+            serializer: setup.serializer,
+            cookie_name: cookie_name
+                .cast_exact::<PyString>()
+                .ok()
+                .and_then(|name| name.to_str().ok())
+                .ok_or(Reason::CookieOptions)?
+                .to_owned(),
+            max_age: lifetime.as_ref().and_then(max_age),
+            lifetime: lifetime.map(Bound::unbind),
+        })
+    }
+}
+
+impl Holds for AppSetup {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.inputs.iter().chain(&self.fallback_keys).chain([&self.serializer]).chain(&self.lifetime)
+    }
+}
+
+/// The `Set-Cookie` templates for one set of options.
+struct CookieSetup {
+    inputs: Vec<Py<PyAny>>,
+    of_permanent: Option<Template>,
+    of_others: Option<Template>,
+}
+
+impl CookieSetup {
+    fn find<'py>(
+        interface: &Bound<'py, SessionInterfaceMixin>,
+        parts: &FlaskParts,
+        config: &Bound<'py, PyDict>,
+    ) -> Result<Arc<Self>, Stop> {
+        let py = interface.py();
+        let mut inputs = Vec::new();
+        for name in parts.cookie_options(py) {
+            inputs.push(config_value(config, name)?);
+        }
+        if let Some(setup) = interface.get().cookies.find(|setup| are_same(&setup.inputs, &inputs)) {
+            return Ok(setup);
+        }
+        if !inputs
+            .iter()
+            .all(|input| input.is_none() || input.is_exact_instance_of::<PyBool>() || is_text_or_bytes(input))
+        {
+            return Err(Reason::CookieOptions.into());
+        }
+        let setup = Arc::new(Self {
+            of_permanent: render_template(parts, &inputs, true),
+            of_others: render_template(parts, &inputs, false),
+            inputs: inputs.into_iter().map(Bound::unbind).collect(),
+        });
+        interface.get().cookies.remember(&setup);
+        Ok(setup)
+    }
+
+    fn for_session(&self, is_permanent: bool) -> Result<&Template, Reason> {
+        let template = if is_permanent { &self.of_permanent } else { &self.of_others };
+        template.as_ref().ok_or(Reason::CookieOptions)
+    }
+}
+
+impl Holds for CookieSetup {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.inputs.iter()
+    }
+}
+
+/// Has Werkzeug render a cookie with gaps; `None` where it refuses these options.
+fn render_template(parts: &FlaskParts, options: &[Bound<'_, PyAny>], has_date: bool) -> Option<Template> {
+    let [name, domain, path, root, secure, samesite, httponly, rest @ ..] = options else {
+        return None;
+    };
+    let py = name.py();
+    let arguments = PyDict::new(py);
+    let path = if path.is_truthy().ok()? { path } else { root };
+    arguments.set_item("value", TOKEN_GAP).ok()?;
+    arguments.set_item("expires", has_date.then_some(DATE_GAP)).ok()?;
+    arguments.set_item("path", path).ok()?;
+    arguments.set_item("domain", domain).ok()?;
+    arguments.set_item("secure", secure).ok()?;
+    arguments.set_item("httponly", httponly).ok()?;
+    arguments.set_item("max_size", 0).ok()?;
+    arguments.set_item("samesite", samesite).ok()?;
+    if let [partitioned] = rest {
+        arguments.set_item("partitioned", partitioned).ok()?;
+    }
+    let line: String = parts.dump_cookie.bind(py).call((name,), Some(&arguments)).ok()?.extract().ok()?;
+    Template::cut(&line, has_date)
+}
+
+fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
+    if !parts.app.is_plain(app) {
+        return Err(Reason::App);
+    }
+    let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
+    if !parts.config.is_plain(&config) {
+        return Err(Reason::App);
+    }
+    config.cast_into().map_err(|_| Reason::App)
+}
+
+fn config_value<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> Result<Bound<'py, PyAny>, Reason> {
+    config.get_item(name).ok().flatten().ok_or(Reason::App)
+}
+
+fn is_truthy<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> Result<bool, Reason> {
+    config_value(config, name)?.is_truthy().map_err(|_| Reason::App)
+}
+
+/// `SECRET_KEY_FALLBACKS` and what is in it.
+fn fallback_keys<'py>(config: &Bound<'py, PyDict>) -> Result<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>), Reason> {
+    let py = config.py();
+    if !FlaskParts::get(py)?.has_fallback_keys {
+        return Ok((py.None().into_bound(py), Vec::new()));
+    }
+    let fallbacks = config_value(config, intern!(py, "SECRET_KEY_FALLBACKS"))?;
+    let keys = if fallbacks.is_none() {
+        Vec::new()
+    } else if let Ok(keys) = fallbacks.cast_exact::<PyList>() {
+        keys.iter().collect()
+    } else if let Ok(keys) = fallbacks.cast_exact::<PyTuple>() {
+        keys.iter().collect()
+    } else {
+        return Err(Reason::Keys);
+    };
+    Ok((fallbacks, keys))
+}
+
+/// Values of these types never change, so that the same object is the same value.
+fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>()
+}
+
+fn are_same(known: &[Py<PyAny>], found: &[Bound<'_, PyAny>]) -> bool {
+    known.len() == found.len() && known.iter().zip(found).all(|(known, found)| found.is(known))
+}
+
+/// Something that holds Python objects.
+trait Holds {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>>;
+}
+
+/// The few things found out last, latest last.
+struct Recent<T>(Mutex<Vec<Arc<T>>>);
+
+/// An interface serves one app as a rule.
+const MAX_RECENT: usize = 8;
+
+impl<T: Holds> Recent<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.lock().iter().rev().find(|thing| is_it(thing)).map(Arc::clone)
+    }
+
+    fn remember(&self, thing: &Arc<T>) {
+        let mut things = self.lock();
+        let forgotten = (things.len() >= MAX_RECENT).then(|| things.remove(0));
+        things.push(Arc::clone(thing));
+        drop(things);
+        // Letting go of objects may run Python code, so not under the lock.
+        drop(forgotten);
+    }
+
+    fn clear(&self) {
+        let things = std::mem::take(&mut *self.lock());
+        drop(things);
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(things) = self.0.try_lock() else {
+            return Ok(());
+        };
+        things.iter().flat_map(|thing| thing.held()).try_for_each(|object| visit.call(object))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
