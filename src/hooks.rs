@@ -6,6 +6,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -34,7 +35,6 @@ pub struct FlaskParts {
     /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
-    session_class: Py<PyAny>,
     stock_serializer_getter: Py<PyAny>,
     open_hooks: Vec<Hook>,
     save_hooks: Vec<Hook>,
@@ -114,8 +114,6 @@ impl FlaskParts {
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
-            session_class: static_attribute(&fast_interface, &PyString::new(py, "session_class"))
-                .map_or_else(|| py.None(), Bound::unbind),
             stock_serializer_getter: stock_interface.getattr("get_signing_serializer")?.unbind(),
             open_hooks: ["__getattribute__", "get_signing_serializer", "get_cookie_name"]
                 .into_iter()
@@ -161,16 +159,30 @@ impl FlaskParts {
     pub fn cookie_options<'py>(&'py self, py: Python<'py>) -> impl Iterator<Item = &'py Bound<'py, PyString>> {
         self.cookie_options.iter().map(move |name| name.bind(py))
     }
+}
 
-    /// Whether `interface.session_class` is `FastSession`, found without asking its descriptor.
-    pub fn opens_fast_sessions(&self, interface: &Bound<'_, PyAny>) -> bool {
+/// Stands for a session class of ours as long as Flask's interface has its own; someone may replace that.
+///
+/// A descriptor, as `FastSessionInterface.session_class`.
+#[pyclass(frozen, module = "flask_fastsession._native")]
+pub struct DefaultSessionClass(Py<PyType>);
+
+#[pymethods]
+impl DefaultSessionClass {
+    #[new]
+    fn new(session_class: Py<PyType>) -> Self {
+        Self(session_class)
+    }
+
+    fn __get__<'py>(
+        &self,
+        interface: &Bound<'py, PyAny>,
+        _owner: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = interface.py();
-        let name = intern!(py, "session_class");
-        let own = interface.getattr(intern!(py, "__dict__"));
-        let is_shadowed = own.map_or(true, |own| own.cast_exact::<PyDict>().map_or(true, |own| holds(own, name)));
-        !is_shadowed
-            && static_attribute(&interface.get_type(), name).is_some_and(|class| class.is(&self.session_class))
-            && self.stock_interface.bind(py).getattr(name).is_ok_and(|class| class.is(&self.stock_session))
+        let parts = FlaskParts::get(py).map_err(|reason| PyRuntimeError::new_err(reason.name()))?;
+        let inherited = parts.stock_interface.bind(py).getattr(intern!(py, "session_class"))?;
+        Ok(if inherited.is(&parts.stock_session) { self.0.bind(py).clone().into_any() } else { inherited })
     }
 }
 

@@ -66,6 +66,8 @@ mod _native {
     #[pymodule_export]
     use super::counters::Counters;
     #[pymodule_export]
+    use super::hooks::DefaultSessionClass;
+    #[pymodule_export]
     use super::request::SessionInterfaceMixin;
 
     #[pymodule_init]

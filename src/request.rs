@@ -184,10 +184,14 @@ fn new_session<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
 ) -> Result<Bound<'py, PyAny>, Stop> {
     let py = interface.py();
-    match (&parts.on_update, parts.opens_fast_sessions(interface)) {
-        (Some(on_update), true) => empty_session(parts, on_update.bind(py)).map(Bound::into_any).map_err(Stop::Raise),
-        _ => session_class(interface)?.call0().map_err(Stop::Raise),
-    }
+    let class = session_class(interface)?;
+    let session = match &parts.on_update {
+        Some(on_update) if class.is(&parts.fast_session) => {
+            empty_session(parts, on_update.bind(py)).map(Bound::into_any)
+        }
+        _ => class.call0(),
+    };
+    session.map_err(Stop::Raise)
 }
 
 fn loaded_session<'py>(
@@ -197,19 +201,19 @@ fn loaded_session<'py>(
     loaded: &Loaded,
 ) -> Result<Bound<'py, PyAny>, Stop> {
     let py = interface.py();
-    match (&parts.on_update, parts.opens_fast_sessions(interface)) {
-        (Some(on_update), true) => {
-            let fill = || {
-                let session = empty_session(parts, on_update.bind(py))?;
-                session.update(data.as_mapping())?;
-                let kept = (PyBytes::new(py, &loaded.payload), PyBytes::new(py, loaded.text.as_bytes()));
-                session.setattr(intern!(py, "_loaded"), kept)?;
-                Ok(session.into_any())
-            };
-            fill().map_err(Stop::Raise)
-        }
-        _ => session_class(interface)?.call1((data,)).map_err(Stop::Raise),
-    }
+    let class = session_class(interface)?;
+    let fill = |on_update| {
+        let session = empty_session(parts, on_update)?;
+        session.update(data.as_mapping())?;
+        let kept = (PyBytes::new(py, &loaded.payload), PyBytes::new(py, loaded.text.as_bytes()));
+        session.setattr(intern!(py, "_loaded"), kept)?;
+        Ok(session.into_any())
+    };
+    let session = match &parts.on_update {
+        Some(on_update) if class.is(&parts.fast_session) => fill(on_update.bind(py)),
+        _ => class.call1((data,)),
+    };
+    session.map_err(Stop::Raise)
 }
 
 /// What `FastSession()` gives, without passing through its `__init__` and that of `CallbackDict`.
@@ -265,26 +269,18 @@ fn save<'py>(
     let is_accessed = flag(intern!(py, "accessed"))?;
     let is_modified = flag(intern!(py, "modified"))?;
     let template = CookieSetup::find(interface, parts, &config)?;
-    if session.is_empty() && is_modified {
-        return Err(Reason::Deletion.into());
+    if session.is_empty() {
+        return if is_modified { Err(Reason::Deletion.into()) } else { headers.add_vary_if(is_accessed) };
     }
-    let is_permanent = || {
-        session.get_item(intern!(py, "_permanent")).and_then(|value| value.map_or(Ok(false), |value| value.is_truthy()))
-    };
-    let is_permanent = is_permanent().map_err(|_| Reason::Session)?;
-    let is_refreshed = || is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"));
-    if session.is_empty() || !(is_modified || (is_permanent && is_refreshed()?)) {
-        return if is_accessed { headers.add_vary() } else { Ok(()) };
+    let is_permanent = is_permanent(parts, session)?;
+    if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
+        return headers.add_vary_if(is_accessed);
     }
     let setup = AppSetup::find(interface, app, &config)?.ok_or(Reason::Keys)?;
     let line = cookie_line(interface, parts, app, &config, session, &setup, template.for_session(is_permanent)?)?;
-    if is_accessed {
-        headers.add_vary()?;
-    }
+    headers.add_vary_if(is_accessed)?;
     headers.add(intern!(py, "Set-Cookie"), PyString::new(py, &line))?;
-    if !is_accessed {
-        headers.add_vary()?;
-    }
+    headers.add_vary_if(!is_accessed)?;
     interface.get().counters.get().dumps.count(Outcome::Native);
     Ok(())
 }
@@ -376,10 +372,19 @@ fn plain_session<'a, 'py>(
     parts: &FlaskParts,
     session: &'a Bound<'py, PyAny>,
 ) -> Result<&'a Bound<'py, PyDict>, Reason> {
-    if !parts.reads_are_silent || !is_exactly(session, &parts.fast_session) {
-        return Err(Reason::Session);
-    }
-    session.cast::<PyDict>().map_err(|_| Reason::Session)
+    let session = Some(session).filter(|session| is_exactly(session, &parts.fast_session));
+    session.and_then(|session| session.cast::<PyDict>().ok()).ok_or(Reason::Session)
+}
+
+/// `session.permanent`, which up to Flask 3.1.2 leaves its mark in the session.
+fn is_permanent(parts: &FlaskParts, session: &Bound<'_, PyDict>) -> Result<bool, Reason> {
+    let py = session.py();
+    let value = if parts.reads_are_silent {
+        session.get_item(intern!(py, "_permanent"))
+    } else {
+        session.getattr(intern!(py, "permanent")).map(Some)
+    };
+    value.and_then(|value| value.map_or(Ok(false), |value| value.is_truthy())).map_err(|_| Reason::Session)
 }
 
 /// The headers of a response, as the list of pairs in which Werkzeug keeps them.
@@ -394,7 +399,10 @@ impl<'py> Headers<'_, 'py> {
     }
 
     /// Adds `Cookie` to the `Vary` header; one that is there is for Werkzeug to read.
-    fn add_vary(&self) -> Result<(), Stop> {
+    fn add_vary_if(&self, is_wanted: bool) -> Result<(), Stop> {
+        if !is_wanted {
+            return Ok(());
+        }
         let py = self.list.py();
         if self.may_have_vary() {
             let vary = self.response.getattr(intern!(py, "vary")).map_err(Stop::Raise)?;

@@ -7,7 +7,7 @@ from flask.sessions import SecureCookieSession
 from flask.sessions import SessionMixin
 from typing_extensions import disjoint_base
 
-__all__ = ["Counters", "SessionInterfaceMixin", "TimedSerializerMixin", "__version__"]
+__all__ = ["Counters", "DefaultSessionClass", "SessionInterfaceMixin", "TimedSerializerMixin", "__version__"]
 
 __version__: str
 
@@ -16,6 +16,13 @@ class Counters:
     def __new__(cls) -> Counters: ...
     def report(self) -> dict[str, t.Any]: ...
     def __reduce__(self) -> tuple[type[Counters], tuple[()]]: ...
+
+@t.final
+class DefaultSessionClass:
+    def __new__(cls, session_class: type[SecureCookieSession]) -> DefaultSessionClass: ...
+    def __get__(
+        self, interface: SessionInterfaceMixin | None, owner: type[SessionInterfaceMixin] | None = None, /
+    ) -> type[SecureCookieSession]: ...
 
 @disjoint_base
 class TimedSerializerMixin:

@@ -9,6 +9,7 @@ from flask.sessions import SecureCookieSession
 from flask.sessions import SecureCookieSessionInterface
 
 from . import signing
+from ._native import DefaultSessionClass
 from ._native import SessionInterfaceMixin
 
 if t.TYPE_CHECKING:
@@ -27,14 +28,6 @@ class FastSession(SecureCookieSession):
     _loaded: tuple[bytes, bytes]
 
 
-class _SessionClass:
-    """Stands for :class:`FastSession`, until someone replaces the session class of Flask's own interface."""
-
-    def __get__(self, interface: object, owner: type[FastSessionInterface]) -> type[SecureCookieSession]:
-        inherited = SecureCookieSessionInterface.session_class
-        return FastSession if inherited is SecureCookieSession else inherited
-
-
 class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
     """Flask's signed cookie sessions, opened and saved natively.
 
@@ -47,7 +40,7 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
     if t.TYPE_CHECKING:
         session_class = FastSession
     else:
-        session_class = _SessionClass()
+        session_class = DefaultSessionClass(FastSession)
 
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         if args or kwargs:

@@ -419,9 +419,6 @@ CIRCUMSTANCES: dict[str, dict[str, Circumstance]] = {
     "deletion": {"a session emptied": Circumstance("save", view=flask.sessions.SessionMixin.clear)},
     "keys": {
         "a key of another type": Circumstance("open", lambda app: app.config.update(SECRET_KEY=bytearray(b"key"))),
-        "fallbacks that are no list": Circumstance(
-            "open", lambda app: app.config.update(SECRET_KEY_FALLBACKS=iter(["old"]))
-        ),
     },
     "max_age": {
         "a lifetime of another type": Circumstance(
@@ -433,6 +430,13 @@ CIRCUMSTANCES: dict[str, dict[str, Circumstance]] = {
     "payload": {"padded base64": Circumstance("open", headers={"Cookie": f"session={sealed(b'e30=')}"})},
     "json_provider": {"overridden methods": Circumstance("open", with_json(CountingProvider))},
 }
+
+
+# Flask 3.0 has no fallback keys to look at.
+if "SECRET_KEY_FALLBACKS" in flask.Flask.default_config:
+    CIRCUMSTANCES["keys"]["fallbacks that are no list"] = Circumstance(
+        "open", lambda app: app.config.update(SECRET_KEY_FALLBACKS=iter(["old"]))
+    )
 
 
 class OwnSession(flask.sessions.SecureCookieSession):
