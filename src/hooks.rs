@@ -35,9 +35,13 @@ pub struct FlaskParts {
     /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
-    stock_serializer_getter: Py<PyAny>,
+    /// `SessionMixin.permanent`.
+    permanent: Py<PyAny>,
     open_hooks: Vec<Hook>,
     save_hooks: Vec<Hook>,
+    /// Methods of stock's interface that stand behind ours.
+    open_base: Vec<Hook>,
+    save_base: Vec<Hook>,
     cookie_options: Vec<Py<PyString>>,
 }
 
@@ -83,10 +87,11 @@ impl FlaskParts {
         let fast_session = ours.getattr("FastSession")?.cast_into::<PyType>()?;
         let fast_interface = ours.getattr("FastSessionInterface")?.cast_into::<PyType>()?;
         let stock_interface = sessions.getattr("SecureCookieSessionInterface")?.cast_into::<PyType>()?;
-        let hook = |name: &str| {
-            let method = fast_interface.getattr(name)?.unbind();
-            PyResult::Ok(Hook { name: PyString::intern(py, name).unbind(), method })
+        let hook_of = |class: &Bound<'_, PyType>, name| {
+            PyResult::Ok(Hook { name: PyString::intern(py, name).unbind(), method: class.getattr(name)?.unbind() })
         };
+        let hook = |name| hook_of(&fast_interface, name);
+        let base = |name| hook_of(&stock_interface, name);
         let getters = GETTERS.into_iter().filter(|name| stock_interface.hasattr(*name).unwrap_or(false));
         let more = ["__getattribute__", "get_expiration_time", "should_set_cookie", "get_signing_serializer"];
         let state = fast_session.call0()?.getattr("__dict__")?.cast_into::<PyDict>()?;
@@ -114,7 +119,9 @@ impl FlaskParts {
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
-            stock_serializer_getter: stock_interface.getattr("get_signing_serializer")?.unbind(),
+            permanent: fast_session.getattr("permanent")?.unbind(),
+            open_base: ["get_signing_serializer", "open_session"].into_iter().map(base).collect::<PyResult<_>>()?,
+            save_base: ["get_signing_serializer", "save_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             open_hooks: ["__getattribute__", "get_signing_serializer", "get_cookie_name"]
                 .into_iter()
                 .map(hook)
@@ -131,28 +138,35 @@ impl FlaskParts {
         })
     }
 
-    /// Whether stock's `open_session` would find Flask's own methods on the interface.
+    /// Whether stock's `open_session` would be called, and find Flask's own methods on the interface.
     pub fn open_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
-        self.are_stock(interface, &self.open_hooks)
+        self.are_stock(interface, &self.open_hooks, &self.open_base)
     }
 
     /// The same for `save_session`.
     pub fn save_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
-        self.are_stock(interface, &self.save_hooks)
+        self.are_stock(interface, &self.save_hooks, &self.save_base)
     }
 
-    fn are_stock(&self, interface: &Bound<'_, PyAny>, hooks: &[Hook]) -> Result<(), Reason> {
+    fn are_stock(&self, interface: &Bound<'_, PyAny>, hooks: &[Hook], base: &[Hook]) -> Result<(), Reason> {
         let py = interface.py();
         let class = interface.get_type();
-        let own = interface.getattr(intern!(py, "__dict__")).map_err(|_| Reason::Hook)?;
-        let own = own.cast_exact::<PyDict>().map_err(|_| Reason::Hook)?;
-        let are_inherited = hooks.iter().all(|hook| {
-            let found = class.getattr(hook.name.bind(py));
-            found.is_ok_and(|found| found.is(&hook.method)) && !holds(own, hook.name.bind(py))
-        });
-        let inherited_getter = self.stock_interface.bind(py).getattr(intern!(py, "get_signing_serializer"));
-        let is_stock_getter = inherited_getter.is_ok_and(|getter| getter.is(&self.stock_serializer_getter));
-        if are_inherited && is_stock_getter { Ok(()) } else { Err(Reason::Hook) }
+        let own = own_attributes(interface).ok_or(Reason::Hook)?;
+        let are_inherited = hooks.iter().all(|hook| hook.is_in(&class) && !holds(&own, hook.name.bind(py)));
+        let base_class = self.stock_interface.bind(py);
+        let is_base_stock = base.iter().all(|hook| hook.is_in(base_class));
+        if are_inherited && is_base_stock { Ok(()) } else { Err(Reason::Hook) }
+    }
+
+    /// A session of our own class that nobody has hung anything onto.
+    pub fn plain_session<'a, 'py>(&self, session: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyDict>> {
+        let py = session.py();
+        let own = own_attributes(session)?;
+        let state = [intern!(py, "on_update"), intern!(py, "modified"), intern!(py, "accessed")];
+        let known = state.into_iter().filter(|name| holds(&own, name)).count();
+        let permanent = self.fast_session.bind(py).getattr(intern!(py, "permanent")).ok()?;
+        let is_plain = is_exactly(session, &self.fast_session) && own.len() == known && permanent.is(&self.permanent);
+        session.cast::<PyDict>().ok().filter(|_| is_plain)
     }
 
     /// The names in the config that the seven getters read, `APPLICATION_ROOT` included.
@@ -184,6 +198,17 @@ impl DefaultSessionClass {
         let inherited = parts.stock_interface.bind(py).getattr(intern!(py, "session_class"))?;
         Ok(if inherited.is(&parts.stock_session) { self.0.bind(py).clone().into_any() } else { inherited })
     }
+}
+
+impl Hook {
+    fn is_in(&self, class: &Bound<'_, PyType>) -> bool {
+        class.getattr(self.name.bind(class.py())).is_ok_and(|found| found.is(&self.method))
+    }
+}
+
+/// The `__dict__` of an object.
+pub fn own_attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    object.getattr(intern!(object.py(), "__dict__")).ok()?.cast_into_exact().ok()
 }
 
 /// Whether a dict is known to have this key; if it cannot tell, it might.
@@ -246,18 +271,11 @@ fn static_attribute<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>
 /// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
 pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
     let py = response.py();
-    let unknown = |_| Reason::Response;
-    if !parts.response.is_plain(response) {
-        return Err(Reason::Response);
-    }
-    let own = response.getattr(intern!(py, "__dict__")).map_err(unknown)?;
-    let own = own.cast_exact::<PyDict>().map_err(|_| Reason::Response)?;
-    let is_shadowed =
-        [intern!(py, "set_cookie"), intern!(py, "delete_cookie")].into_iter().any(|name| holds(own, name));
-    let headers = own.get_item(intern!(py, "headers")).map_err(unknown)?.ok_or(Reason::Response)?;
-    if is_shadowed || !parts.headers.is_plain(&headers) {
-        return Err(Reason::Response);
-    }
-    let list = headers.getattr(intern!(py, "_list")).map_err(unknown)?;
-    list.cast_into_exact().map_err(|_| Reason::Response)
+    let own = own_attributes(response).filter(|_| parts.response.is_plain(response)).ok_or(Reason::Response)?;
+    let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
+    let headers = own.get_item(intern!(py, "headers")).ok().flatten().filter(|headers| parts.headers.is_plain(headers));
+    // The list is all that headers have; anything more is somebody's hook.
+    let own = headers.and_then(|headers| own_attributes(&headers)).filter(|own| own.len() == 1 && !is_shadowed);
+    let list = own.and_then(|own| own.get_item(intern!(py, "_list")).ok().flatten());
+    list.and_then(|list| list.cast_into_exact().ok()).ok_or(Reason::Response)
 }

@@ -2,10 +2,16 @@
 //!
 //! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`.
 
+use std::cell::RefCell;
+use std::hash::{DefaultHasher, Hasher as _};
+
 use crate::sign::Verified;
 use crate::{base64, zlib};
 
 const DEFLATED: u8 = b'.';
+
+/// What a payload is given for the timestamp and the signature that are to follow, in bytes.
+const ROOM: usize = 128;
 
 /// Text from a payload whose signature was verified; nothing else is ever decoded.
 pub struct VerifiedText(Vec<u8>);
@@ -18,13 +24,50 @@ impl VerifiedText {
 
 /// Packs a text and what it deflates to, if that is shorter.
 pub fn pack(text: &[u8], deflated: Option<&[u8]>) -> Vec<u8> {
-    // With room for the timestamp and the signature that are to follow.
-    let mut payload = Vec::with_capacity(text.len() * 4 / 3 + 128);
+    let mut payload = Vec::with_capacity(text.len() * 4 / 3 + ROOM);
     if deflated.is_some() {
         payload.push(DEFLATED);
     }
     base64::encode_onto(&mut payload, deflated.unwrap_or(text));
     payload
+}
+
+thread_local! {
+    /// Hashes of payloads that came out of packing, each in the slot that it picks. To inflate to the same text is not
+    /// enough for a payload to be kept: somebody else's zlib may have made it.
+    static PACKED: RefCell<Vec<u64>> = RefCell::new(vec![0; PACKED_SLOTS]);
+}
+
+/// 32 KB a thread. What falls out of it is packed once more.
+const PACKED_SLOTS: usize = 4096;
+
+/// Packs a text, or keeps the payload it was unpacked from, where that is known to be the same.
+pub fn pack_or_keep(text: &[u8], unpacked_from: Option<&[u8]>) -> Vec<u8> {
+    if let Some(payload) = unpacked_from.filter(|payload| is_packed(payload)) {
+        let mut kept = Vec::with_capacity(payload.len() + ROOM);
+        kept.extend_from_slice(payload);
+        return kept;
+    }
+    let payload = pack(text, zlib::deflate_if_shorter(text).as_deref());
+    let hash = hash_of(&payload);
+    PACKED.with_borrow_mut(|hashes| hashes[slot_of(hash)] = hash);
+    payload
+}
+
+fn is_packed(payload: &[u8]) -> bool {
+    let hash = hash_of(payload);
+    PACKED.with_borrow(|hashes| hashes[slot_of(hash)] == hash)
+}
+
+fn hash_of(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(payload);
+    hasher.finish()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
+fn slot_of(hash: u64) -> usize {
+    hash as usize % PACKED_SLOTS
 }
 
 /// Unpacks a payload; `None` where its base64 is not canonical or its deflate is damaged or too long.
@@ -62,6 +105,18 @@ mod tests {
             assert_eq!(unpacked(&payload).unwrap(), text);
         }
         assert_eq!(unpacked(b"").unwrap(), b"");
+    }
+
+    #[test]
+    fn only_what_was_packed_here_is_kept() {
+        let text = b"the same words, the same words, the same words";
+        let packed = pack(text, zlib::deflate_if_shorter(text).as_deref());
+        let foreign = pack(text, None);
+        for _ in 0..3 {
+            assert_eq!(pack_or_keep(text, Some(&foreign)), packed);
+            assert_eq!(pack_or_keep(text, Some(&packed)), packed);
+            assert_eq!(pack_or_keep(text, None), packed);
+        }
     }
 
     #[test]

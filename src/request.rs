@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Cookie header -> find -> verify -> age -> unpack -> decode -> session
-//! session -> encode -> payload, reused or packed -> timestamp -> signature -> Set-Cookie, Vary -> response
+//! session -> encode -> payload, kept or packed -> timestamp -> signature -> Set-Cookie, Vary -> response
 //! ```
 //!
 //! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain the
@@ -22,12 +22,12 @@ use crate::counters::{Counters, Outcome, Tally};
 use crate::date::DateTime;
 use crate::eligible::{self, Setup};
 use crate::error::{Reason, Stop};
-use crate::hooks::{self, FlaskParts, holds};
+use crate::hooks::{self, FlaskParts, holds, own_attributes};
 use crate::payload::{self, VerifiedText};
 use crate::sign::SigningKeys;
 use crate::stock::Stock;
 use crate::types::{Types, is_exactly};
-use crate::{decode, encode, token, zlib};
+use crate::{decode, encode, token};
 
 /// The native half of `FastSessionInterface`; Flask's class is the other.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
@@ -162,9 +162,9 @@ fn open<'py>(
 
 /// The session's text and its value. All that may decline comes before the clock is read.
 fn read_token<'py>(py: Python<'py>, setup: &AppSetup, cookie: &str) -> Result<(Loaded, Bound<'py, PyDict>), Stop> {
+    let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
     let verified = codec::verify(&setup.keys, cookie.as_bytes())?;
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
-    let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     let tags = eligible::text_readable(setup.serializer.bind(py))?;
     let data = decode::from_text(&text, &tags)?.cast_into_exact().map_err(|_| Reason::Session)?;
@@ -234,15 +234,14 @@ fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result
     if !parts.request.is_plain(request) {
         return Err(Reason::Request);
     }
-    let own = request.getattr(intern!(py, "__dict__")).map_err(|_| Reason::Request)?;
-    let own = own.cast_exact::<PyDict>().map_err(|_| Reason::Request)?;
+    let own = own_attributes(request).ok_or(Reason::Request)?;
     let get = |name| own.get_item(name).map_err(|_| Reason::Request);
     let environ = get(intern!(py, "environ"))?.ok_or(Reason::Request)?;
     let headers = get(intern!(py, "headers"))?.ok_or(Reason::Request)?;
     let headers_are_environ = is_exactly(&headers, &parts.environ_headers)
         && headers.getattr(intern!(py, "environ")).is_ok_and(|source| source.is(&environ));
     // Cookies may also have been read before, or put there.
-    let is_hooked = holds(own, intern!(py, "cookies")) || holds(own, intern!(py, "dict_storage_class"));
+    let is_hooked = holds(&own, intern!(py, "cookies")) || holds(&own, intern!(py, "dict_storage_class"));
     if is_hooked || !headers_are_environ {
         return Err(Reason::Request);
     }
@@ -264,7 +263,7 @@ fn save<'py>(
     parts.save_hooks_are_stock(interface)?;
     let config = config_of(parts, app)?;
     let headers = Headers { list: hooks::header_list(parts, response)?, response };
-    let session = plain_session(parts, session)?;
+    let session = parts.plain_session(session).ok_or(Reason::Session)?;
     let flag = |name| session.getattr(name).and_then(|value| value.is_truthy()).map_err(|_| Reason::Session);
     let is_accessed = flag(intern!(py, "accessed"))?;
     let is_modified = flag(intern!(py, "modified"))?;
@@ -302,10 +301,8 @@ fn cookie_line<'py>(
     eligible::stock_clock(py)?;
     let (options, tags) = eligible::text_writable(setup.serializer.bind(py))?;
     let text = encode::session_to_text(session, options, &tags)?;
-    let mut token = match reusable_payload(session, &text) {
-        Some(payload) => with_room(payload.as_bytes()),
-        None => payload::pack(&text, zlib::deflate_if_shorter(&text).as_deref()),
-    };
+    let unpacked_from = payload_of(session, &text);
+    let mut token = payload::pack_or_keep(&text, unpacked_from.as_ref().map(PyBytesMethods::as_bytes));
     if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(app, config)? {
         return Err(Reason::Size.into());
     }
@@ -320,17 +317,11 @@ fn cookie_line<'py>(
 /// An upper bound for what follows the payload: two dots, six characters of time and the longest signature.
 const TIMESTAMP_AND_SIGNATURE: usize = 1 + 6 + 1 + 86;
 
-/// The payload that the session came with, if it still says the same.
-fn reusable_payload<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'py, PyBytes>> {
+/// The payload that the session was loaded from, if it still says the same.
+fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'py, PyBytes>> {
     let loaded = session.getattr(intern!(session.py(), "_loaded")).ok()?;
     let (payload, loaded_text): (Bound<'py, PyBytes>, Bound<'py, PyBytes>) = loaded.extract().ok()?;
     (loaded_text.as_bytes() == text).then_some(payload)
-}
-
-fn with_room(payload: &[u8]) -> Vec<u8> {
-    let mut token = Vec::with_capacity(payload.len() + 128);
-    token.extend_from_slice(payload);
-    token
 }
 
 /// The date `permanent_session_lifetime` from now, by the clock that stock reads.
@@ -366,14 +357,6 @@ fn max_cookie_size<'py>(app: &Bound<'py, PyAny>, config: &Bound<'py, PyDict>) ->
     let size = config.get_item(intern!(py, "MAX_COOKIE_SIZE")).ok().flatten().ok_or(Reason::App)?;
     let size: usize = size.cast_exact::<PyInt>().map_err(|_| Reason::App)?.extract().map_err(|_| Reason::App)?;
     Ok(if size == 0 { usize::MAX } else { size })
-}
-
-fn plain_session<'a, 'py>(
-    parts: &FlaskParts,
-    session: &'a Bound<'py, PyAny>,
-) -> Result<&'a Bound<'py, PyDict>, Reason> {
-    let session = Some(session).filter(|session| is_exactly(session, &parts.fast_session));
-    session.and_then(|session| session.cast::<PyDict>().ok()).ok_or(Reason::Session)
 }
 
 /// `session.permanent`, which up to Flask 3.1.2 leaves its mark in the session.
