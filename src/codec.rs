@@ -11,7 +11,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
@@ -35,7 +34,7 @@ pub struct TimedSerializerMixin {
 }
 
 impl TimedSerializerMixin {
-    fn setup(slf: &Bound<'_, Self>) -> Result<Arc<Setup>, Reason> {
+    fn setup(slf: &Bound<'_, Self>) -> Result<Arc<Setup>, Stop> {
         let remembered = slf.get().lock_setup().clone();
         if let Some(setup) = remembered.filter(|setup| setup.is_current(slf.as_any())) {
             return Ok(setup);
@@ -101,9 +100,7 @@ impl TimedSerializerMixin {
         match attempt {
             Ok((token, _)) => Ok(token),
             Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
-            Err(Stop::Decline(_) | Stop::Reject(None)) => {
-                stock_class(slf.py())?.call_method1("dumps", (slf, obj, salt))
-            }
+            Err(Stop::Decline(_) | Stop::Reject(None)) => stock_class(slf.py()).call_method1("dumps", (slf, obj, salt)),
         }
     }
 
@@ -126,7 +123,7 @@ impl TimedSerializerMixin {
             Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
             Err(Stop::Decline(_) | Stop::Reject(None)) => {
                 let arguments = (slf, s, max_age, return_timestamp, salt);
-                stock_class(slf.py())?.call_method1("loads", arguments)
+                stock_class(slf.py()).call_method1("loads", arguments)
             }
         }
     }
@@ -144,16 +141,12 @@ fn count(attempt: &Attempt<'_>, counter: impl FnOnce(Outcome)) {
     }
 }
 
-fn stock_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    Ok(Stock::get(py).map_err(not_imported)?.timed_serializer.bind(py).as_any())
-}
-
-fn not_imported(_: Reason) -> PyErr {
-    PyRuntimeError::new_err("flask_fastsession is not imported")
+fn stock_class(py: Python<'_>) -> &Bound<'_, PyAny> {
+    Stock::get(py).timed_serializer.bind(py).as_any()
 }
 
 /// The keys for the salt given with a call, or else the serializer's own.
-fn keys_for(setup: &Setup, salt: Argument<'_, '_>) -> Result<Arc<SigningKeys>, Reason> {
+fn keys_for(setup: &Setup, salt: Argument<'_, '_>) -> Result<Arc<SigningKeys>, Stop> {
     salt.map_or_else(|| Ok(Arc::clone(&setup.keys)), |salt| setup.salted_keys(salt))
 }
 
@@ -169,22 +162,19 @@ fn dump<'py>(
     let keys = keys_for(&setup, salt)?;
     eligible::stock_clock(py)?;
     let writable = eligible::text_writable(setup.serializer.bind(py));
-    let (text, mut outcome) = match writable.and_then(|(options, tags)| encode::to_text(value, options, &tags)) {
+    let written = writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?));
+    let (text, mut outcome) = match written {
         Ok(text) => (text, Outcome::Native),
-        Err(reason) => (stock_text(serializer, value)?, Outcome::Declined(reason)),
+        Err(Stop::Decline(reason)) => (stock_text(serializer, value)?, Outcome::Declined(reason)),
+        Err(stop) => return Err(stop),
     };
-    let mut token = if Stock::get(py)?.compresses_alike {
+    let mut token = if Stock::get(py).compresses_alike {
         payload::pack(&text, zlib::deflate_if_shorter(&text).as_deref())
     } else {
         outcome = Outcome::Declined(Reason::Zlib);
         payload::pack(&text, stock_deflate_if_shorter(py, &text)?.as_deref())
     };
-    match eligible::now(py) {
-        Ok(now) => token::push_timestamp(&mut token, now),
-        // By now, Python code may have run that must not run again.
-        Err(Stop::Decline(reason)) => return Ok((stock_token(serializer, &token, salt)?, Outcome::Declined(reason))),
-        Err(stop) => return Err(stop),
-    }
+    token::push_timestamp(&mut token, timestamp(py)?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
@@ -192,26 +182,22 @@ fn dump<'py>(
 
 /// The text as stock writes it, tags, provider and all. What goes wrong in there goes wrong for good.
 fn stock_text(serializer: &Bound<'_, TimedSerializerMixin>, value: &Bound<'_, PyAny>) -> Result<Vec<u8>, Stop> {
-    let stock = Stock::get(serializer.py())?;
+    let stock = Stock::get(serializer.py());
     let text = stock.serializer.bind(serializer.py()).call_method1("dump_payload", (serializer, value));
     text.and_then(|text| text.extract()).map_err(Stop::Raise)
 }
 
-/// The token as stock signs a payload.
-fn stock_token<'py>(
-    serializer: &Bound<'py, TimedSerializerMixin>,
-    payload: &[u8],
-    salt: Argument<'_, 'py>,
-) -> Result<Bound<'py, PyAny>, Stop> {
-    let sign = || {
-        let signer = serializer.call_method1("make_signer", (salt,))?;
-        signer.call_method1("sign", (PyBytes::new(serializer.py(), payload),))?.call_method1("decode", ("utf-8",))
-    };
-    sign().map_err(Stop::Raise)
+/// The second to sign with, or what itsdangerous says of one that has no place in a timestamp.
+pub fn timestamp(py: Python<'_>) -> Result<u64, Stop> {
+    let now = eligible::now(py)?;
+    u64::try_from(now).map_err(|_| match Stock::get(py).int_to_bytes.bind(py).call1((now,)) {
+        Ok(_) => Reason::Clock.into(),
+        Err(error) => Stop::Raise(error),
+    })
 }
 
 fn stock_deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
-    let deflated = Stock::get(py)?.compress.bind(py).call1((PyBytes::new(py, text),));
+    let deflated = Stock::get(py).compress.bind(py).call1((PyBytes::new(py, text),));
     let deflated: Vec<u8> = deflated.and_then(|deflated| deflated.extract()).map_err(Stop::Raise)?;
     Ok((deflated.len() + 1 < text.len()).then_some(deflated))
 }
@@ -237,12 +223,13 @@ fn load<'py>(
         token::check_age(signed_at, eligible::now(py)?, max_age)
             .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     }
-    let (value, outcome) =
-        match eligible::text_readable(setup.serializer.bind(py)).and_then(|tags| decode::from_text(&text, &tags)) {
-            Ok(value) => (value, Outcome::Native),
-            Err(reason) => (stock_value(serializer, text.as_bytes())?, Outcome::Declined(reason)),
-        };
-    let wants_timestamp = return_timestamp.is_some_and(|wanted| wanted.is_truthy().unwrap_or(false));
+    let readable = eligible::text_readable(setup.serializer.bind(py));
+    let (value, outcome) = match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {
+        Ok(value) => (value, Outcome::Native),
+        Err(Stop::Decline(reason)) => (stock_value(serializer, text.as_bytes())?, Outcome::Declined(reason)),
+        Err(stop) => return Err(stop),
+    };
+    let wants_timestamp = return_timestamp.map_or(Ok(false), PyAnyMethods::is_truthy).map_err(Stop::Raise)?;
     if !wants_timestamp {
         return Ok((value, outcome));
     }
@@ -285,7 +272,7 @@ fn reject_expired(
     let word = || {
         let payload = PyBytes::new(serializer.py(), verified.payload());
         let arguments = (&expired.0, payload, stock_timestamp(serializer, signed_at)?);
-        let stock = Stock::get(serializer.py()).map_err(not_imported)?;
+        let stock = Stock::get(serializer.py());
         PyResult::Ok(PyErr::from_value(stock.signature_expired.bind(serializer.py()).call1(arguments)?))
     };
     Stop::Reject(Some(word().unwrap_or_else(|error| error)))
@@ -295,7 +282,7 @@ fn reject_expired(
 fn stock_value<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8]) -> Result<Bound<'py, PyAny>, Stop> {
     let py = serializer.py();
     let arguments = (serializer, PyBytes::new(py, text));
-    Stock::get(py)?.serializer.bind(py).call_method1("load_payload", arguments).map_err(Stop::Raise)
+    Stock::get(py).serializer.bind(py).call_method1("load_payload", arguments).map_err(Stop::Raise)
 }
 
 fn stock_timestamp<'py>(serializer: &Bound<'py, TimedSerializerMixin>, signed_at: u64) -> PyResult<Bound<'py, PyAny>> {

@@ -14,11 +14,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use crate::base64;
 use crate::date::DateTime;
 use crate::eligible::Tags;
+use crate::encode::MAX_DEPTH;
 use crate::error::Reason;
 use crate::names::Names;
 use crate::payload::VerifiedText;
 use crate::tags::{self, DICT_SUFFIX, Tag};
 use crate::types::Types;
+
+const TOO_DEEP: &str = "too many levels";
 
 /// From this magnitude on a float may be an integer too long for 64 bits, which serde_json rounds and Python does not.
 const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
@@ -27,7 +30,7 @@ const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
 pub fn from_text<'py>(text: &VerifiedText, tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
     let names = RefCell::new(Names::borrow());
-    let builder = Builder { py, tags, names: &names, types: Types::get(py).map_err(|_| Reason::TagValue)? };
+    let builder = Builder { py, tags, names: &names, depth: 0, types: Types::get(py).map_err(|_| Reason::TagValue)? };
     // Read as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text.as_bytes()).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -38,7 +41,13 @@ pub fn from_text<'py>(text: &VerifiedText, tags: &Tags<'py>) -> Result<Bound<'py
 
 fn reason(error: &serde_json::Error) -> Reason {
     // Of the two kinds of error, only ours stem from data that is well-formed.
-    if error.is_data() { Reason::TagValue } else { Reason::JsonText }
+    if !error.is_data() {
+        Reason::JsonText
+    } else if error.to_string().starts_with(TOO_DEEP) {
+        Reason::Depth
+    } else {
+        Reason::TagValue
+    }
 }
 
 /// Builds the Python object for one JSON value.
@@ -47,6 +56,7 @@ struct Builder<'a, 'py> {
     py: Python<'py>,
     tags: &'a Tags<'py>,
     names: &'a RefCell<Names>,
+    depth: usize,
     types: &'static Types,
 }
 
@@ -96,7 +106,8 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = array.next_element_seed(self)? {
+        let inner = self.one_deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+        while let Some(item) = array.next_element_seed(inner)? {
             items.push(item);
         }
         Ok(PyList::new(self.py, items).map_err(A::Error::custom)?.into_any())
@@ -106,8 +117,9 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
         let dict = PyDict::new(self.py);
         let mut members = 0;
         let mut last = None;
-        while let Some(key) = object.next_key_seed(Key(self))? {
-            let value = object.next_value_seed(self)?;
+        let inner = self.one_deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+        while let Some(key) = object.next_key_seed(Key(inner))? {
+            let value = object.next_value_seed(inner)?;
             dict.set_item(&key.name, &value).map_err(A::Error::custom)?;
             members += 1;
             last = Some((key, value));
@@ -126,6 +138,10 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
 }
 
 impl<'py> Builder<'_, 'py> {
+    fn one_deeper(self) -> Option<Self> {
+        (self.depth < MAX_DEPTH).then(|| Self { depth: self.depth + 1, ..self })
+    }
+
     /// The value that a dict of one member stands for; `None` where only stock can tell.
     #[inline(never)]
     fn untag(self, key: &Name<'py>, value: &Bound<'py, PyAny>, dict: Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {

@@ -41,15 +41,15 @@ pub struct Setup {
 
 impl Setup {
     /// Looks at a serializer: neither subclassed, nor hooked, nor made for bytes, and signing as we do.
-    pub fn of(serializer: &Bound<'_, PyAny>) -> Result<Self, Reason> {
+    pub fn of(serializer: &Bound<'_, PyAny>) -> Result<Self, Stop> {
         let py = serializer.py();
         let attributes = attributes_of(serializer)?;
         let get = |name| attributes.get_item(name).ok().flatten().ok_or(Reason::Serializer);
         if attributes.len() != ATTRIBUTES || !get(intern!(py, "is_text_serializer"))?.is(PyBool::new(py, true)) {
-            return Err(Reason::Serializer);
+            return Err(Reason::Serializer.into());
         }
-        if !get(intern!(py, "signer"))?.is(&Stock::get(py)?.timestamp_signer) {
-            return Err(Reason::Signer);
+        if !get(intern!(py, "signer"))?.is(&Stock::get(py).timestamp_signer) {
+            return Err(Reason::Signer.into());
         }
         let secret_keys = get(intern!(py, "secret_keys"))?.cast_into_exact().map_err(|_| Reason::Keys)?;
         let signer_kwargs = get(intern!(py, "signer_kwargs"))?.cast_into_exact().map_err(|_| Reason::Signer)?;
@@ -58,10 +58,10 @@ impl Setup {
         let serializer_kwargs: Bound<'_, PyDict> =
             get(intern!(py, "serializer_kwargs"))?.cast_into_exact().map_err(|_| Reason::Serializer)?;
         if !fallback_signers.is_empty() {
-            return Err(Reason::Signer);
+            return Err(Reason::Signer.into());
         }
         if !serializer_kwargs.is_empty() {
-            return Err(Reason::Serializer);
+            return Err(Reason::Serializer.into());
         }
         let inputs = SignerInputs::new(&secret_keys, &get(intern!(py, "salt"))?, &signer_kwargs)?;
         Ok(Self {
@@ -91,7 +91,7 @@ impl Setup {
     }
 
     /// The keys for another salt than the serializer's own.
-    pub fn salted_keys(&self, salt: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Reason> {
+    pub fn salted_keys(&self, salt: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Stop> {
         let py = salt.py();
         SignerInputs::new(self.secret_keys.bind(py), salt, self.signer_kwargs.bind(py))?.signing_keys(py)
     }
@@ -134,25 +134,25 @@ fn native_serializer(py: Python<'_>) -> Result<&'static Py<PyType>, Reason> {
 
 /// Whether the signer reads the clock in the way that [`now`] does.
 pub fn stock_clock(py: Python<'_>) -> Result<(), Reason> {
-    let stock = Stock::get(py)?;
+    let stock = Stock::get(py);
     is_unpatched(&stock.timestamp_signer, intern!(py, "get_timestamp"), &stock.get_timestamp)
 }
 
-/// The second that stock's signer would read now. Whatever `time.time` raises passes through, as it does in stock.
-pub fn now(py: Python<'_>) -> Result<u64, Stop> {
-    let globals = Stock::get(py)?.timed_globals.bind(py);
+/// The second that stock's signer would read now. Whatever is raised passes through, as it does in stock.
+pub fn now(py: Python<'_>) -> Result<i128, Stop> {
+    /// Below this magnitude a float truncated is what `int` makes of it.
+    const PLAIN: f64 = 9e15;
+    let globals = Stock::get(py).timed_globals.bind(py);
     let time = globals.get_item(intern!(py, "time")).ok().flatten().ok_or(Reason::Clock)?;
     let now = time.getattr(intern!(py, "time")).and_then(|time| time.call0()).map_err(Stop::Raise)?;
-    if let Ok(seconds) = now.cast_exact::<PyInt>() {
-        return seconds.extract().map_err(|_| Reason::Clock.into());
+    if let Ok(seconds) = now.cast_exact::<PyFloat>()
+        && seconds.value().abs() < PLAIN
+    {
+        #[expect(clippy::cast_possible_truncation, reason = "as int() does")]
+        return Ok(seconds.value() as i128);
     }
-    let now = now.cast_exact::<PyFloat>().map_err(|_| Reason::Clock)?.value();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "truncated as int() does, and in range"
-    )]
-    (0.0..f64::from(u32::MAX)).contains(&now).then_some(now as u64).ok_or(Reason::Clock.into())
+    let now = py.get_type::<PyInt>().call1((now,)).map_err(Stop::Raise)?;
+    now.extract().map_err(|_| Reason::Clock.into())
 }
 
 fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {
@@ -163,9 +163,9 @@ fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &Py<Py
 // --- JSON text ------------------------------------------------------------------------------------------------------
 
 /// How `serializer.dumps` would write now.
-pub fn text_writable<'py>(serializer: &Bound<'py, PyAny>) -> Result<(TextOptions, Tags<'py>), Reason> {
+pub fn text_writable<'py>(serializer: &Bound<'py, PyAny>) -> Result<(TextOptions, Tags<'py>), Stop> {
     let py = serializer.py();
-    let stock = Stock::get(py)?;
+    let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
     tags.stand_in_stock_order()?;
     is_unpatched(&stock.tagged_serializer, intern!(py, "dumps"), &stock.tagged_dumps)?;
@@ -174,21 +174,26 @@ pub fn text_writable<'py>(serializer: &Bound<'py, PyAny>) -> Result<(TextOptions
         return Ok((TextOptions { sort_keys: false, ensure_ascii: true }, tags));
     };
     is_stock_method(stock, &provider, intern!(py, "dumps"), &stock.provider_dumps)?;
-    let option = |name| provider.getattr(name).and_then(|value| value.is_truthy()).map_err(|_| Reason::JsonProvider);
+    let option = |name| {
+        let value = provider.getattr(name).and_then(|value| value.is_truthy());
+        value.map_err(|error| Stop::after(error, py, Reason::JsonProvider))
+    };
     let sort_keys = option(intern!(py, "sort_keys"))?;
     let ensure_ascii = option(intern!(py, "ensure_ascii"))?;
     Ok((TextOptions { sort_keys, ensure_ascii }, tags))
 }
 
 /// Whether `serializer.loads` would read as native code does, but for its tags, which are looked at where they occur.
-pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Reason> {
+pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Stop> {
     let py = serializer.py();
-    let stock = Stock::get(py)?;
+    let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
     is_unpatched(&stock.tagged_serializer, intern!(py, "loads"), &stock.tagged_loads)?;
     is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
     if let Some(provider) = current_provider(py, stock)? {
         is_stock_method(stock, &provider, intern!(py, "loads"), &stock.provider_loads)?;
+        // A serializer is made by having the provider write something.
+        is_stock_method(stock, &provider, intern!(py, "dumps"), &stock.provider_dumps)?;
     }
     Ok(tags)
 }
@@ -201,7 +206,7 @@ pub struct Tags<'py> {
 
 impl<'py> Tags<'py> {
     fn of(serializer: &Bound<'py, PyAny>) -> Result<Self, Reason> {
-        let stock = Stock::get(serializer.py())?;
+        let stock = Stock::get(serializer.py());
         let is_tagged = is_exactly(serializer, &stock.tagged_serializer);
         is_tagged.then(|| Self { serializer: serializer.clone(), stock }).ok_or(Reason::JsonTags)
     }
@@ -234,14 +239,15 @@ impl<'py> Tags<'py> {
 }
 
 /// The provider that `flask.json` would use now; outside an app context there is none.
-fn current_provider<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Reason> {
+fn current_provider<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Stop> {
     let app = current_app(py, stock)?;
-    app.map(|app| app.getattr(intern!(py, "json")).map_err(|_| Reason::JsonProvider)).transpose()
+    let provider = app.map(|app| app.getattr(intern!(py, "json"))).transpose();
+    provider.map_err(|error| Stop::after(error, py, Reason::JsonProvider))
 }
 
 /// What `flask.current_app` stands for now, unless it is false.
-pub fn current_app<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Reason> {
-    let unknown = |_| Reason::JsonProvider;
+pub fn current_app<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Stop> {
+    let unknown = |error| Stop::after(error, py, Reason::JsonProvider);
     let context = stock.get_app_context.bind(py).call0().map_err(unknown)?;
     if context.is_none() {
         return Ok(None);

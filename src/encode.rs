@@ -17,8 +17,9 @@ use crate::spelling::{PythonSpelling, Text};
 use crate::tags::{DICT_SUFFIX, Tag};
 use crate::types::Types;
 
-/// Deeper values are left to stock, whose own limit is the interpreter's stack.
-const MAX_DEPTH: usize = 100;
+/// Deeper values are left to stock, whose own limit is the interpreter's stack. Each level takes about half a kilobyte of the
+/// native one, of which a thread may have little.
+pub const MAX_DEPTH: usize = 40;
 
 /// The JSON provider's options that stock passes on to `json.dumps`.
 #[derive(Clone, Copy)]

@@ -1,6 +1,7 @@
 //! Ways in which native code stops short of an answer.
 
-use pyo3::PyErr;
+use pyo3::exceptions::PyException;
+use pyo3::{PyErr, Python};
 
 /// Why stock code answered instead. The names appear in `FastSessionInterface.stats()` and in the docs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,14 @@ pub enum Stop {
     Reject(Option<PyErr>),
     /// Stock would have let this very exception pass.
     Raise(PyErr),
+}
+
+impl Stop {
+    /// For an error in code that may be anybody's: stock is to meet it again, unless it is no `Exception` but something
+    /// like a `KeyboardInterrupt` or a timeout, which nobody may hold up.
+    pub fn after(error: PyErr, py: Python<'_>, reason: Reason) -> Self {
+        if error.is_instance_of::<PyException>(py) { Self::Decline(reason) } else { Self::Raise(error) }
+    }
 }
 
 impl From<Reason> for Stop {

@@ -6,16 +6,16 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
+use crate::stock::{Stock, original, stems_from};
 use crate::types::is_exactly;
 
-/// What the request path compares with, as it stood when the first session was opened.
+/// What the request path compares with, as it stood when this package was imported.
 pub struct FlaskParts {
     pub app: PlainClass,
     pub config: PlainClass,
@@ -35,6 +35,7 @@ pub struct FlaskParts {
     /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
+    fast_interface: Py<PyType>,
     /// `SessionMixin.permanent`.
     permanent: Py<PyAny>,
     open_hooks: Vec<Hook>,
@@ -42,6 +43,9 @@ pub struct FlaskParts {
     /// Methods of stock's interface that stand behind ours.
     open_base: Vec<Hook>,
     save_base: Vec<Hook>,
+    response_hooks: Vec<Hook>,
+    /// `SecureCookieSession.__init__`.
+    session_init: Py<PyAny>,
     cookie_options: Vec<Py<PyString>>,
 }
 
@@ -72,44 +76,58 @@ const COOKIE_OPTIONS: [&str; 8] = [
     "SESSION_COOKIE_PARTITIONED",
 ];
 
+static PARTS: PyOnceLock<FlaskParts> = PyOnceLock::new();
+
 impl FlaskParts {
-    pub fn get(py: Python<'_>) -> Result<&'static Self, Reason> {
-        static PARTS: PyOnceLock<FlaskParts> = PyOnceLock::new();
-        PARTS.get_or_try_init(py, || Self::look_up(py)).map_err(|_| Reason::Hook)
+    /// Looks at Flask; to be done while the package is imported.
+    pub fn remember(py: Python<'_>) -> PyResult<()> {
+        PARTS.get_or_try_init(py, || Self::look_up(py)).map(|_| ())
+    }
+
+    pub fn get(py: Python<'_>) -> &'static Self {
+        PARTS
+            .get(py)
+            .expect("the package, through which alone the path of a request is reached, remembers this at its end")
     }
 
     fn look_up(py: Python<'_>) -> PyResult<Self> {
         let flask = py.import("flask")?;
-        let class = |name: &str| PyResult::Ok(flask.getattr(name)?.cast_into::<PyType>()?.unbind());
+        let class = |name: &str| PyResult::Ok(flask.getattr(name)?.cast_into::<PyType>()?);
         let datastructures = py.import("werkzeug.datastructures")?;
         let sessions = py.import("flask.sessions")?;
-        let ours = py.import("flask_fastsession.interface")?;
-        let fast_session = ours.getattr("FastSession")?.cast_into::<PyType>()?;
-        let fast_interface = ours.getattr("FastSessionInterface")?.cast_into::<PyType>()?;
+        let interface = py.import("flask_fastsession.interface")?;
+        let fast_session = interface.getattr("FastSession")?.cast_into::<PyType>()?;
+        let fast_interface = interface.getattr("FastSessionInterface")?.cast_into::<PyType>()?;
         let stock_interface = sessions.getattr("SecureCookieSessionInterface")?.cast_into::<PyType>()?;
-        let hook_of = |class: &Bound<'_, PyType>, name| {
-            PyResult::Ok(Hook { name: PyString::intern(py, name).unbind(), method: class.getattr(name)?.unbind() })
+        let name_of = |name| PyString::intern(py, name).unbind();
+        let getter = |name| {
+            PyResult::Ok(Hook { name: name_of(name), method: original(&fast_interface, name, "flask.sessions")? })
         };
-        let hook = |name| hook_of(&fast_interface, name);
-        let base = |name| hook_of(&stock_interface, name);
+        let ours = |name| PyResult::Ok(Hook { name: name_of(name), method: fast_interface.getattr(name)?.unbind() });
+        let base = |name| {
+            PyResult::Ok(Hook { name: name_of(name), method: original(&stock_interface, name, "flask.sessions")? })
+        };
         let getters = GETTERS.into_iter().filter(|name| stock_interface.hasattr(*name).unwrap_or(false));
-        let more = ["__getattribute__", "get_expiration_time", "should_set_cookie", "get_signing_serializer"];
+        let more = ["get_expiration_time", "should_set_cookie"];
+        let own = || ["__getattribute__", "get_signing_serializer"].into_iter().map(ours);
+        let response = class("Response")?;
+        let response_hook = |name| {
+            let module = if name == "max_cookie_size" { "flask" } else { "werkzeug" };
+            PyResult::Ok(Hook { name: name_of(name), method: original(&response, name, module)? })
+        };
         let state = fast_session.call0()?.getattr("__dict__")?.cast_into::<PyDict>()?;
         let on_update = state.get_item("on_update")?.filter(|_| state.len() == 1);
         let default_config = flask.getattr("Flask")?.getattr("default_config")?;
         Ok(Self {
             app: PlainClass::new(
-                class("Flask")?,
+                &class("Flask")?,
                 &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__"],
             ),
-            config: PlainClass::new(class("Config")?, &["__getitem__", "__missing__"]),
-            request: PlainClass::new(class("Request")?, &["cookies", "headers", "environ", "dict_storage_class"]),
-            response: PlainClass::new(
-                class("Response")?,
-                &["set_cookie", "delete_cookie", "vary", "headers", "max_cookie_size", "__getattribute__"],
-            ),
+            config: PlainClass::new(&class("Config")?, &["__getitem__", "__missing__"]),
+            request: PlainClass::new(&class("Request")?, &["cookies", "headers", "environ", "dict_storage_class"]),
+            response: PlainClass::new(&response, &["headers", "__getattribute__"]),
             headers: PlainClass::new(
-                datastructures.getattr("Headers")?.cast_into::<PyType>()?.unbind(),
+                &datastructures.getattr("Headers")?.cast_into::<PyType>()?,
                 &["add", "set", "__setitem__", "get", "_list", "__getattribute__"],
             ),
             environ_headers: datastructures.getattr("EnvironHeaders")?.cast_into::<PyType>()?.unbind(),
@@ -119,14 +137,16 @@ impl FlaskParts {
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
-            permanent: fast_session.getattr("permanent")?.unbind(),
+            permanent: original(&fast_session, "permanent", "flask.sessions")?,
             open_base: ["get_signing_serializer", "open_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             save_base: ["get_signing_serializer", "save_session"].into_iter().map(base).collect::<PyResult<_>>()?,
-            open_hooks: ["__getattribute__", "get_signing_serializer", "get_cookie_name"]
+            open_hooks: ["get_cookie_name"].into_iter().map(getter).chain(own()).collect::<PyResult<_>>()?,
+            save_hooks: getters.chain(more).map(getter).chain(own()).collect::<PyResult<_>>()?,
+            response_hooks: ["set_cookie", "delete_cookie", "vary", "max_cookie_size"]
                 .into_iter()
-                .map(hook)
+                .map(response_hook)
                 .collect::<PyResult<_>>()?,
-            save_hooks: getters.chain(more).map(hook).collect::<PyResult<_>>()?,
+            session_init: original(&fast_session, "__init__", "flask.sessions")?,
             cookie_options: COOKIE_OPTIONS
                 .iter()
                 .filter(|name| default_config.contains(**name).unwrap_or(true))
@@ -135,6 +155,7 @@ impl FlaskParts {
             on_update: on_update.map(Bound::unbind),
             stock_interface: stock_interface.unbind(),
             fast_session: fast_session.unbind(),
+            fast_interface: fast_interface.unbind(),
         })
     }
 
@@ -154,19 +175,45 @@ impl FlaskParts {
         let own = own_attributes(interface).ok_or(Reason::Hook)?;
         let are_inherited = hooks.iter().all(|hook| hook.is_in(&class) && !holds(&own, hook.name.bind(py)));
         let base_class = self.stock_interface.bind(py);
-        let is_base_stock = base.iter().all(|hook| hook.is_in(base_class));
+        let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
+        let is_base_stock = base.iter().all(|hook| hook.is_in(base_class))
+            && makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
         if are_inherited && is_base_stock { Ok(()) } else { Err(Reason::Hook) }
+    }
+
+    /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls then.
+    pub fn plain_session_class(&self, class: &Bound<'_, PyAny>) -> Option<&Py<PyAny>> {
+        let init = class.getattr(intern!(class.py(), "__init__"));
+        let is_plain = class.is(&self.fast_session) && init.is_ok_and(|init| init.is(&self.session_init));
+        self.on_update.as_ref().filter(|_| is_plain)
     }
 
     /// A session of our own class that nobody has hung anything onto.
     pub fn plain_session<'a, 'py>(&self, session: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyDict>> {
         let py = session.py();
-        let own = own_attributes(session)?;
+        // A proxy is not even to be looked through.
+        let own = own_attributes(Some(session).filter(|session| is_exactly(session, &self.fast_session))?)?;
         let state = [intern!(py, "on_update"), intern!(py, "modified"), intern!(py, "accessed")];
         let known = state.into_iter().filter(|name| holds(&own, name)).count();
         let permanent = self.fast_session.bind(py).getattr(intern!(py, "permanent")).ok()?;
-        let is_plain = is_exactly(session, &self.fast_session) && own.len() == known && permanent.is(&self.permanent);
+        let is_plain = own.len() == known && permanent.is(&self.permanent);
         session.cast::<PyDict>().ok().filter(|_| is_plain)
+    }
+
+    /// The `session_class` that an interface would have but for the descriptor on `FastSessionInterface`.
+    fn inherited_session_class<'py>(
+        &self,
+        owner: &Bound<'py, PyType>,
+        descriptor: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let name = intern!(owner.py(), "session_class");
+        if owner.is(&self.fast_interface) {
+            return self.stock_interface.bind(owner.py()).getattr(name);
+        }
+        let found = |base: Bound<'py, PyAny>| base.getattr(intern!(base.py(), "__dict__"))?.get_item(name);
+        let bases = owner.getattr(intern!(owner.py(), "__mro__"))?.cast_into::<PyTuple>()?;
+        let mut classes = bases.iter().filter_map(|base| found(base).ok()).skip_while(|class| !class.is(descriptor));
+        classes.nth(1).map_or_else(|| self.stock_interface.bind(owner.py()).getattr(name), Ok)
     }
 
     /// The names in the config that the seven getters read, `APPLICATION_ROOT` included.
@@ -189,14 +236,15 @@ impl DefaultSessionClass {
     }
 
     fn __get__<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         interface: &Bound<'py, PyAny>,
-        _owner: Option<&Bound<'py, PyAny>>,
+        owner: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = interface.py();
-        let parts = FlaskParts::get(py).map_err(|reason| PyRuntimeError::new_err(reason.name()))?;
-        let inherited = parts.stock_interface.bind(py).getattr(intern!(py, "session_class"))?;
-        Ok(if inherited.is(&parts.stock_session) { self.0.bind(py).clone().into_any() } else { inherited })
+        let py = slf.py();
+        let parts = FlaskParts::get(py);
+        let owner = owner.and_then(|owner| owner.cast_into::<PyType>().ok()).unwrap_or_else(|| interface.get_type());
+        let inherited = parts.inherited_session_class(&owner, slf.as_any())?;
+        Ok(if inherited.is(&parts.stock_session) { slf.get().0.bind(py).clone().into_any() } else { inherited })
     }
 }
 
@@ -216,19 +264,39 @@ pub fn holds(dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> bool {
     !dict.is_empty() && dict.contains(key).unwrap_or(true)
 }
 
+/// Look at Flask, now that the package's own classes are there.
+#[pyfunction]
+pub fn remember_flask(py: Python<'_>) -> PyResult<()> {
+    FlaskParts::remember(py)
+}
+
 /// A class of Flask's, and those of its subclasses that leave some attributes alone.
 pub struct PlainClass {
     reference: Py<PyType>,
-    attributes: &'static [&'static str],
+    /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
+    attributes: Option<Vec<Attribute>>,
     known: RwLock<Vec<Py<PyType>>>,
+}
+
+struct Attribute {
+    name: Py<PyString>,
+    value: Option<Py<PyAny>>,
 }
 
 /// So many subclasses are remembered; more are looked at each time.
 const MAX_KNOWN: usize = 32;
 
 impl PlainClass {
-    fn new(reference: Py<PyType>, attributes: &'static [&'static str]) -> Self {
-        Self { reference, attributes, known: RwLock::new(Vec::new()) }
+    fn new(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
+        let py = reference.py();
+        let attribute = |name: &&str| {
+            let name = PyString::intern(py, name);
+            let value = static_attribute(reference, &name);
+            let is_original = value.as_ref().is_none_or(|value| stems_from(value, &["flask", "werkzeug", "builtins"]));
+            is_original.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
+        };
+        let attributes = names.iter().map(attribute).collect();
+        Self { reference: reference.clone().unbind(), attributes, known: RwLock::new(Vec::new()) }
     }
 
     /// Whether an object has these attributes from Flask's class.
@@ -249,16 +317,15 @@ impl PlainClass {
 
     fn leaves_alone(&self, class: &Bound<'_, PyType>) -> bool {
         let py = class.py();
-        let reference = self.reference.bind(py);
-        class.is_subclass(reference).unwrap_or(false)
-            && self.attributes.iter().all(|name| {
-                let name = PyString::new(py, name);
-                match (static_attribute(class, &name), static_attribute(reference, &name)) {
-                    (Some(found), Some(stock)) => found.is(&stock),
-                    (None, None) => true,
-                    _ => false,
-                }
-            })
+        let is_same = |attribute: &Attribute| match (static_attribute(class, attribute.name.bind(py)), &attribute.value)
+        {
+            (Some(found), Some(value)) => found.is(value),
+            (None, None) => true,
+            _ => false,
+        };
+        let attributes =
+            self.attributes.as_ref().filter(|_| class.is_subclass(self.reference.bind(py)).unwrap_or(false));
+        attributes.is_some_and(|attributes| attributes.iter().all(is_same))
     }
 }
 
@@ -272,10 +339,14 @@ fn static_attribute<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>
 pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
     let py = response.py();
     let own = own_attributes(response).filter(|_| parts.response.is_plain(response)).ok_or(Reason::Response)?;
-    let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
+    let class = response.get_type();
+    let is_hook_stock = |hook: &Hook| hook.is_in(&class) && !holds(&own, hook.name.bind(py));
+    if !parts.response_hooks.iter().all(is_hook_stock) {
+        return Err(Reason::Response);
+    }
     let headers = own.get_item(intern!(py, "headers")).ok().flatten().filter(|headers| parts.headers.is_plain(headers));
     // The list is all that headers have; anything more is somebody's hook.
-    let own = headers.and_then(|headers| own_attributes(&headers)).filter(|own| own.len() == 1 && !is_shadowed);
+    let own = headers.and_then(|headers| own_attributes(&headers)).filter(|own| own.len() == 1);
     let list = own.and_then(|own| own.get_item(intern!(py, "_list")).ok().flatten());
     list.and_then(|list| list.cast_into_exact().ok()).ok_or(Reason::Response)
 }

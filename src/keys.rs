@@ -6,9 +6,9 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PyList, PyString};
 
-use crate::error::Reason;
+use crate::error::{Reason, Stop};
 use crate::sign::SigningKeys;
 use crate::stock::Stock;
 use crate::types::is_exactly;
@@ -38,7 +38,7 @@ impl SignerInputs {
             if let Some(value) = value.filter(|value| !value.is_none()) {
                 return Ok((value, false));
             }
-            let default = Stock::get(py)?.timestamp_signer.bind(py).getattr(default);
+            let default = Stock::get(py).timestamp_signer.bind(py).getattr(default);
             Ok((default.map_err(|_| Reason::Signer)?, true))
         };
         let (key_derivation, has_default_derivation) =
@@ -72,40 +72,33 @@ impl SignerInputs {
     }
 
     /// Gives the keys ready for use, derived at their first use.
-    pub fn signing_keys(&self, py: Python<'_>) -> Result<Arc<SigningKeys>, Reason> {
-        let known = KNOWN_SIGNERS.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(signer) = known.iter().rev().find(|signer| self.equal(py, signer)) {
-            return Ok(Arc::clone(&signer.keys));
+    pub fn signing_keys(&self, py: Python<'_>) -> Result<Arc<SigningKeys>, Stop> {
+        let by_value = KeyInputs {
+            secret_keys: self.secret_keys.iter().map(|key| key.as_bytes(py)).collect(),
+            salt: bytes_of(self.salt.bind(py))?,
+            key_derivation: self.key_derivation.to_str(py).map_err(|_| Reason::Signer)?,
+            digest_method: &self.digest_method,
+        };
+        if let Some(keys) = find_known(&by_value) {
+            return Ok(keys);
         }
-        drop(known);
         let keys = Arc::new(self.derive(py)?);
-        remember(KnownSigner {
-            secret_keys: self.secret_keys.iter().map(|key| key.as_bytes(py).to_vec()).collect(),
-            salt: bytes_of(self.salt.bind(py))?.map(<[u8]>::to_vec),
-            key_derivation: self.key_derivation.bind(py).to_string(),
-            digest_method: self.digest_method.clone_ref(py),
-            keys: Arc::clone(&keys),
-        });
+        if is_plain_function(self.digest_method.bind(py)) {
+            remember(by_value.to_known(py, &keys));
+        }
         Ok(keys)
-    }
-
-    fn equal(&self, py: Python<'_>, known: &KnownSigner) -> bool {
-        self.digest_method.is(&known.digest_method)
-            && self.key_derivation.to_str(py).is_ok_and(|name| name == known.key_derivation)
-            && bytes_of(self.salt.bind(py)).is_ok_and(|salt| salt == known.salt.as_deref())
-            && self.secret_keys.len() == known.secret_keys.len()
-            && self.secret_keys.iter().zip(&known.secret_keys).all(|(key, known)| key.as_bytes(py) == known)
     }
 
     /// Has itsdangerous derive each key, and makes sure that native HMAC does with the newest what its own does. So
     /// the digest is known by what it yields, whatever its name, and a policy that forbids one forbids it here as well.
-    fn derive(&self, py: Python<'_>) -> Result<SigningKeys, Reason> {
+    fn derive(&self, py: Python<'_>) -> Result<SigningKeys, Stop> {
         const PROBE: &[u8] = b"flask-fastsession";
-        let (derived, signature) = self.derive_by_reference(py, PROBE).map_err(|_| Reason::Keys)?;
+        let reference = self.derive_by_reference(py, PROBE);
+        let (derived, signature) = reference.map_err(|error| Stop::after(error, py, Reason::Keys))?;
         let digest = digest_of_length(signature.as_bytes().len()).ok_or(Reason::Digest)?;
         SigningKeys::new(digest, derived.iter().map(PyBytesMethods::as_bytes))
             .filter(|keys| keys.sign(PROBE).as_bytes() == signature.as_bytes())
-            .ok_or(Reason::Digest)
+            .ok_or(Reason::Digest.into())
     }
 
     /// The derived keys, oldest first, and the newest's signature of `probe`.
@@ -114,7 +107,7 @@ impl SignerInputs {
         py: Python<'py>,
         probe: &[u8],
     ) -> PyResult<(Vec<Bound<'py, PyBytes>>, Bound<'py, PyBytes>)> {
-        let stock = Stock::get(py).map_err(|reason| PyTypeError::new_err(reason.name()))?;
+        let stock = Stock::get(py);
         let options = PyDict::new(py);
         options.set_item("salt", &self.salt)?;
         options.set_item("key_derivation", &self.key_derivation)?;
@@ -136,12 +129,20 @@ impl SignerInputs {
     }
 }
 
-/// Inputs by value, with the keys that came of them.
+/// The inputs by value; the digest method counts by identity.
+struct KeyInputs<'a> {
+    secret_keys: Vec<&'a [u8]>,
+    salt: Option<&'a [u8]>,
+    key_derivation: &'a str,
+    digest_method: &'a Py<PyAny>,
+}
+
+/// Inputs with the keys that came of them.
 struct KnownSigner {
     secret_keys: Vec<Vec<u8>>,
     salt: Option<Vec<u8>>,
     key_derivation: String,
-    /// Compared by identity, and kept alive so that the identity stays its own.
+    /// Kept alive, so that its identity stays its own.
     digest_method: Py<PyAny>,
     keys: Arc<SigningKeys>,
 }
@@ -151,13 +152,47 @@ static KNOWN_SIGNERS: RwLock<Vec<KnownSigner>> = RwLock::new(Vec::new());
 
 const MAX_KNOWN_SIGNERS: usize = 64;
 
+impl KeyInputs<'_> {
+    fn are_those_of(&self, known: &KnownSigner) -> bool {
+        self.digest_method.is(&known.digest_method)
+            && self.key_derivation == known.key_derivation
+            && self.salt == known.salt.as_deref()
+            && self.secret_keys == known.secret_keys
+    }
+
+    fn to_known(&self, py: Python<'_>, keys: &Arc<SigningKeys>) -> KnownSigner {
+        KnownSigner {
+            secret_keys: self.secret_keys.iter().map(|key| key.to_vec()).collect(),
+            salt: self.salt.map(<[u8]>::to_vec),
+            key_derivation: self.key_derivation.to_owned(),
+            digest_method: self.digest_method.clone_ref(py),
+            keys: Arc::clone(keys),
+        }
+    }
+}
+
+// Under the lock nothing is made or let go of that belongs to Python: that may run Python code, which may come here again.
+
+fn find_known(inputs: &KeyInputs<'_>) -> Option<Arc<SigningKeys>> {
+    let known = KNOWN_SIGNERS.read().unwrap_or_else(PoisonError::into_inner);
+    known.iter().rev().find(|signer| inputs.are_those_of(signer)).map(|signer| Arc::clone(&signer.keys))
+}
+
 fn remember(signer: KnownSigner) {
     let mut known = KNOWN_SIGNERS.write().unwrap_or_else(PoisonError::into_inner);
     let forgotten = (known.len() >= MAX_KNOWN_SIGNERS).then(|| known.remove(0));
     known.push(signer);
     drop(known);
-    // Letting go of a digest method may run Python code, so not under the lock.
     drop(forgotten);
+}
+
+/// Whether keeping a digest method for good keeps nothing else alive, as a bound method or a closure would.
+fn is_plain_function(digest_method: &Bound<'_, PyAny>) -> bool {
+    if let Ok(function) = digest_method.cast_exact::<PyCFunction>() {
+        return function.getattr("__self__").is_ok_and(|owner| owner.is_none() || owner.is_instance_of::<PyModule>());
+    }
+    let is_function = digest_method.get_type().name().is_ok_and(|name| name == "function");
+    is_function && digest_method.getattr("__closure__").is_ok_and(|closure| closure.is_none())
 }
 
 /// A salt as bytes; `None` stands for that of `itsdangerous.Signer`.

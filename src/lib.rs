@@ -66,7 +66,7 @@ mod _native {
     #[pymodule_export]
     use super::counters::Counters;
     #[pymodule_export]
-    use super::hooks::DefaultSessionClass;
+    use super::hooks::{DefaultSessionClass, remember_flask};
     #[pymodule_export]
     use super::request::SessionInterfaceMixin;
 

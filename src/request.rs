@@ -10,11 +10,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::codec;
 use crate::cookie::{self, DATE_GAP, TOKEN_GAP, Template};
@@ -40,10 +40,19 @@ pub struct SessionInterfaceMixin {
 
 #[pymethods]
 impl SessionInterfaceMixin {
-    /// Takes whatever the `__init__` of a subclass takes.
+    /// Takes whatever the `__init__` of a subclass takes; without one, nothing.
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(class: &Bound<'_, PyType>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let py = class.py();
+        let is_given = !args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty());
+        let init = intern!(py, "__init__");
+        if is_given && class.getattr(init)?.is(&py.get_type::<PyAny>().getattr(init)?) {
+            let name = class.name()?;
+            let message = format!("{name}() takes no arguments; write app.session_interface = {name}()");
+            return Err(PyTypeError::new_err(message));
+        }
         Ok(Self { counters: Py::new(py, Counters::default())?, apps: Recent::new(), cookies: Recent::new() })
     }
 
@@ -81,7 +90,7 @@ impl SessionInterfaceMixin {
             }
             Err(stop) => {
                 slf.get().give_way(&slf.get().counters.get().open, stop)?;
-                stock_interface(slf.py())?.call_method1("open_session", (slf, app, request))
+                stock_interface(slf.py()).call_method1("open_session", (slf, app, request))
             }
         }
     }
@@ -100,7 +109,7 @@ impl SessionInterfaceMixin {
             }
             Err(stop) => {
                 slf.get().give_way(&slf.get().counters.get().save, stop)?;
-                stock_interface(slf.py())?.call_method1("save_session", (slf, app, session, response)).map(|_| ())
+                stock_interface(slf.py()).call_method1("save_session", (slf, app, session, response)).map(|_| ())
             }
         }
     }
@@ -121,9 +130,8 @@ impl SessionInterfaceMixin {
     }
 }
 
-fn stock_interface(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    let parts = FlaskParts::get(py).map_err(|_| PyRuntimeError::new_err("flask_fastsession is not imported"))?;
-    Ok(parts.stock_interface.bind(py).as_any())
+fn stock_interface(py: Python<'_>) -> &Bound<'_, PyAny> {
+    FlaskParts::get(py).stock_interface.bind(py).as_any()
 }
 
 // --- In -------------------------------------------------------------------------------------------------------------
@@ -134,7 +142,7 @@ fn open<'py>(
     request: &Bound<'py, PyAny>,
 ) -> Result<Bound<'py, PyAny>, Stop> {
     let py = interface.py();
-    let parts = FlaskParts::get(py)?;
+    let parts = FlaskParts::get(py);
     parts.open_hooks_are_stock(interface)?;
     let config = config_of(parts, app)?;
     let Some(setup) = AppSetup::find(interface, app, &config)? else {
@@ -185,11 +193,9 @@ fn new_session<'py>(
 ) -> Result<Bound<'py, PyAny>, Stop> {
     let py = interface.py();
     let class = session_class(interface)?;
-    let session = match &parts.on_update {
-        Some(on_update) if class.is(&parts.fast_session) => {
-            empty_session(parts, on_update.bind(py)).map(Bound::into_any)
-        }
-        _ => class.call0(),
+    let session = match parts.plain_session_class(&class) {
+        Some(on_update) => empty_session(parts, on_update.bind(py)).map(Bound::into_any),
+        None => class.call0(),
     };
     session.map_err(Stop::Raise)
 }
@@ -209,9 +215,9 @@ fn loaded_session<'py>(
         session.setattr(intern!(py, "_loaded"), kept)?;
         Ok(session.into_any())
     };
-    let session = match &parts.on_update {
-        Some(on_update) if class.is(&parts.fast_session) => fill(on_update.bind(py)),
-        _ => class.call1((data,)),
+    let session = match parts.plain_session_class(&class) {
+        Some(on_update) => fill(on_update.bind(py)),
+        None => class.call1((data,)),
     };
     session.map_err(Stop::Raise)
 }
@@ -259,7 +265,7 @@ fn save<'py>(
     response: &Bound<'py, PyAny>,
 ) -> Result<(), Stop> {
     let py = interface.py();
-    let parts = FlaskParts::get(py)?;
+    let parts = FlaskParts::get(py);
     parts.save_hooks_are_stock(interface)?;
     let config = config_of(parts, app)?;
     let headers = Headers { list: hooks::header_list(parts, response)?, response };
@@ -295,7 +301,7 @@ fn cookie_line<'py>(
     template: &Template,
 ) -> Result<String, Stop> {
     let py = interface.py();
-    if !Stock::get(py)?.compresses_alike {
+    if !Stock::get(py).compresses_alike {
         return Err(Reason::Zlib.into());
     }
     eligible::stock_clock(py)?;
@@ -307,7 +313,8 @@ fn cookie_line<'py>(
         return Err(Reason::Size.into());
     }
     let date = if template.has_date() { Some(expiry(parts, setup, py)?) } else { None };
-    token::push_timestamp(&mut token, eligible::now(py).map_err(|_| Reason::Clock)?);
+    // What is raised here, stock is to raise: by then it has set Vary.
+    token::push_timestamp(&mut token, codec::timestamp(py).map_err(|_| Reason::Clock)?);
     let signature = setup.keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
@@ -343,16 +350,15 @@ fn expiry(parts: &FlaskParts, setup: &AppSetup, py: Python<'_>) -> Result<String
             None => parts.http_date.bind(py).call1((expiry,))?.extract(),
         }
     };
-    // What is raised here, stock is to raise: by then it has set Vary.
     write().map_err(|_: PyErr| Reason::Clock)
 }
 
 /// The limit above which Werkzeug warns, in characters.
-fn max_cookie_size<'py>(app: &Bound<'py, PyAny>, config: &Bound<'py, PyDict>) -> Result<usize, Reason> {
+fn max_cookie_size<'py>(app: &Bound<'py, PyAny>, config: &Bound<'py, PyDict>) -> Result<usize, Stop> {
     let py = app.py();
-    let current = eligible::current_app(py, Stock::get(py)?).map_err(|_| Reason::App)?;
+    let current = eligible::current_app(py, Stock::get(py))?;
     if !current.is_some_and(|current| current.is(app)) {
-        return Err(Reason::App);
+        return Err(Reason::App.into());
     }
     let size = config.get_item(intern!(py, "MAX_COOKIE_SIZE")).ok().flatten().ok_or(Reason::App)?;
     let size: usize = size.cast_exact::<PyInt>().map_err(|_| Reason::App)?.extract().map_err(|_| Reason::App)?;
@@ -450,7 +456,11 @@ impl AppSetup {
             return Ok(known);
         }
         let setup = Arc::new(Self::make(interface, app, &inputs, &fallback_keys)?);
-        interface.get().apps.remember(&setup);
+        // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
+        let [.., key_derivation, digest_method, _] = &inputs;
+        if !key_derivation.is_none() && !digest_method.is_none() {
+            interface.get().apps.remember(&setup);
+        }
         Ok(Some(setup))
     }
 
@@ -598,7 +608,7 @@ fn is_truthy<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> R
 /// `SECRET_KEY_FALLBACKS` and what is in it.
 fn fallback_keys<'py>(config: &Bound<'py, PyDict>) -> Result<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>), Reason> {
     let py = config.py();
-    if !FlaskParts::get(py)?.has_fallback_keys {
+    if !FlaskParts::get(py).has_fallback_keys {
         return Ok((py.None().into_bound(py), Vec::new()));
     }
     let fallbacks = config_value(config, intern!(py, "SECRET_KEY_FALLBACKS"))?;

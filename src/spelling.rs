@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde_json::ser::{CompactFormatter, Formatter};
 
 /// Longer text is left to stock: a structure that shares its parts may be endless when written out.
-const MAX_TEXT: usize = 16 << 20;
+const MAX_TEXT: usize = 1 << 20;
 
 /// Text in the making, of bounded length.
 pub struct Text(pub Vec<u8>);
@@ -112,9 +112,7 @@ mod tests {
     fn text_is_bounded() {
         let mut text = Text(Vec::new());
         let chunk = vec![b'a'; 1 << 20];
-        for _ in 0..16 {
-            text.write_all(&chunk).unwrap();
-        }
+        text.write_all(&chunk).unwrap();
         assert!(text.write_all(b"a").is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! What stock is made of: the classes and functions that the gates compare with.
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyType};
 
-use crate::error::Reason;
 use crate::tags::{self, Tag};
 
 /// The parts of stock, as they stood when this package was imported.
@@ -16,6 +16,8 @@ pub struct Stock {
     /// `zlib.compress`, and whether ours gives the same bytes.
     pub compress: Py<PyAny>,
     pub compresses_alike: bool,
+    /// `itsdangerous.encoding.int_to_bytes`, which says what is wrong with a timestamp.
+    pub int_to_bytes: Py<PyAny>,
     pub timestamp_signer: Py<PyType>,
     pub get_timestamp: Py<PyAny>,
     pub hmac_algorithm: Py<PyType>,
@@ -43,11 +45,18 @@ static STOCK: PyOnceLock<Stock> = PyOnceLock::new();
 impl Stock {
     /// Looks stock up; to be done while the package is imported.
     pub fn remember(py: Python<'_>) -> PyResult<()> {
-        STOCK.get_or_try_init(py, || Self::look_up(py)).map(|_| ())
+        let stock = STOCK.get_or_try_init(py, || Self::look_up(py))?;
+        if stock.json_globals.is(py.import("json")?.dict()) {
+            Ok(())
+        } else {
+            Err(PyImportError::new_err(
+                "flask_fastsession serves one interpreter in a process, and another has imported it",
+            ))
+        }
     }
 
-    pub fn get(py: Python<'_>) -> Result<&'static Self, Reason> {
-        STOCK.get(py).ok_or(Reason::Serializer)
+    pub fn get(py: Python<'_>) -> &'static Self {
+        STOCK.get(py).expect("the module's initialization, before which nothing of it can be called, remembers stock")
     }
 
     fn look_up(py: Python<'_>) -> PyResult<Self> {
@@ -65,23 +74,24 @@ impl Stock {
             signature_expired: class("itsdangerous.exc", "SignatureExpired")?.unbind(),
             compresses_alike: compresses_alike(&zlib)?,
             compress: compress.unbind(),
-            get_timestamp: timestamp_signer.getattr("get_timestamp")?.unbind(),
+            int_to_bytes: py.import("itsdangerous.encoding")?.getattr("int_to_bytes")?.unbind(),
+            get_timestamp: original(&timestamp_signer, "get_timestamp", "itsdangerous.timed")?,
             timestamp_signer: timestamp_signer.unbind(),
             hmac_algorithm: class("itsdangerous.signer", "HMACAlgorithm")?.unbind(),
             timed_globals: py.import("itsdangerous.timed")?.dict().unbind(),
-            json_dumps: json.getattr("dumps")?.unbind(),
-            json_loads: json.getattr("loads")?.unbind(),
+            json_dumps: original(&json, "dumps", "json")?,
+            json_loads: original(&json, "loads", "json")?,
             json_globals: json.dict().unbind(),
-            tagged_dumps: tagged_serializer.getattr("dumps")?.unbind(),
-            tagged_loads: tagged_serializer.getattr("loads")?.unbind(),
+            tagged_dumps: original(&tagged_serializer, "dumps", "flask.json.tag")?,
+            tagged_loads: original(&tagged_serializer, "loads", "flask.json.tag")?,
             tagged_serializer: tagged_serializer.unbind(),
             tag_classes: TAG_CLASSES.into_iter().map(tag_class).collect::<PyResult<_>>()?,
             keyed_tags: tags::TABLE
                 .into_iter()
                 .map(|(tag, _)| tag_class(tag_class_name(tag)))
                 .collect::<PyResult<_>>()?,
-            provider_dumps: provider.getattr("dumps")?.unbind(),
-            provider_loads: provider.getattr("loads")?.unbind(),
+            provider_dumps: original(&provider, "dumps", "flask.json.provider")?,
+            provider_loads: original(&provider, "loads", "flask.json.provider")?,
             provider: provider.unbind(),
             get_app_context: py
                 .import("functools")?
@@ -90,6 +100,30 @@ impl Stock {
                 .unbind(),
         })
     }
+}
+
+/// A function or property of a class or module, if it is the library's own. What somebody has put in its place before
+/// this package was imported is replaced by an object that nothing is the same as.
+pub fn original(owner: &Bound<'_, PyAny>, name: &str, module: &str) -> PyResult<Py<PyAny>> {
+    let found = owner.getattr(name)?;
+    let is_original = if found.hasattr("fget")? {
+        stems_from(&found, &[module])
+    } else {
+        stems_from(&found, &[module]) && found.getattr("__name__")?.eq(name)?
+    };
+    if is_original { Ok(found.unbind()) } else { Ok(owner.py().get_type::<PyAny>().call0()?.unbind()) }
+}
+
+/// Whether a function, a property or another descriptor was made in one of these modules, or in one below.
+pub fn stems_from(descriptor: &Bound<'_, PyAny>, modules: &[&str]) -> bool {
+    let function = descriptor.getattr("fget").unwrap_or_else(|_| descriptor.clone());
+    let module_of = |object: &Bound<'_, PyAny>| object.getattr("__module__")?.extract::<String>();
+    // Descriptors of other kinds do not say where they come from, but their class does.
+    let module = module_of(&function).or_else(|_| module_of(descriptor.get_type().as_any()));
+    let is_below = |module: &str, root: &&str| {
+        module == *root || module.strip_prefix(root).is_some_and(|rest| rest.starts_with('.'))
+    };
+    module.is_ok_and(|module| modules.iter().any(|root| is_below(&module, root)))
 }
 
 /// Flask's tag classes in the order of `TaggedJSONSerializer.default_tags`.

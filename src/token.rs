@@ -60,8 +60,8 @@ pub struct Expired(pub String);
 
 /// Judges the age of a token signed at `signed_at`: exactly `max_age` is accepted, and one below zero is not.
 /// All are in seconds.
-pub fn check_age(signed_at: u64, now: u64, max_age: i64) -> Result<(), Expired> {
-    let age = i128::from(now) - i128::from(signed_at);
+pub fn check_age(signed_at: u64, now: i128, max_age: i64) -> Result<(), Expired> {
+    let age = now.saturating_sub(signed_at.into());
     if age > max_age.into() {
         Err(Expired(format!("Signature age {age} > {max_age} seconds")))
     } else if age < 0 {
@@ -123,6 +123,6 @@ mod tests {
         assert_eq!(check_age(101, 100, 60), expired("Signature age -1 < 0 seconds"));
         assert_eq!(check_age(100, 100, -1), expired("Signature age 0 > -1 seconds"));
         assert_eq!(check_age(105, 100, -9), expired("Signature age -5 > -9 seconds"));
-        assert!(check_age(0, u64::MAX, i64::MAX).is_err());
+        assert!(check_age(0, u64::MAX.into(), i64::MAX).is_err());
     }
 }

@@ -17,7 +17,7 @@ use crate::deflate;
 const WINDOW_BITS: u8 = 15;
 
 /// Text that inflates beyond this many bytes is left to stock.
-const MAX_INFLATED: usize = 16 << 20;
+const MAX_INFLATED: usize = 1 << 20;
 
 thread_local! {
     // Setting up a stream costs more than a cookie's worth of work; a reset is cheap.

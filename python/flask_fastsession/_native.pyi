@@ -5,12 +5,21 @@ from flask import Request
 from flask import Response
 from flask.sessions import SecureCookieSession
 from flask.sessions import SessionMixin
+from typing_extensions import Self
 from typing_extensions import disjoint_base
 
-__all__ = ["Counters", "DefaultSessionClass", "SessionInterfaceMixin", "TimedSerializerMixin", "__version__"]
+__all__ = [
+    "Counters",
+    "DefaultSessionClass",
+    "SessionInterfaceMixin",
+    "TimedSerializerMixin",
+    "__version__",
+    "remember_flask",
+]
 
 __version__: str
 
+def remember_flask() -> None: ...
 @t.final
 class Counters:
     def __new__(cls) -> Counters: ...
@@ -26,7 +35,7 @@ class DefaultSessionClass:
 
 @disjoint_base
 class TimedSerializerMixin:
-    def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> t.Self: ...
+    def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> Self: ...
     def __getnewargs__(self) -> tuple[()]: ...
     def count_with(self, counters: Counters) -> None: ...
     def dumps(self, obj: t.Any, salt: str | bytes | None = None) -> str: ...
@@ -40,7 +49,7 @@ class TimedSerializerMixin:
 
 @disjoint_base
 class SessionInterfaceMixin:
-    def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> t.Self: ...
+    def __new__(cls, *args: t.Any, **kwargs: t.Any) -> Self: ...
     def __getnewargs__(self) -> tuple[()]: ...
     @property
     def _counters(self) -> Counters: ...

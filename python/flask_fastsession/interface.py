@@ -11,6 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 from . import signing
 from ._native import DefaultSessionClass
 from ._native import SessionInterfaceMixin
+from ._native import remember_flask
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -38,15 +39,9 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
     """
 
     if t.TYPE_CHECKING:
-        session_class = FastSession
+        session_class: type[SecureCookieSession]
     else:
         session_class = DefaultSessionClass(FastSession)
-
-    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
-        if args or kwargs:
-            raise TypeError(
-                f"{type(self).__name__}() takes no arguments; write app.session_interface = {type(self).__name__}()"
-            )
 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.
@@ -73,3 +68,7 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         malformed, forged or expired.
         """
         return self._counters.report()
+
+
+# Native code takes for stock what stands now, unless it can see that it is not.
+remember_flask()
