@@ -123,6 +123,14 @@ impl Stop {
     pub fn after(error: PyErr, py: Python<'_>, reason: Reason) -> Self {
         if error.is_instance_of::<PyException>(py) { Self::Decline(reason) } else { Self::Raise(error) }
     }
+
+    /// The same, but for errors that stock is to raise itself, at its own time.
+    pub fn declining(self, py: Python<'_>, reason: Reason) -> Self {
+        match self {
+            Self::Raise(error) => Self::after(error, py, reason),
+            stop => stop,
+        }
+    }
 }
 
 impl From<Reason> for Stop {

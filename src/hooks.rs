@@ -4,7 +4,7 @@
 //! name on its class each time, since tests patch them. Of apps, requests and responses a class is looked at once: what it
 //! overrides does not change while a server runs.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -46,6 +46,7 @@ pub struct FlaskParts {
     response_hooks: Vec<Hook>,
     /// `SecureCookieSession.__init__`.
     session_init: Py<PyAny>,
+    getters: Vec<Py<PyString>>,
     cookie_options: Vec<Py<PyString>>,
 }
 
@@ -141,12 +142,13 @@ impl FlaskParts {
             open_base: ["get_signing_serializer", "open_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             save_base: ["get_signing_serializer", "save_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             open_hooks: ["get_cookie_name"].into_iter().map(getter).chain(own()).collect::<PyResult<_>>()?,
-            save_hooks: getters.chain(more).map(getter).chain(own()).collect::<PyResult<_>>()?,
+            save_hooks: getters.clone().chain(more).map(getter).chain(own()).collect::<PyResult<_>>()?,
             response_hooks: ["set_cookie", "delete_cookie", "vary", "max_cookie_size"]
                 .into_iter()
                 .map(response_hook)
                 .collect::<PyResult<_>>()?,
             session_init: original(&fast_session, "__init__", "flask.sessions")?,
+            getters: getters.map(name_of).collect(),
             cookie_options: COOKIE_OPTIONS
                 .iter()
                 .filter(|name| default_config.contains(**name).unwrap_or(true))
@@ -216,6 +218,11 @@ impl FlaskParts {
         classes.nth(1).map_or_else(|| self.stock_interface.bind(owner.py()).getattr(name), Ok)
     }
 
+    /// The names of the getters of the cookie's options.
+    pub fn getters<'py>(&'py self, py: Python<'py>) -> impl Iterator<Item = &'py Bound<'py, PyString>> {
+        self.getters.iter().map(move |name| name.bind(py))
+    }
+
     /// The names in the config that the seven getters read, `APPLICATION_ROOT` included.
     pub fn cookie_options<'py>(&'py self, py: Python<'py>) -> impl Iterator<Item = &'py Bound<'py, PyString>> {
         self.cookie_options.iter().map(move |name| name.bind(py))
@@ -275,12 +282,21 @@ pub struct PlainClass {
     reference: Py<PyType>,
     /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
     attributes: Option<Vec<Attribute>>,
-    known: RwLock<Vec<Py<PyType>>>,
+    known: RwLock<Vec<Arc<KnownClass>>>,
 }
 
 struct Attribute {
     name: Py<PyString>,
     value: Option<Py<PyAny>>,
+}
+
+/// A class found to be plain, and how to see that it still is.
+struct KnownClass {
+    class: Py<PyType>,
+    /// The namespaces in which the attributes are found or could be hidden, and how many names each has.
+    namespaces: Vec<(Py<PyAny>, usize)>,
+    /// Where each attribute is found; namespaces of built-in classes cannot change.
+    found: Vec<(Py<PyAny>, Py<PyString>, Py<PyAny>)>,
 }
 
 /// So many subclasses are remembered; more are looked at each time.
@@ -291,7 +307,7 @@ impl PlainClass {
         let py = reference.py();
         let attribute = |name: &&str| {
             let name = PyString::intern(py, name);
-            let value = static_attribute(reference, &name);
+            let value = find_static(reference, &name).map(|(_, value)| value);
             let is_original = value.as_ref().is_none_or(|value| stems_from(value, &["flask", "werkzeug", "builtins"]));
             is_original.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
         };
@@ -299,40 +315,71 @@ impl PlainClass {
         Self { reference: reference.clone().unbind(), attributes, known: RwLock::new(Vec::new()) }
     }
 
-    /// Whether an object has these attributes from Flask's class.
+    /// Whether an object has these attributes from Flask's class, as that was at import.
     pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if known.iter().any(|class| is_exactly(object, class)) {
-            return true;
+        if let Some(known) = self.find_known(object) {
+            return known.is_unchanged(object.py());
         }
-        drop(known);
-        let class = object.get_type();
-        let is_plain = self.leaves_alone(&class);
+        let Some(found) = self.look_at(&object.get_type()) else {
+            return false;
+        };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if is_plain && known.len() < MAX_KNOWN {
-            known.push(class.unbind());
+        if known.len() < MAX_KNOWN {
+            known.push(Arc::new(found));
         }
-        is_plain
+        true
     }
 
-    fn leaves_alone(&self, class: &Bound<'_, PyType>) -> bool {
+    fn find_known(&self, object: &Bound<'_, PyAny>) -> Option<Arc<KnownClass>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|known| is_exactly(object, &known.class)).map(Arc::clone)
+    }
+
+    fn look_at(&self, class: &Bound<'_, PyType>) -> Option<KnownClass> {
         let py = class.py();
-        let is_same = |attribute: &Attribute| match (static_attribute(class, attribute.name.bind(py)), &attribute.value)
-        {
-            (Some(found), Some(value)) => found.is(value),
-            (None, None) => true,
-            _ => false,
-        };
-        let attributes =
-            self.attributes.as_ref().filter(|_| class.is_subclass(self.reference.bind(py)).unwrap_or(false));
-        attributes.is_some_and(|attributes| attributes.iter().all(is_same))
+        let attributes = self.attributes.as_ref()?;
+        class.is_subclass(self.reference.bind(py)).ok().filter(|is_subclass| *is_subclass)?;
+        let mut known = KnownClass { class: class.clone().unbind(), namespaces: Vec::new(), found: Vec::new() };
+        let namespaces = namespaces_of(class)?;
+        let mut deepest = 0;
+        for attribute in attributes {
+            let name = attribute.name.bind(py);
+            match (find_static(class, name), &attribute.value) {
+                (None, None) => {}
+                (Some((at, found)), Some(value)) if found.is(value) => {
+                    deepest = deepest.max(at);
+                    known.found.push((namespaces[at].clone().unbind(), name.clone().unbind(), found.unbind()));
+                }
+                _ => return None,
+            }
+        }
+        for namespace in &namespaces[..=deepest] {
+            known.namespaces.push((namespace.clone().unbind(), namespace.len().ok()?));
+        }
+        Some(known)
     }
 }
 
-/// What the class or one of its bases has under this name, descriptors left alone.
-fn static_attribute<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
+impl KnownClass {
+    fn is_unchanged(&self, py: Python<'_>) -> bool {
+        self.namespaces.iter().all(|(namespace, length)| namespace.bind(py).len().is_ok_and(|found| found == *length))
+            && self
+                .found
+                .iter()
+                .all(|(namespace, name, value)| namespace.bind(py).get_item(name).is_ok_and(|found| found.is(value)))
+    }
+}
+
+/// The namespaces of a class and its bases, in the order in which they are searched.
+fn namespaces_of<'py>(class: &Bound<'py, PyType>) -> Option<Vec<Bound<'py, PyAny>>> {
     let bases = class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into::<PyTuple>().ok()?;
-    bases.iter().find_map(|base| base.getattr(intern!(class.py(), "__dict__")).ok()?.get_item(name).ok())
+    bases.iter().map(|base| base.getattr(intern!(base.py(), "__dict__")).ok()).collect()
+}
+
+/// What the class or one of its bases has under this name, descriptors left alone, and in which namespace.
+fn find_static<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> Option<(usize, Bound<'py, PyAny>)> {
+    let mut namespaces = namespaces_of(class)?.into_iter().enumerate();
+    namespaces.find_map(|(at, namespace)| Some((at, namespace.get_item(name).ok()?)))
 }
 
 /// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.

@@ -191,8 +191,10 @@ fn is_plain_function(digest_method: &Bound<'_, PyAny>) -> bool {
     if let Ok(function) = digest_method.cast_exact::<PyCFunction>() {
         return function.getattr("__self__").is_ok_and(|owner| owner.is_none() || owner.is_instance_of::<PyModule>());
     }
+    let holds_nothing = |name: &str| digest_method.getattr(name).is_ok_and(|held| held.is_none());
+    let holds_text = |name: &str| digest_method.getattr(name)?.extract::<Option<Vec<Bound<'_, PyBytes>>>>();
     let is_function = digest_method.get_type().name().is_ok_and(|name| name == "function");
-    is_function && digest_method.getattr("__closure__").is_ok_and(|closure| closure.is_none())
+    is_function && holds_nothing("__closure__") && holds_nothing("__kwdefaults__") && holds_text("__defaults__").is_ok()
 }
 
 /// A salt as bytes; `None` stands for that of `itsdangerous.Signer`.

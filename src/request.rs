@@ -8,23 +8,21 @@
 //! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain the
 //! stock method is called in its place, before anything was changed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
+use crate::app::{AppSetup, CookieSetup, Recent, config_of, is_truthy};
 use crate::codec;
-use crate::cookie::{self, DATE_GAP, TOKEN_GAP, Template};
+use crate::cookie::{self, Template};
 use crate::counters::{Counters, Outcome, Tally};
 use crate::date::DateTime;
-use crate::eligible::{self, Setup};
+use crate::eligible;
 use crate::error::{Reason, Stop};
 use crate::hooks::{self, FlaskParts, holds, own_attributes};
 use crate::payload::{self, VerifiedText};
-use crate::sign::SigningKeys;
 use crate::stock::Stock;
 use crate::types::{Types, is_exactly};
 use crate::{decode, encode, token};
@@ -34,8 +32,8 @@ use crate::{decode, encode, token};
 pub struct SessionInterfaceMixin {
     counters: Py<Counters>,
     /// What was last found out about the apps served, and about their cookies.
-    apps: Recent<AppSetup>,
-    cookies: Recent<CookieSetup>,
+    pub apps: Recent<AppSetup>,
+    pub cookies: Recent<CookieSetup>,
 }
 
 #[pymethods]
@@ -273,16 +271,20 @@ fn save<'py>(
     let flag = |name| session.getattr(name).and_then(|value| value.is_truthy()).map_err(|_| Reason::Session);
     let is_accessed = flag(intern!(py, "accessed"))?;
     let is_modified = flag(intern!(py, "modified"))?;
-    let template = CookieSetup::find(interface, parts, &config)?;
+    let template = CookieSetup::find(interface, parts, app, &config)?;
     if session.is_empty() {
         return if is_modified { Err(Reason::Deletion.into()) } else { headers.add_vary_if(is_accessed) };
     }
-    let is_permanent = is_permanent(parts, session)?;
+    let is_permanent = is_permanent(session)?;
     if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
+        leave_trace(parts, session)?;
         return headers.add_vary_if(is_accessed);
     }
-    let setup = AppSetup::find(interface, app, &config)?.ok_or(Reason::Keys)?;
+    // What is raised here, stock is to raise: by then it has set Vary.
+    let setup = AppSetup::find(interface, app, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
+    let setup = setup.ok_or(Reason::Keys)?;
     let line = cookie_line(interface, parts, app, &config, session, &setup, template.for_session(is_permanent)?)?;
+    leave_trace(parts, session)?;
     headers.add_vary_if(is_accessed)?;
     headers.add(intern!(py, "Set-Cookie"), PyString::new(py, &line))?;
     headers.add_vary_if(!is_accessed)?;
@@ -313,8 +315,7 @@ fn cookie_line<'py>(
         return Err(Reason::Size.into());
     }
     let date = if template.has_date() { Some(expiry(parts, setup, py)?) } else { None };
-    // What is raised here, stock is to raise: by then it has set Vary.
-    token::push_timestamp(&mut token, codec::timestamp(py).map_err(|_| Reason::Clock)?);
+    token::push_timestamp(&mut token, codec::timestamp(py).map_err(|stop| stop.declining(py, Reason::Clock))?);
     let signature = setup.keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
@@ -332,7 +333,7 @@ fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'p
 }
 
 /// The date `permanent_session_lifetime` from now, by the clock that stock reads.
-fn expiry(parts: &FlaskParts, setup: &AppSetup, py: Python<'_>) -> Result<String, Reason> {
+fn expiry(parts: &FlaskParts, setup: &AppSetup, py: Python<'_>) -> Result<String, Stop> {
     let types = Types::get(py).map_err(|_| Reason::Clock)?;
     let clock =
         parts.sessions_globals.bind(py).get_item(intern!(py, "datetime")).ok().flatten().ok_or(Reason::Clock)?;
@@ -350,7 +351,7 @@ fn expiry(parts: &FlaskParts, setup: &AppSetup, py: Python<'_>) -> Result<String
             None => parts.http_date.bind(py).call1((expiry,))?.extract(),
         }
     };
-    write().map_err(|_: PyErr| Reason::Clock)
+    write().map_err(|error| Stop::after(error, py, Reason::Clock))
 }
 
 /// The limit above which Werkzeug warns, in characters.
@@ -365,15 +366,18 @@ fn max_cookie_size<'py>(app: &Bound<'py, PyAny>, config: &Bound<'py, PyDict>) ->
     Ok(if size == 0 { usize::MAX } else { size })
 }
 
-/// `session.permanent`, which up to Flask 3.1.2 leaves its mark in the session.
-fn is_permanent(parts: &FlaskParts, session: &Bound<'_, PyDict>) -> Result<bool, Reason> {
-    let py = session.py();
-    let value = if parts.reads_are_silent {
-        session.get_item(intern!(py, "_permanent"))
-    } else {
-        session.getattr(intern!(py, "permanent")).map(Some)
-    };
+/// `session.permanent`, read without leaving a trace.
+fn is_permanent(session: &Bound<'_, PyDict>) -> Result<bool, Reason> {
+    let value = session.get_item(intern!(session.py(), "_permanent"));
     value.and_then(|value| value.map_or(Ok(false), |value| value.is_truthy())).map_err(|_| Reason::Session)
+}
+
+/// The trace that stock's reading of `session.permanent` leaves up to Flask 3.1.2.
+fn leave_trace(parts: &FlaskParts, session: &Bound<'_, PyDict>) -> Result<(), Stop> {
+    if parts.reads_are_silent {
+        return Ok(());
+    }
+    session.setattr(intern!(session.py(), "accessed"), true).map_err(Stop::Raise)
 }
 
 /// The headers of a response, as the list of pairs in which Werkzeug keeps them.
@@ -407,274 +411,5 @@ impl<'py> Headers<'_, 'py> {
             let name = name.and_then(|name| name.cast_into_exact::<PyString>().ok());
             !name.is_some_and(|name| name.to_str().is_ok_and(|name| !name.eq_ignore_ascii_case("vary")))
         })
-    }
-}
-
-// --- What is known of an app ----------------------------------------------------------------------------------------
-
-/// Keys, lifetime and cookie name of an app, and the objects in its config and in the interface that they came from.
-struct AppSetup {
-    inputs: Vec<Py<PyAny>>,
-    fallback_keys: Vec<Py<PyAny>>,
-    keys: Arc<SigningKeys>,
-    serializer: Py<PyAny>,
-    cookie_name: String,
-    /// `None` where stock is to say what is wrong with it, at the time when it does.
-    lifetime: Option<Py<PyAny>>,
-    max_age: Option<i64>,
-}
-
-impl AppSetup {
-    /// The setup for what config and interface say now; `None` without a secret key.
-    fn find<'py>(
-        interface: &Bound<'py, SessionInterfaceMixin>,
-        app: &Bound<'py, PyAny>,
-        config: &Bound<'py, PyDict>,
-    ) -> Result<Option<Arc<Self>>, Stop> {
-        let py = interface.py();
-        let secret_key = config_value(config, intern!(py, "SECRET_KEY"))?;
-        if !secret_key.is_truthy().map_err(|_| Reason::Keys)? {
-            return Ok(None);
-        }
-        let (fallbacks, fallback_keys) = fallback_keys(config)?;
-        let attribute = |name| interface.getattr(name).map_err(|_| Reason::Hook);
-        let inputs = [
-            secret_key,
-            fallbacks,
-            config_value(config, intern!(py, "SESSION_COOKIE_NAME"))?,
-            config_value(config, intern!(py, "PERMANENT_SESSION_LIFETIME"))?,
-            attribute(intern!(py, "salt"))?,
-            attribute(intern!(py, "key_derivation"))?,
-            attribute(intern!(py, "digest_method"))?,
-            attribute(intern!(py, "serializer"))?,
-        ];
-        let known = interface
-            .get()
-            .apps
-            .find(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
-        if known.is_some() {
-            return Ok(known);
-        }
-        let setup = Arc::new(Self::make(interface, app, &inputs, &fallback_keys)?);
-        // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
-        let [.., key_derivation, digest_method, _] = &inputs;
-        if !key_derivation.is_none() && !digest_method.is_none() {
-            interface.get().apps.remember(&setup);
-        }
-        Ok(Some(setup))
-    }
-
-    /// Has the installed Flask make a serializer, and takes what that signs with.
-    fn make<'py>(
-        interface: &Bound<'py, SessionInterfaceMixin>,
-        app: &Bound<'py, PyAny>,
-        inputs: &[Bound<'py, PyAny>; 8],
-        fallback_keys: &[Bound<'py, PyAny>],
-    ) -> Result<Self, Stop> {
-        let py = interface.py();
-        let [secret_key, _, cookie_name, lifetime, _, _, _, serializer] = inputs;
-        // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
-        eligible::text_readable(serializer)?;
-        if !std::iter::once(secret_key).chain(fallback_keys).all(is_text_or_bytes) {
-            return Err(Reason::Keys.into());
-        }
-        let serializer = interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Stop::Raise)?;
-        let setup = Setup::of(&serializer)?;
-        let is_fixed =
-            lifetime.is_exact_instance_of::<PyInt>() || Types::get(py).map_err(|_| Reason::App)?.is_timedelta(lifetime);
-        let lifetime = app.getattr(intern!(py, "permanent_session_lifetime")).ok().filter(|_| is_fixed);
-        let max_age = |lifetime: &Bound<'py, PyAny>| {
-            lifetime
-                .call_method0(intern!(py, "total_seconds"))
-                .ok()?
-                .call_method0(intern!(py, "__int__"))
-                .ok()?
-                .extract()
-                .ok()
-        };
-        Ok(Self {
-            inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
-            fallback_keys: fallback_keys.iter().map(|key| key.clone().unbind()).collect(),
-            keys: setup.keys,
-            serializer: setup.serializer,
-            cookie_name: cookie_name
-                .cast_exact::<PyString>()
-                .ok()
-                .and_then(|name| name.to_str().ok())
-                .ok_or(Reason::CookieOptions)?
-                .to_owned(),
-            max_age: lifetime.as_ref().and_then(max_age),
-            lifetime: lifetime.map(Bound::unbind),
-        })
-    }
-}
-
-impl Holds for AppSetup {
-    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        self.inputs.iter().chain(&self.fallback_keys).chain([&self.serializer]).chain(&self.lifetime)
-    }
-}
-
-/// The `Set-Cookie` templates for one set of options.
-struct CookieSetup {
-    inputs: Vec<Py<PyAny>>,
-    of_permanent: Option<Template>,
-    of_others: Option<Template>,
-}
-
-impl CookieSetup {
-    fn find<'py>(
-        interface: &Bound<'py, SessionInterfaceMixin>,
-        parts: &FlaskParts,
-        config: &Bound<'py, PyDict>,
-    ) -> Result<Arc<Self>, Stop> {
-        let py = interface.py();
-        let mut inputs = Vec::new();
-        for name in parts.cookie_options(py) {
-            inputs.push(config_value(config, name)?);
-        }
-        if let Some(setup) = interface.get().cookies.find(|setup| are_same(&setup.inputs, &inputs)) {
-            return Ok(setup);
-        }
-        if !inputs
-            .iter()
-            .all(|input| input.is_none() || input.is_exact_instance_of::<PyBool>() || is_text_or_bytes(input))
-        {
-            return Err(Reason::CookieOptions.into());
-        }
-        let setup = Arc::new(Self {
-            of_permanent: render_template(parts, &inputs, true),
-            of_others: render_template(parts, &inputs, false),
-            inputs: inputs.into_iter().map(Bound::unbind).collect(),
-        });
-        interface.get().cookies.remember(&setup);
-        Ok(setup)
-    }
-
-    fn for_session(&self, is_permanent: bool) -> Result<&Template, Reason> {
-        let template = if is_permanent { &self.of_permanent } else { &self.of_others };
-        template.as_ref().ok_or(Reason::CookieOptions)
-    }
-}
-
-impl Holds for CookieSetup {
-    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        self.inputs.iter()
-    }
-}
-
-/// Has Werkzeug render a cookie with gaps; `None` where it refuses these options.
-fn render_template(parts: &FlaskParts, options: &[Bound<'_, PyAny>], has_date: bool) -> Option<Template> {
-    let [name, domain, path, root, secure, samesite, httponly, rest @ ..] = options else {
-        return None;
-    };
-    let py = name.py();
-    let arguments = PyDict::new(py);
-    let path = if path.is_truthy().ok()? { path } else { root };
-    arguments.set_item("value", TOKEN_GAP).ok()?;
-    arguments.set_item("expires", has_date.then_some(DATE_GAP)).ok()?;
-    arguments.set_item("path", path).ok()?;
-    arguments.set_item("domain", domain).ok()?;
-    arguments.set_item("secure", secure).ok()?;
-    arguments.set_item("httponly", httponly).ok()?;
-    arguments.set_item("max_size", 0).ok()?;
-    arguments.set_item("samesite", samesite).ok()?;
-    if let [partitioned] = rest {
-        arguments.set_item("partitioned", partitioned).ok()?;
-    }
-    let line: String = parts.dump_cookie.bind(py).call((name,), Some(&arguments)).ok()?.extract().ok()?;
-    Template::cut(&line, has_date)
-}
-
-fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
-    if !parts.app.is_plain(app) {
-        return Err(Reason::App);
-    }
-    let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
-    if !parts.config.is_plain(&config) {
-        return Err(Reason::App);
-    }
-    config.cast_into().map_err(|_| Reason::App)
-}
-
-fn config_value<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> Result<Bound<'py, PyAny>, Reason> {
-    config.get_item(name).ok().flatten().ok_or(Reason::App)
-}
-
-fn is_truthy<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> Result<bool, Reason> {
-    config_value(config, name)?.is_truthy().map_err(|_| Reason::App)
-}
-
-/// `SECRET_KEY_FALLBACKS` and what is in it.
-fn fallback_keys<'py>(config: &Bound<'py, PyDict>) -> Result<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>), Reason> {
-    let py = config.py();
-    if !FlaskParts::get(py).has_fallback_keys {
-        return Ok((py.None().into_bound(py), Vec::new()));
-    }
-    let fallbacks = config_value(config, intern!(py, "SECRET_KEY_FALLBACKS"))?;
-    let keys = if fallbacks.is_none() {
-        Vec::new()
-    } else if let Ok(keys) = fallbacks.cast_exact::<PyList>() {
-        keys.iter().collect()
-    } else if let Ok(keys) = fallbacks.cast_exact::<PyTuple>() {
-        keys.iter().collect()
-    } else {
-        return Err(Reason::Keys);
-    };
-    Ok((fallbacks, keys))
-}
-
-/// Values of these types never change, so that the same object is the same value.
-fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
-    value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>()
-}
-
-fn are_same(known: &[Py<PyAny>], found: &[Bound<'_, PyAny>]) -> bool {
-    known.len() == found.len() && known.iter().zip(found).all(|(known, found)| found.is(known))
-}
-
-/// Something that holds Python objects.
-trait Holds {
-    fn held(&self) -> impl Iterator<Item = &Py<PyAny>>;
-}
-
-/// The few things found out last, latest last.
-struct Recent<T>(Mutex<Vec<Arc<T>>>);
-
-/// An interface serves one app as a rule.
-const MAX_RECENT: usize = 8;
-
-impl<T: Holds> Recent<T> {
-    const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        self.lock().iter().rev().find(|thing| is_it(thing)).map(Arc::clone)
-    }
-
-    fn remember(&self, thing: &Arc<T>) {
-        let mut things = self.lock();
-        let forgotten = (things.len() >= MAX_RECENT).then(|| things.remove(0));
-        things.push(Arc::clone(thing));
-        drop(things);
-        // Letting go of objects may run Python code, so not under the lock.
-        drop(forgotten);
-    }
-
-    fn clear(&self) {
-        let things = std::mem::take(&mut *self.lock());
-        drop(things);
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Ok(things) = self.0.try_lock() else {
-            return Ok(());
-        };
-        things.iter().flat_map(|thing| thing.held()).try_for_each(|object| visit.call(object))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,12 @@
-"""Random requests to two apps, one with stock's sessions and one with ours: the same responses, and the same in the views.
+"""Random requests to two apps, one with stock's sessions, one with ours: the same responses, and the same in the views.
 
 ::
 
     python -m tests.requests_differential --cases 2000 --seed 1
 
 A case is a sequence of ten requests to one or two apps that share an interface, with changes to all of them in between.
-Each depends on nothing but the seed and its number: ``--only NUMBER`` repeats one. A case that differs is reduced to what
-the difference needs, and printed as the Python that :func:`difference` takes.
+Each depends on nothing but the seed and its number: ``--only NUMBER`` repeats one. A case that differs is reduced to
+what the difference needs, and printed as the Python that :func:`difference` takes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ from uuid import UUID
 
 import flask
 import flask.sessions
-import itsdangerous
 import werkzeug
 import werkzeug.exceptions
 from flask import Flask
@@ -72,11 +71,11 @@ from werkzeug.sansio.response import Response as SansIOResponse
 
 from flask_fastsession import FastSessionInterface
 
-if __package__:
-    from . import differential
-else:
-    # As pytest imports tests.
+try:
     import differential
+except ModuleNotFoundError:
+    # Run as a module of the directory above, not by pytest.
+    from tests import differential  # type: ignore[import-not-found,no-redef]
 
 APP_NAME = "requests_differential"
 HERE = str(Path(__file__).parent)
@@ -99,7 +98,9 @@ class Plan:
     """A part of a case: plain data, printed as Python without what is left at its default."""
 
     def __repr__(self) -> str:
-        values = {each.name: (getattr(self, each.name), each.default) for each in dataclasses.fields(t.cast(t.Any, self))}
+        values = {
+            each.name: (getattr(self, each.name), each.default) for each in dataclasses.fields(t.cast(t.Any, self))
+        }
         given = [f"{name}={value!r}" for name, (value, default) in values.items() if value != default]
         return f"{type(self).__name__}({', '.join(given)})"
 
@@ -144,7 +145,10 @@ class Hand(Plan):
 
 @dataclass(frozen=True, repr=False)
 class Step(Plan):
-    """A request, or what stands for one. The pieces of ``cookie`` make up the header; some stand for others, as FILLERS say."""
+    """A request, or what stands for one.
+
+    The pieces of ``cookie`` make up its header; those in angle brackets stand for others, as FILLERS say.
+    """
 
     way: str = "request"
     app: int = 0
@@ -215,7 +219,7 @@ class Clock:
 # --- What is observed -----------------------------------------------------------------------------------------------
 
 LEAVES = (str, int, float, bool, bytes, type(None), UUID, Markup, timedelta, type)
-BRACKETS = {dict: "{}", list: "[]", tuple: "()"}
+BRACKETS = {dict: ("{", "}"), list: ("[", "]"), tuple: ("(", ")")}
 
 
 def observed(value: t.Any) -> str:
@@ -228,7 +232,9 @@ def observed(value: t.Any) -> str:
     for base, (opening, closing) in BRACKETS.items():
         if issubclass(kind, base):
             items = dict.items(value) if base is dict else value
-            inner = ", ".join(f"{observed(item[0])}: {observed(item[1])}" if base is dict else observed(item) for item in items)
+            inner = ", ".join(
+                f"{observed(item[0])}: {observed(item[1])}" if base is dict else observed(item) for item in items
+            )
             return ("" if kind is base else family(kind)) + opening + inner + closing
     return f"<{family(kind)}>"
 
@@ -392,16 +398,16 @@ def interface() -> SecureCookieSessionInterface:
 
 def save_now(session: Session, rng: random.Random) -> t.Any:
     response = flask.current_app.response_class()
-    interface().save_session(t.cast(Flask, flask.current_app), session, response)
+    interface().save_session(flask.current_app, session, response)
     return list(response.headers)
 
 
 def open_again(session: Session, rng: random.Random) -> t.Any:
-    return snapshot(interface().open_session(t.cast(Flask, flask.current_app), flask.request))
+    return snapshot(interface().open_session(flask.current_app, flask.request))
 
 
 def use_serializer(session: Session, rng: random.Random) -> t.Any:
-    serializer = interface().get_signing_serializer(t.cast(Flask, flask.current_app))
+    serializer = interface().get_signing_serializer(flask.current_app)
     token = serializer.dumps(dict(session))  # type: ignore[union-attr]
     return token, observed(serializer.loads(token, max_age=1, return_timestamp=True))  # type: ignore[union-attr]
 
@@ -446,7 +452,9 @@ ACTIONS: dict[str, Act] = {
     "combine": combine,
     "be permanent": set_permanent(True),
     "be not permanent": set_permanent(False),
-    "odd permanent": lambda session, rng: session.__setitem__("_permanent", rng.choice((0, 1, "no", "", None, [], [0]))),
+    "odd permanent": lambda session, rng: session.__setitem__(
+        "_permanent", rng.choice((0, 1, "no", "", None, [], [0]))
+    ),
     "mark modified": mark("modified", True),
     "mark unmodified": mark("modified", False),
     "mark oddly": mark("modified", 1, "yes", None, 0, []),
@@ -462,7 +470,9 @@ ACTIONS: dict[str, Act] = {
     "flashed": lambda session, rng: flask.get_flashed_messages(with_categories=True),
     "copy": copies,
     "big": lambda session, rng: session.__setitem__("big", "".join(rng.choices(differential.LETTERS, k=6000))),
-    "unsupported": lambda session, rng: session.__setitem__("x", rng.choice(({1}, Unsupported(), timedelta(1), object))),
+    "unsupported": lambda session, rng: session.__setitem__(
+        "x", rng.choice(({1}, Unsupported(), timedelta(1), object))
+    ),
     "circular": lambda session, rng: session.__setitem__("circle", differential.circular(rng)),
     "save now": save_now,
     "open again": open_again,
@@ -471,8 +481,30 @@ ACTIONS: dict[str, Act] = {
 }
 
 USUAL_ACTIONS = (
-    *("read", "look", "look", "length", "write", "write", "log in", "log in", "fill", "fill with tags", "new cart", "cookies"),
-    *("change nested", "change nested and mark", "refill", "delete", "clear", "pop missing", "setdefault", "be permanent"),
+    *(
+        "read",
+        "look",
+        "look",
+        "length",
+        "write",
+        "write",
+        "log in",
+        "log in",
+        "fill",
+        "fill with tags",
+        "new cart",
+        "cookies",
+    ),
+    *(
+        "change nested",
+        "change nested and mark",
+        "refill",
+        "delete",
+        "clear",
+        "pop missing",
+        "setdefault",
+        "be permanent",
+    ),
     *("be permanent", "be not permanent", "flash", "flashed", "mark modified"),
 )
 
@@ -487,7 +519,7 @@ def fail(error: BaseException) -> t.NoReturn:
     raise error
 
 
-#: What views of the one request stream; a response that nobody reads leaves its request context to the garbage collector.
+#: What views have streamed; of a response that nobody reads to its end, the request's context stays behind.
 streams: list[t.Any] = []
 
 
@@ -534,9 +566,31 @@ REPLIES: dict[str, Callable[[], t.Any]] = {
 }
 
 HEADERS = (
-    *("Vary: Accept-Encoding", "Vary: Cookie", "Vary: cookie", "Vary: *", "Vary: ", "Vary:  Accept ,  COOKIE ", "Vary: ,"),
-    *('Vary: "Cookie"', "vary: Accept", "VARY: Cookie, Accept", "Vary: Origin", "Vary: é", "Vary: Cookies", "Vary: a b"),
-    *("Set-Cookie: other=1", "Set-Cookie: session=mine; Path=/", "set-cookie: a=b", "X-First: 1", "Content-Type: text/x"),
+    *(
+        "Vary: Accept-Encoding",
+        "Vary: Cookie",
+        "Vary: cookie",
+        "Vary: *",
+        "Vary: ",
+        "Vary:  Accept ,  COOKIE ",
+        "Vary: ,",
+    ),
+    *(
+        'Vary: "Cookie"',
+        "vary: Accept",
+        "VARY: Cookie, Accept",
+        "Vary: Origin",
+        "Vary: é",
+        "Vary: Cookies",
+        "Vary: a b",
+    ),
+    *(
+        "Set-Cookie: other=1",
+        "Set-Cookie: session=mine; Path=/",
+        "set-cookie: a=b",
+        "X-First: 1",
+        "Content-Type: text/x",
+    ),
     *("X-Cookie: Cookie", "Content-Length: 4", "Cache-Control: no-store", "Location: /x"),
 )
 
@@ -681,7 +735,11 @@ ANSWERS: dict[str, dict[str, Callable[..., t.Any]]] = {
         "none": answer(None),
         "by host": lambda stock, app: flask.request.host,
     },
-    "get_cookie_path": {"another": answer("/own"), "none": answer(None), "by path": lambda stock, app: flask.request.path},
+    "get_cookie_path": {
+        "another": answer("/own"),
+        "none": answer(None),
+        "by path": lambda stock, app: flask.request.path,
+    },
     "get_cookie_httponly": {"off": answer(False), "on": answer(True), "odd": answer("yes")},
     "get_cookie_secure": {"off": answer(False), "on": answer(True), "odd": answer(1)},
     "get_cookie_samesite": {"lax": answer("lax"), "bad": answer("bad"), "none": answer(None)},
@@ -699,7 +757,10 @@ ANSWERS: dict[str, dict[str, Callable[..., t.Any]]] = {
     },
     "should_set_cookie": {"always": answer(True), "never": answer(False), "odd": answer("yes"), "or": second_chance},
     "is_null_session": {"always": answer(True), "never": answer(False)},
-    "make_null_session": {"empty": lambda stock, app: SecureCookieSession(), "plain": lambda stock, app: PlainSession()},
+    "make_null_session": {
+        "empty": lambda stock, app: SecureCookieSession(),
+        "plain": lambda stock, app: PlainSession(),
+    },
     "open_session": {
         "none": answer(None),
         "plain": plain_opened,
@@ -800,7 +861,9 @@ SESSION_ATTRIBUTES: dict[str, dict[str, t.Any]] = {
     "always permanent": {"permanent": True},
     "permanent by user": {"permanent": property(lambda self: "user" in self, lambda self, value: None)},
     "never accessed": {"accessed": property(lambda self: False, lambda self, value: None)},
-    "modified computed": {"modified": property(lambda self: "user" in self, lambda self, value: calls.append("modified"))},
+    "modified computed": {
+        "modified": property(lambda self: "user" in self, lambda self, value: calls.append("modified"))
+    },
     "never empty": {"__bool__": lambda self: True},
     "ever empty": {"__bool__": lambda self: False},
     "of no length": {"__len__": lambda self: 0},
@@ -873,8 +936,16 @@ ATTRIBUTES: dict[str, tuple[str, t.Any]] = {
 # --- Apps -----------------------------------------------------------------------------------------------------------
 
 
+def by_name(*things: t.Any) -> dict[str, t.Any]:
+    return {thing.__name__: thing for thing in things}
+
+
+class OwnFlask(Flask):
+    """Like Flask's, until it is patched."""
+
+
 class ShortLived(Flask):
-    permanent_session_lifetime = timedelta(seconds=40)  # type: ignore[assignment]
+    permanent_session_lifetime = timedelta(seconds=40)
 
 
 class LifetimeByProperty(Flask):
@@ -915,9 +986,9 @@ class Replying(Flask):
         return response
 
 
-FLASK_CLASSES: dict[str, type[Flask]] = {
-    each.__name__: each for each in (Flask, ShortLived, LifetimeByProperty, SecretByProperty, Processing, Falsy, Sized, Replying)
-}
+FLASK_CLASSES: dict[str, type[Flask]] = by_name(
+    *(Flask, OwnFlask, ShortLived, LifetimeByProperty, SecretByProperty, Processing, Falsy, Sized, Replying)
+)
 
 
 class DynamicConfig(flask.Config):
@@ -935,25 +1006,27 @@ class LowerConfig(flask.Config):
         return super().get(name.upper(), default)
 
 
-CONFIG_CLASSES: dict[str, type[flask.Config]] = {
-    each.__name__: each for each in (flask.Config, DynamicConfig, LenientConfig, LowerConfig)
-}
+CONFIG_CLASSES: dict[str, type[flask.Config]] = by_name(flask.Config, DynamicConfig, LenientConfig, LowerConfig)
+
+
+class OwnRequest(flask.Request):
+    """Like Flask's, until it is patched."""
 
 
 class CookieAddingRequest(flask.Request):
     @property
-    def cookies(self) -> t.Any:  # type: ignore[override]
+    def cookies(self) -> t.Any:
         calls.append("request.cookies")
         return {**super().cookies, "added": "1"}
 
 
 class CookielessRequest(flask.Request):
-    cookies = {}  # type: ignore[assignment] # noqa: RUF012
+    cookies: t.Any = {}  # noqa: RUF012
 
 
 class HeaderChangingRequest(flask.Request):
     @property
-    def headers(self) -> t.Any:  # type: ignore[override]
+    def headers(self) -> t.Any:
         return Headers([("Cookie", "first=1"), ("Cookie", self.environ.get("HTTP_COOKIE", ""))])
 
     @headers.setter
@@ -966,7 +1039,7 @@ class InitHeadersRequest(flask.Request):
 
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
-        self.headers = Headers([("Cookie", "session=from-init")])  # type: ignore[assignment]
+        self.headers = Headers([("Cookie", "session=from-init")])
 
 
 class EnvironChangingRequest(flask.Request):
@@ -1008,16 +1081,15 @@ class EarlyReadingRequest(flask.Request):
             calls.append(str(len(self.cookies)))
 
 
-REQUEST_CLASSES: dict[str, type[flask.Request]] = {
-    "Request": flask.Request,
-    **{
-        each.__name__: each
-        for each in (
-            *(CookieAddingRequest, CookielessRequest, HeaderChangingRequest, InitHeadersRequest, EnvironChangingRequest),
-            *(OtherEnvironRequest, CookiesOfInstanceRequest, MutableRequest, LastWinsRequest, EarlyReadingRequest),
-        )
-    },
-}
+REQUEST_CLASSES: dict[str, type[flask.Request]] = by_name(
+    *(flask.Request, OwnRequest, CookieAddingRequest, CookielessRequest, HeaderChangingRequest, InitHeadersRequest),
+    *(EnvironChangingRequest, OtherEnvironRequest, CookiesOfInstanceRequest, MutableRequest, LastWinsRequest),
+    EarlyReadingRequest,
+)
+
+
+class OwnResponse(flask.Response):
+    """Like Flask's, until it is patched."""
 
 
 class CookieSettingResponse(flask.Response):
@@ -1035,7 +1107,7 @@ class CookieDeletingResponse(flask.Response):
 
 class OwnVaryResponse(flask.Response):
     @property
-    def vary(self) -> t.Any:  # type: ignore[override]
+    def vary(self) -> t.Any:
         calls.append("vary")
         return super().vary
 
@@ -1044,13 +1116,13 @@ class VarySetResponse(flask.Response):
     """Its Vary is a set that nobody sends."""
 
     @property
-    def vary(self) -> t.Any:  # type: ignore[override]
+    def vary(self) -> t.Any:
         return set()
 
 
 class OwnHeadersResponse(flask.Response):
     @property
-    def headers(self) -> t.Any:  # type: ignore[override]
+    def headers(self) -> t.Any:
         return self._headers
 
     @headers.setter
@@ -1059,7 +1131,7 @@ class OwnHeadersResponse(flask.Response):
 
 
 class SmallCookieResponse(flask.Response):
-    max_cookie_size = 60  # type: ignore[assignment]
+    max_cookie_size = 60
 
 
 class FailingSizeResponse(flask.Response):
@@ -1084,17 +1156,11 @@ class OwnDefaultsResponse(flask.Response):
         self.headers["Vary"] = "Accept"
 
 
-RESPONSE_CLASSES: dict[str, t.Any] = {
-    "Response": flask.Response,
-    "Werkzeug's": werkzeug.Response,
-    **{
-        each.__name__: each
-        for each in (
-            *(CookieSettingResponse, CookieDeletingResponse, OwnVaryResponse, VarySetResponse, OwnHeadersResponse),
-            *(SmallCookieResponse, FailingSizeResponse, WatchingResponse, OwnDefaultsResponse),
-        )
-    },
-}
+RESPONSE_CLASSES: dict[str, t.Any] = by_name(
+    *(flask.Response, OwnResponse, CookieSettingResponse, CookieDeletingResponse, OwnVaryResponse, VarySetResponse),
+    *(OwnHeadersResponse, SmallCookieResponse, FailingSizeResponse, WatchingResponse, OwnDefaultsResponse),
+)
+RESPONSE_CLASSES["Werkzeug's"] = werkzeug.Response
 
 
 def reads_headers(app: Flask) -> None:
@@ -1188,14 +1254,11 @@ def shuts_down_session(app: Flask) -> None:
         flask.session["torn down"] = 1
 
 
-HANDLERS: dict[str, Callable[[Flask], None]] = {
-    each.__name__: each
-    for each in (
-        *(reads_headers, touches_session_after, saves_session_itself, answers_anew, varies, sets_a_cookie),
-        *(reads_session_before, reads_cookies_before, answers_before, handles_errors, handles_everything),
-        *(logs_out_at_errors, lets_errors_pass, shuts_down_session),
-    )
-}
+HANDLERS: dict[str, Callable[[Flask], None]] = by_name(
+    *(reads_headers, touches_session_after, saves_session_itself, answers_anew, varies, sets_a_cookie),
+    *(reads_session_before, reads_cookies_before, answers_before, handles_errors, handles_everything),
+    *(logs_out_at_errors, lets_errors_pass, shuts_down_session),
+)
 
 # --- Config ---------------------------------------------------------------------------------------------------------
 
@@ -1354,6 +1417,9 @@ PATCHES: dict[str, tuple[type, str, Callable[[t.Any], t.Any]]] = {
     "vary": (flask.Response, "vary", always(property(lambda self: set()))),
     "max_cookie_size": (flask.Response, "max_cookie_size", always(30)),
     "cookies": (flask.Request, "cookies", always(property(lambda self: {"session": "patched"}))),
+    "cookies of the app's own requests": (OwnRequest, "cookies", always(property(lambda self: {"session": ""}))),
+    "set_cookie of the app's own responses": (OwnResponse, "set_cookie", noted),
+    "lifetime of the app's own class": (OwnFlask, "permanent_session_lifetime", always(timedelta(seconds=20))),
     "lifetime": (Flask, "permanent_session_lifetime", always(timedelta(seconds=20))),
     "secret key": (Flask, "secret_key", always("patched key")),
     "config": (flask.Config, "__getitem__", always(lambda self, name: dict.get(self, name) or None)),
@@ -1377,9 +1443,10 @@ class Side:
         self.apps = [self._app(plan) for plan in case.apps or (AppPlan(),)]
 
     def _app(self, plan: AppPlan) -> Flask:
-        base = FLASK_CLASSES[plan.flask_class]
-        config_class = CONFIG_CLASSES[plan.config_class]
-        flask_class = type(base.__name__, (base,), {"config_class": config_class}) if config_class is not flask.Config else base
+        flask_class = FLASK_CLASSES[plan.flask_class]
+        if plan.config_class != AppPlan.config_class:
+            config_class = CONFIG_CLASSES[plan.config_class]
+            flask_class = type("Configured", (flask_class,), {"config_class": config_class})
         app = flask_class(APP_NAME, static_folder=None, root_path=HERE, instance_path=HERE)
         app.config["SECRET_KEY"] = "secret"
         app.request_class = REQUEST_CLASSES[plan.request_class]
@@ -1447,7 +1514,7 @@ class Side:
     def view(self) -> t.Any:
         self.act(flask.session)
         for change in self.step.during:
-            self.change(t.cast(Flask, flask.current_app), change)
+            self.change(flask.current_app, change)
         return respond(self.step.reply)
 
     def act(self, session: t.Any) -> None:
@@ -1721,7 +1788,9 @@ FILLERS: dict[str, Callable[[Pair, random.Random], str]] = {
     "other app's": lambda pair, rng: "".join(pair.tokens[1 - pair.step.app % 2][-1:]),
     "sealed": lambda pair, rng: pair.sealed(rng),
     "packed": lambda pair, rng: pair.packed(rng),
-    "aged": lambda pair, rng: pair.sealed(rng, rng.choice((59, 60, 61, 3600, 3601, 2_678_400, 2_678_401, 10**9, -1, -60))),
+    "aged": lambda pair, rng: pair.sealed(
+        rng, rng.choice((59, 60, 61, 3600, 3601, 2_678_400, 2_678_401, 10**9, -1, -60))
+    ),
     "damaged": damaged,
     "foreign": foreign,
     "made": lambda pair, rng: pair.signed(differential.payload(rng)),
@@ -1731,15 +1800,73 @@ FILLERS: dict[str, Callable[[Pair, random.Random], str]] = {
 }
 
 NAMES = ("<name>", "<name>", "<name>", "<name>", "<NAME>", "x<name>", "other", "a", "", "user", "<name> ", " <name>")
-ODD_NAMES = ("\t<name>", "<name>\t ", "né", "n\xc3\xa9", '"<name>"', "<name>,", "$Version", "\x00<name>", "\xa0<name>", "a b")
+ODD_NAMES = (
+    "\t<name>",
+    "<name>\t ",
+    "né",
+    "n\xc3\xa9",
+    '"<name>"',
+    "<name>,",
+    "$Version",
+    "\x00<name>",
+    "\xa0<name>",
+    "a b",
+)
 VALUES = (
-    *("<jar>", "<jar>", "<jar>", "<jar>", "<first>", "<sealed>", "<sealed>", "<sealed>", "<aged>", "<damaged>", "<foreign>"),
+    *(
+        "<jar>",
+        "<jar>",
+        "<jar>",
+        "<jar>",
+        "<first>",
+        "<sealed>",
+        "<sealed>",
+        "<sealed>",
+        "<aged>",
+        "<damaged>",
+        "<foreign>",
+    ),
     *("<packed>", "<made>", "", "junk", "1", "a.b.c", "<other app's>"),
 )
 ODD_VALUES = (
-    *('"<jar>"', " <jar>", "<jar> ", "\t<jar>\t", '"<jar>', '<jar>"', '" <jar> "', "<jar> x", "<jar>,x", "'<jar>'", "=<jar>"),
-    *("<escaped>", "<half escaped>", "<long>", '"\\"', '"\\', "\\", '""', '"a;b"', '"a\\;b"', '"<sealed>" ', '"<sealed>"'),
-    *("\xe9", "\xc3\xa9", "\xff<jar>", "<jar>\xed\xa0\x80", "\x00", "<jar>\x00", "\x1f<jar>", "<jar>\x7f", "\x85", "\n<jar>"),
+    *(
+        '"<jar>"',
+        " <jar>",
+        "<jar> ",
+        "\t<jar>\t",
+        '"<jar>',
+        '<jar>"',
+        '" <jar> "',
+        "<jar> x",
+        "<jar>,x",
+        "'<jar>'",
+        "=<jar>",
+    ),
+    *(
+        "<escaped>",
+        "<half escaped>",
+        "<long>",
+        '"\\"',
+        '"\\',
+        "\\",
+        '""',
+        '"a;b"',
+        '"a\\;b"',
+        '"<sealed>" ',
+        '"<sealed>"',
+    ),
+    *(
+        "\xe9",
+        "\xc3\xa9",
+        "\xff<jar>",
+        "<jar>\xed\xa0\x80",
+        "\x00",
+        "<jar>\x00",
+        "\x1f<jar>",
+        "<jar>\x7f",
+        "\x85",
+        "\n<jar>",
+    ),
     *("<jar>\r", '"\\303\\251"', '"\\377"', '"\\400"', "\u20ac", "<jar>\u20ac", "....", "."),
 )
 SEPARATORS = ("; ", "; ", "; ", ";", ";")
@@ -1843,7 +1970,9 @@ def reply(rng: random.Random, odd: float) -> Reply:
     )
 
 
-def some(rng: random.Random, odd: float, make: Callable[[random.Random, float], t.Any], *numbers: int) -> tuple[t.Any, ...]:
+def some(
+    rng: random.Random, odd: float, make: Callable[[random.Random, float], t.Any], *numbers: int
+) -> tuple[t.Any, ...]:
     return tuple(make(rng, odd) for _ in range(rng.choice(numbers)))
 
 
@@ -1946,7 +2075,7 @@ def smaller(value: t.Any) -> Iterator[t.Any]:
         for at in range(len(value)):
             yield value[:at] + value[at + 1 :]
         for at, part in enumerate(value):
-            yield from (value[:at] + (less,) + value[at + 1 :] for less in smaller(part))
+            yield from ((*value[:at], less, *value[at + 1 :]) for less in smaller(part))
     elif isinstance(value, Plan) and not isinstance(value, Change):
         given = t.cast(t.Any, value)
         for each in dataclasses.fields(given):
@@ -1971,6 +2100,11 @@ def reduced(case: Case, ours: type[SecureCookieSessionInterface] = FastSessionIn
             return case
 
 
+def numbered(seed: int, number: int) -> Case:
+    """The case of this number."""
+    return case_of(random.Random(seed * 2**64 + number))
+
+
 @dataclass
 class Run:
     """A number of cases, and what came of them."""
@@ -1985,7 +2119,7 @@ class Run:
 
     def case(self, number: int) -> str | None:
         """Run one case, and return what to print if stock and ours differ."""
-        case = case_of(random.Random(self.seed * 2**64 + number))
+        case = numbered(self.seed, number)
         result = compare(case, self.ours)
         self.requests += len(result.outcomes)
         self.outcomes.update(result.outcomes)
@@ -2011,13 +2145,19 @@ class Run:
             counts = [(name, count) for (used, name), count in self.stats.most_common() if used == method]
             declined = ", ".join(f"{name} {count}" for name, count in counts if name not in ("native", "rejected"))
             lines.append(f"{method}: {self.native_share(method):.1%} natively; declined: {declined}")
-        return "\n".join([*lines, "requests gave " + ", ".join(f"{name} {n}" for name, n in self.outcomes.most_common())])
+        return "\n".join(
+            [*lines, "requests gave " + ", ".join(f"{name} {n}" for name, n in self.outcomes.most_common())]
+        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare stock and ours over random requests.")
     parser.add_argument(
-        "--cases", type=int, default=2_000, metavar="N", help=f"how many, of {REQUESTS} requests each (default: %(default)s)"
+        "--cases",
+        type=int,
+        default=2_000,
+        metavar="N",
+        help=f"how many, of {REQUESTS} requests each (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), help="default: a random one")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="run but the case of this number")

@@ -47,11 +47,12 @@ def download(directory: Path) -> None:
 def run(suite: Path, interface: str) -> dict[str, t.Any]:
     """What became of each test, and how much of it our interface did natively."""
     outcomes = suite / f"{interface}.json"
+    python_path = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     # Only what Flask's suite brings along is to be at work in it, plugins of this environment are not.
     environment = os.environ | {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": "",
-        "PYTHONPATH": os.pathsep.join([str(PLUGIN), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join([str(PLUGIN), *map(os.path.abspath, python_path)]),
     }
     options = ["-q", "-p", "session_plugin", f"--session-interface={interface}", f"--outcomes={outcomes}"]
     command = [sys.executable, "-m", "pytest", *options, "tests"]

@@ -1,0 +1,286 @@
+//! What was found out about an app and its session cookie, kept by the values it depends on.
+//!
+//! An interface may serve several apps, and an app may change its config at any time. So whatever is kept is kept with the very
+//! objects from config and interface that it came from, and used only while those are what stands there.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+
+use crate::cookie::{DATE_GAP, TOKEN_GAP, Template};
+use crate::eligible::{self, Setup};
+use crate::error::{Reason, Stop};
+use crate::hooks::FlaskParts;
+use crate::request::SessionInterfaceMixin;
+use crate::sign::SigningKeys;
+use crate::types::Types;
+
+/// Keys, lifetime and cookie name of an app, and the objects in its config and in the interface that they came from.
+pub struct AppSetup {
+    inputs: Vec<Py<PyAny>>,
+    fallback_keys: Vec<Py<PyAny>>,
+    pub keys: Arc<SigningKeys>,
+    pub serializer: Py<PyAny>,
+    pub cookie_name: String,
+    /// `None` where stock is to say what is wrong with it, at the time when it does.
+    pub lifetime: Option<Py<PyAny>>,
+    pub max_age: Option<i64>,
+}
+
+impl AppSetup {
+    /// The setup for what config and interface say now; `None` without a secret key.
+    pub fn find<'py>(
+        interface: &Bound<'py, SessionInterfaceMixin>,
+        app: &Bound<'py, PyAny>,
+        config: &Bound<'py, PyDict>,
+    ) -> Result<Option<Arc<Self>>, Stop> {
+        let py = interface.py();
+        let secret_key = config_value(config, intern!(py, "SECRET_KEY"))?;
+        if !secret_key.is_truthy().map_err(|_| Reason::Keys)? {
+            return Ok(None);
+        }
+        let (fallbacks, fallback_keys) = fallback_keys(config)?;
+        let attribute = |name| interface.getattr(name).map_err(|_| Reason::Hook);
+        let inputs = [
+            secret_key,
+            fallbacks,
+            config_value(config, intern!(py, "SESSION_COOKIE_NAME"))?,
+            config_value(config, intern!(py, "PERMANENT_SESSION_LIFETIME"))?,
+            attribute(intern!(py, "salt"))?,
+            attribute(intern!(py, "key_derivation"))?,
+            attribute(intern!(py, "digest_method"))?,
+            attribute(intern!(py, "serializer"))?,
+        ];
+        let known = interface
+            .get()
+            .apps
+            .find(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
+        if known.is_some() {
+            return Ok(known);
+        }
+        let setup = Arc::new(Self::make(interface, app, &inputs, &fallback_keys)?);
+        // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
+        let [.., key_derivation, digest_method, _] = &inputs;
+        if !key_derivation.is_none() && !digest_method.is_none() {
+            interface.get().apps.remember(&setup);
+        }
+        Ok(Some(setup))
+    }
+
+    /// Has the installed Flask make a serializer, and takes what that signs with.
+    fn make<'py>(
+        interface: &Bound<'py, SessionInterfaceMixin>,
+        app: &Bound<'py, PyAny>,
+        inputs: &[Bound<'py, PyAny>; 8],
+        fallback_keys: &[Bound<'py, PyAny>],
+    ) -> Result<Self, Stop> {
+        let py = interface.py();
+        let [secret_key, _, cookie_name, lifetime, _, _, _, serializer] = inputs;
+        // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
+        eligible::text_readable(serializer)?;
+        if !std::iter::once(secret_key).chain(fallback_keys).all(is_text_or_bytes) {
+            return Err(Reason::Keys.into());
+        }
+        let serializer = interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Stop::Raise)?;
+        let setup = Setup::of(&serializer)?;
+        let is_fixed =
+            lifetime.is_exact_instance_of::<PyInt>() || Types::get(py).map_err(|_| Reason::App)?.is_timedelta(lifetime);
+        let lifetime = app.getattr(intern!(py, "permanent_session_lifetime")).ok().filter(|_| is_fixed);
+        let max_age = |lifetime: &Bound<'py, PyAny>| {
+            lifetime
+                .call_method0(intern!(py, "total_seconds"))
+                .ok()?
+                .call_method0(intern!(py, "__int__"))
+                .ok()?
+                .extract()
+                .ok()
+        };
+        Ok(Self {
+            inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
+            fallback_keys: fallback_keys.iter().map(|key| key.clone().unbind()).collect(),
+            keys: setup.keys,
+            serializer: setup.serializer,
+            cookie_name: cookie_name
+                .cast_exact::<PyString>()
+                .ok()
+                .and_then(|name| name.to_str().ok())
+                .ok_or(Reason::CookieOptions)?
+                .to_owned(),
+            max_age: lifetime.as_ref().and_then(max_age),
+            lifetime: lifetime.map(Bound::unbind),
+        })
+    }
+}
+
+impl Holds for AppSetup {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.inputs.iter().chain(&self.fallback_keys).chain([&self.serializer]).chain(&self.lifetime)
+    }
+}
+
+/// The `Set-Cookie` templates for one set of options.
+pub struct CookieSetup {
+    inputs: Vec<Py<PyAny>>,
+    of_permanent: Option<Template>,
+    of_others: Option<Template>,
+}
+
+impl CookieSetup {
+    /// The templates for what the config says now.
+    pub fn find<'py>(
+        interface: &Bound<'py, SessionInterfaceMixin>,
+        parts: &FlaskParts,
+        app: &Bound<'py, PyAny>,
+        config: &Bound<'py, PyDict>,
+    ) -> Result<Arc<Self>, Stop> {
+        let py = interface.py();
+        let mut inputs = Vec::new();
+        for name in parts.cookie_options(py) {
+            inputs.push(config_value(config, name)?);
+        }
+        if let Some(setup) = interface.get().cookies.find(|setup| are_same(&setup.inputs, &inputs)) {
+            return Ok(setup);
+        }
+        if !inputs
+            .iter()
+            .all(|input| input.is_none() || input.is_exact_instance_of::<PyBool>() || is_text_or_bytes(input))
+        {
+            return Err(Reason::CookieOptions.into());
+        }
+        let setup = Arc::new(Self {
+            of_permanent: render_template(interface, parts, app, true),
+            of_others: render_template(interface, parts, app, false),
+            inputs: inputs.into_iter().map(Bound::unbind).collect(),
+        });
+        interface.get().cookies.remember(&setup);
+        Ok(setup)
+    }
+
+    pub fn for_session(&self, is_permanent: bool) -> Result<&Template, Reason> {
+        let template = if is_permanent { &self.of_permanent } else { &self.of_others };
+        template.as_ref().ok_or(Reason::CookieOptions)
+    }
+}
+
+impl Holds for CookieSetup {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.inputs.iter()
+    }
+}
+
+/// Has Werkzeug render a cookie with gaps, with what Flask's own getters say of it; `None` where one of them refuses.
+fn render_template<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    parts: &FlaskParts,
+    app: &Bound<'py, PyAny>,
+    has_date: bool,
+) -> Option<Template> {
+    let py = app.py();
+    let arguments = PyDict::new(py);
+    for getter in parts.getters(py) {
+        let argument = getter.to_str().ok()?.strip_prefix("get_cookie_")?;
+        let argument = if argument == "name" { "key" } else { argument };
+        arguments.set_item(argument, interface.call_method1(getter, (app,)).ok()?).ok()?;
+    }
+    arguments.set_item("value", TOKEN_GAP).ok()?;
+    arguments.set_item("expires", has_date.then_some(DATE_GAP)).ok()?;
+    arguments.set_item("max_size", 0).ok()?;
+    let line: String = parts.dump_cookie.bind(py).call((), Some(&arguments)).ok()?.extract().ok()?;
+    Template::cut(&line, has_date)
+}
+
+pub fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
+    if !parts.app.is_plain(app) {
+        return Err(Reason::App);
+    }
+    let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
+    if !parts.config.is_plain(&config) {
+        return Err(Reason::App);
+    }
+    config.cast_into().map_err(|_| Reason::App)
+}
+
+fn config_value<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> Result<Bound<'py, PyAny>, Reason> {
+    config.get_item(name).ok().flatten().ok_or(Reason::App)
+}
+
+pub fn is_truthy<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> Result<bool, Reason> {
+    config_value(config, name)?.is_truthy().map_err(|_| Reason::App)
+}
+
+/// `SECRET_KEY_FALLBACKS` and what is in it.
+fn fallback_keys<'py>(config: &Bound<'py, PyDict>) -> Result<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>), Reason> {
+    let py = config.py();
+    if !FlaskParts::get(py).has_fallback_keys {
+        return Ok((py.None().into_bound(py), Vec::new()));
+    }
+    let fallbacks = config_value(config, intern!(py, "SECRET_KEY_FALLBACKS"))?;
+    let keys = if fallbacks.is_none() {
+        Vec::new()
+    } else if let Ok(keys) = fallbacks.cast_exact::<PyList>() {
+        keys.iter().collect()
+    } else if let Ok(keys) = fallbacks.cast_exact::<PyTuple>() {
+        keys.iter().collect()
+    } else {
+        return Err(Reason::Keys);
+    };
+    Ok((fallbacks, keys))
+}
+
+/// Values of these types never change, so that the same object is the same value.
+fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>()
+}
+
+fn are_same(known: &[Py<PyAny>], found: &[Bound<'_, PyAny>]) -> bool {
+    known.len() == found.len() && known.iter().zip(found).all(|(known, found)| found.is(known))
+}
+
+/// Something that holds Python objects.
+pub trait Holds {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>>;
+}
+
+/// The few things found out last, latest last.
+pub struct Recent<T>(Mutex<Vec<Arc<T>>>);
+
+/// An interface serves one app as a rule.
+const MAX_RECENT: usize = 8;
+
+impl<T: Holds> Recent<T> {
+    pub const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.lock().iter().rev().find(|thing| is_it(thing)).map(Arc::clone)
+    }
+
+    fn remember(&self, thing: &Arc<T>) {
+        let mut things = self.lock();
+        let forgotten = (things.len() >= MAX_RECENT).then(|| things.remove(0));
+        things.push(Arc::clone(thing));
+        drop(things);
+        // Letting go of objects may run Python code, so not under the lock.
+        drop(forgotten);
+    }
+
+    pub fn clear(&self) {
+        let things = std::mem::take(&mut *self.lock());
+        drop(things);
+    }
+
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(things) = self.0.try_lock() else {
+            return Ok(());
+        };
+        things.iter().flat_map(|thing| thing.held()).try_for_each(|object| visit.call(object))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
