@@ -8,6 +8,7 @@ SEED ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := $(VENV)/oldest
 RUST := $(wildcard src/*.rs src/*/*.rs) Cargo.toml Cargo.lock pyproject.toml
 DEMO_TOOLS := $(VENV)/demo.installed $(VENV)/bench.installed
 ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed
@@ -19,7 +20,7 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test lint check differential bench bench-quick clean
+.PHONY: help demo serve test test-oldest lint check differential bench bench-quick clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,10 +44,14 @@ lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stub
 	$(BIN)/mypy
 	$(BIN)/stubtest flask_fastsession
 
-check: test lint ## Run what CI runs
+test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite with the oldest Flask
+	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/contract
 
-differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 generated cases with stock Flask (SEED=... repeats a run)
+check: test test-oldest lint ## Run what CI runs
+
+differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a tenth as many requests with stock (SEED=... repeats)
 	$(BIN)/python -m tests.differential --cases $(CASES) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.requests_differential --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/extension $(DEMO_TOOLS) ## Measure codec and requests beside stock and tuned Python, in a minute
 	$(BIN)/python -m benches.bench_codec
@@ -64,12 +69,16 @@ clean: ## Remove all that was built
 # Files that say how far the virtual environment is.
 
 $(VENV)/made-by-$(notdir $(PYTHON)):
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or later is needed: make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
 $(VENV)/%.installed: requirements/%.txt requirements/constraints.txt $(VENV)/made-by-$(notdir $(PYTHON))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(OLDEST)/installed: requirements/oldest.txt requirements/constraints.txt $(VENV)/build.installed
+	$(BIN)/python -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(VENV)/extension: $(VENV)/build.installed $(RUST)
