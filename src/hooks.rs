@@ -1,8 +1,7 @@
 //! The gates of the request path: the hooks of Flask's session interface, app, request and response.
 //!
-//! As in `eligible`, each function looks at what a step depends on, at this very call. Methods of the interface are found by
-//! name on its class each time, since tests patch them. Of apps, requests and responses a class is looked at once: what it
-//! overrides does not change while a server runs.
+//! As in `eligible`, each function looks at what a step depends on, at this very call: methods by their names on the class,
+//! since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what they inherit.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -22,7 +22,7 @@ use crate::date::DateTime;
 use crate::eligible;
 use crate::error::{Reason, Stop};
 use crate::hooks::{self, FlaskParts, holds, own_attributes};
-use crate::payload::{self, VerifiedText};
+use crate::payload;
 use crate::stock::Stock;
 use crate::types::{Types, is_exactly};
 use crate::{decode, encode, token};
@@ -154,9 +154,9 @@ fn open<'py>(
     }
     let loads = &interface.get().counters.get().loads;
     match read_token(py, &setup, cookie) {
-        Ok((text, data)) => {
+        Ok((loaded, data)) => {
             loads.count(Outcome::Native);
-            loaded_session(parts, interface, &data, &text)
+            loaded_session(parts, interface, &data, &loaded)
         }
         Err(Stop::Reject(_)) => {
             loads.count(Outcome::Rejected);
@@ -167,7 +167,7 @@ fn open<'py>(
 }
 
 /// The session's text and its value. All that may decline comes before the clock is read.
-fn read_token<'py>(py: Python<'py>, setup: &AppSetup, cookie: &str) -> Result<(Loaded, Bound<'py, PyDict>), Stop> {
+fn read_token<'py>(py: Python<'py>, setup: &AppSetup, cookie: &str) -> Result<(Loaded<'py>, Bound<'py, PyDict>), Stop> {
     let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
     let verified = codec::verify(&setup.keys, cookie.as_bytes())?;
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
@@ -176,14 +176,11 @@ fn read_token<'py>(py: Python<'py>, setup: &AppSetup, cookie: &str) -> Result<(L
     let data = decode::from_text(&text, &tags)?.cast_into_exact().map_err(|_| Reason::Session)?;
     eligible::stock_clock(py)?;
     token::check_age(signed_at, eligible::now(py)?, max_age).map_err(|_| Stop::Reject(None))?;
-    Ok((Loaded { payload: verified.payload().to_vec(), text }, data))
+    Ok(((PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes())), data))
 }
 
-/// What a session was loaded from.
-struct Loaded {
-    payload: Vec<u8>,
-    text: VerifiedText,
-}
+/// What a session was loaded from: its payload, and the text in it.
+type Loaded<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 
 fn new_session<'py>(
     parts: &FlaskParts,
@@ -202,15 +199,14 @@ fn loaded_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
     data: &Bound<'py, PyDict>,
-    loaded: &Loaded,
+    loaded: &Loaded<'py>,
 ) -> Result<Bound<'py, PyAny>, Stop> {
     let py = interface.py();
     let class = session_class(interface)?;
     let fill = |on_update| {
         let session = empty_session(parts, on_update)?;
         session.update(data.as_mapping())?;
-        let kept = (PyBytes::new(py, &loaded.payload), PyBytes::new(py, loaded.text.as_bytes()));
-        session.setattr(intern!(py, "_loaded"), kept)?;
+        session.setattr(intern!(py, "_loaded"), loaded)?;
         Ok(session.into_any())
     };
     let session = match parts.plain_session_class(&class) {
@@ -283,7 +279,7 @@ fn save<'py>(
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup = AppSetup::find(interface, app, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
-    let line = cookie_line(interface, parts, app, &config, session, &setup, template.for_session(is_permanent)?)?;
+    let line = cookie_line(parts, app, &config, session, &setup, template.for_session(is_permanent)?)?;
     leave_trace(parts, session)?;
     headers.add_vary_if(is_accessed)?;
     headers.add(intern!(py, "Set-Cookie"), PyString::new(py, &line))?;
@@ -294,7 +290,6 @@ fn save<'py>(
 
 /// The `Set-Cookie` line for a session. All that may decline comes before the clocks are read.
 fn cookie_line<'py>(
-    interface: &Bound<'py, SessionInterfaceMixin>,
     parts: &FlaskParts,
     app: &Bound<'py, PyAny>,
     config: &Bound<'py, PyDict>,
@@ -302,7 +297,7 @@ fn cookie_line<'py>(
     setup: &AppSetup,
     template: &Template,
 ) -> Result<String, Stop> {
-    let py = interface.py();
+    let py = session.py();
     if !Stock::get(py).compresses_alike {
         return Err(Reason::Zlib.into());
     }
