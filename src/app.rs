@@ -14,7 +14,6 @@ use crate::cookie::{DATE_GAP, TOKEN_GAP, Template};
 use crate::eligible::{self, Setup};
 use crate::error::{Reason, Stop};
 use crate::hooks::FlaskParts;
-use crate::request::SessionInterfaceMixin;
 use crate::sign::SigningKeys;
 use crate::types::Types;
 
@@ -33,7 +32,8 @@ pub struct AppSetup {
 impl AppSetup {
     /// The setup for what config and interface say now; `None` without a secret key.
     pub fn find<'py>(
-        interface: &Bound<'py, SessionInterfaceMixin>,
+        recent: &Recent<Self>,
+        interface: &Bound<'py, PyAny>,
         app: &Bound<'py, PyAny>,
         config: &Bound<'py, PyDict>,
     ) -> Result<Option<Arc<Self>>, Stop> {
@@ -54,10 +54,8 @@ impl AppSetup {
             attribute(intern!(py, "digest_method"))?,
             attribute(intern!(py, "serializer"))?,
         ];
-        let known = interface
-            .get()
-            .apps
-            .find(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
+        let known =
+            recent.find(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
         if known.is_some() {
             return Ok(known);
         }
@@ -65,14 +63,14 @@ impl AppSetup {
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
         let [.., key_derivation, digest_method, _] = &inputs;
         if !key_derivation.is_none() && !digest_method.is_none() {
-            interface.get().apps.remember(&setup);
+            recent.remember(&setup);
         }
         Ok(Some(setup))
     }
 
     /// Has the installed Flask make a serializer, and takes what that signs with.
     fn make<'py>(
-        interface: &Bound<'py, SessionInterfaceMixin>,
+        interface: &Bound<'py, PyAny>,
         app: &Bound<'py, PyAny>,
         inputs: &[Bound<'py, PyAny>; 8],
         fallback_keys: &[Bound<'py, PyAny>],
@@ -131,7 +129,8 @@ pub struct CookieSetup {
 impl CookieSetup {
     /// The templates for what the config says now.
     pub fn find<'py>(
-        interface: &Bound<'py, SessionInterfaceMixin>,
+        recent: &Recent<Self>,
+        interface: &Bound<'py, PyAny>,
         parts: &FlaskParts,
         app: &Bound<'py, PyAny>,
         config: &Bound<'py, PyDict>,
@@ -141,7 +140,7 @@ impl CookieSetup {
         for name in parts.cookie_options(py) {
             inputs.push(config_value(config, name)?);
         }
-        if let Some(setup) = interface.get().cookies.find(|setup| are_same(&setup.inputs, &inputs)) {
+        if let Some(setup) = recent.find(|setup| are_same(&setup.inputs, &inputs)) {
             return Ok(setup);
         }
         if !inputs
@@ -155,7 +154,7 @@ impl CookieSetup {
             of_others: render_template(interface, parts, app, false),
             inputs: inputs.into_iter().map(Bound::unbind).collect(),
         });
-        interface.get().cookies.remember(&setup);
+        recent.remember(&setup);
         Ok(setup)
     }
 
@@ -173,7 +172,7 @@ impl Holds for CookieSetup {
 
 /// Has Werkzeug render a cookie with gaps, with what Flask's own getters say of it; `None` where one of them refuses.
 fn render_template<'py>(
-    interface: &Bound<'py, SessionInterfaceMixin>,
+    interface: &Bound<'py, PyAny>,
     parts: &FlaskParts,
     app: &Bound<'py, PyAny>,
     has_date: bool,

@@ -13,10 +13,10 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyType};
 
-use crate::encode::TextOptions;
 use crate::error::{Reason, Stop};
 use crate::keys::SignerInputs;
 use crate::sign::SigningKeys;
+use crate::spelling::TextOptions;
 use crate::stock::Stock;
 use crate::tags::Tag;
 use crate::types::is_exactly;

@@ -13,20 +13,13 @@ use serde::ser::{Error as _, Serialize, SerializeMap as _, SerializeSeq as _, Se
 use crate::base64;
 use crate::eligible::Tags;
 use crate::error::Reason;
-use crate::spelling::{PythonSpelling, Text};
+use crate::spelling::{PythonSpelling, Text, TextOptions};
 use crate::tags::{DICT_SUFFIX, Tag};
 use crate::types::Types;
 
 /// Deeper values are left to stock, whose own limit is the interpreter's stack. Each level takes about half a kilobyte of the
 /// native one, of which a thread may have little.
 pub const MAX_DEPTH: usize = 40;
-
-/// The JSON provider's options that stock passes on to `json.dumps`.
-#[derive(Clone, Copy)]
-pub struct TextOptions {
-    pub sort_keys: bool,
-    pub ensure_ascii: bool,
-}
 
 /// Writes a value as tagged JSON, UTF-8 encoded.
 pub fn to_text<'py>(value: &Bound<'py, PyAny>, options: TextOptions, tags: &Tags<'py>) -> Result<Vec<u8>, Reason> {

@@ -174,12 +174,13 @@ impl FlaskParts {
         let py = interface.py();
         let class = interface.get_type();
         let own = own_attributes(interface).ok_or(Reason::Hook)?;
-        let are_inherited = hooks.iter().all(|hook| hook.is_in(&class) && !holds(&own, hook.name.bind(py)));
+        let are_inherited = hooks.iter().all(|hook| hook.is_in(&class));
+        let is_shadowed = !own.is_empty() && hooks.iter().any(|hook| holds(&own, hook.name.bind(py)));
         let base_class = self.stock_interface.bind(py);
         let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
         let is_base_stock = base.iter().all(|hook| hook.is_in(base_class))
             && makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
-        if are_inherited && is_base_stock { Ok(()) } else { Err(Reason::Hook) }
+        if are_inherited && !is_shadowed && is_base_stock { Ok(()) } else { Err(Reason::Hook) }
     }
 
     /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls then.

@@ -32,8 +32,8 @@ use crate::{decode, encode, token};
 pub struct SessionInterfaceMixin {
     counters: Py<Counters>,
     /// What was last found out about the apps served, and about their cookies.
-    pub apps: Recent<AppSetup>,
-    pub cookies: Recent<CookieSetup>,
+    apps: Recent<AppSetup>,
+    cookies: Recent<CookieSetup>,
 }
 
 #[pymethods]
@@ -143,7 +143,7 @@ fn open<'py>(
     let parts = FlaskParts::get(py);
     parts.open_hooks_are_stock(interface)?;
     let config = config_of(parts, app)?;
-    let Some(setup) = AppSetup::find(interface, app, &config)? else {
+    let Some(setup) = AppSetup::find(&interface.get().apps, interface, app, &config)? else {
         return Ok(py.None().into_bound(py));
     };
     let header = cookie_header(parts, request)?;
@@ -267,7 +267,7 @@ fn save<'py>(
     let flag = |name| session.getattr(name).and_then(|value| value.is_truthy()).map_err(|_| Reason::Session);
     let is_accessed = flag(intern!(py, "accessed"))?;
     let is_modified = flag(intern!(py, "modified"))?;
-    let template = CookieSetup::find(interface, parts, app, &config)?;
+    let template = CookieSetup::find(&interface.get().cookies, interface, parts, app, &config)?;
     if session.is_empty() {
         return if is_modified { Err(Reason::Deletion.into()) } else { headers.add_vary_if(is_accessed) };
     }
@@ -277,7 +277,8 @@ fn save<'py>(
         return headers.add_vary_if(is_accessed);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
-    let setup = AppSetup::find(interface, app, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
+    let setup = AppSetup::find(&interface.get().apps, interface, app, &config)
+        .map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
     let line = cookie_line(parts, app, &config, session, &setup, template.for_session(is_permanent)?)?;
     leave_trace(parts, session)?;

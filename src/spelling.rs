@@ -9,6 +9,13 @@ use serde_json::ser::{CompactFormatter, Formatter};
 /// Longer text is left to stock: a structure that shares its parts may be endless when written out.
 const MAX_TEXT: usize = 1 << 20;
 
+/// The JSON provider's options that stock passes on to `json.dumps`.
+#[derive(Clone, Copy)]
+pub struct TextOptions {
+    pub sort_keys: bool,
+    pub ensure_ascii: bool,
+}
+
 /// Text in the making, of bounded length.
 pub struct Text(pub Vec<u8>);
 
