@@ -20,6 +20,7 @@ __all__ = [
 __version__: str
 
 def remember_flask() -> None: ...
+
 @t.final
 class Counters:
     def __new__(cls) -> Counters: ...
