@@ -1,0 +1,61 @@
+//! The symbols of a block, how often each occurs, and how they are written.
+
+use super::bits::BitWriter;
+use super::tables::{DISTANCE_BASES, LENGTH_BASES, LENGTH_CODES, distance_code};
+use super::trees::Code;
+
+pub const LITERAL_SYMBOLS: usize = 286;
+pub const DISTANCE_SYMBOLS: usize = 30;
+pub const CODE_LENGTH_SYMBOLS: usize = 19;
+pub const END_OF_BLOCK: usize = 256;
+
+/// The literals and matches of one block.
+pub struct Block {
+    /// Distance in the upper 16 bits, length in the lower; a literal has no distance.
+    symbols: Vec<u32>,
+    pub literals: [u16; LITERAL_SYMBOLS],
+    pub distances: [u16; DISTANCE_SYMBOLS],
+}
+
+impl Block {
+    pub fn new() -> Self {
+        Self { symbols: Vec::new(), literals: [0; LITERAL_SYMBOLS], distances: [0; DISTANCE_SYMBOLS] }
+    }
+
+    pub fn clear(&mut self) {
+        self.symbols.clear();
+        self.literals.fill(0);
+        self.distances.fill(0);
+        self.literals[END_OF_BLOCK] = 1;
+    }
+
+    pub fn push_literal(&mut self, byte: u8) {
+        self.symbols.push(byte.into());
+        self.literals[usize::from(byte)] += 1;
+    }
+
+    pub fn push_match(&mut self, distance: usize, length: usize) {
+        self.symbols.push((distance as u32) << 16 | length as u32);
+        self.literals[usize::from(LENGTH_CODES[length])] += 1;
+        self.distances[distance_code(distance)] += 1;
+    }
+
+    pub fn write(&self, bits: &mut BitWriter, literals: &[Code], distances: &[Code]) {
+        for &symbol in &self.symbols {
+            let (distance, length) = ((symbol >> 16) as usize, (symbol & 0xffff) as usize);
+            if distance == 0 {
+                bits.push_code(literals[length]);
+                continue;
+            }
+            let code = usize::from(LENGTH_CODES[length]);
+            bits.push_code(literals[code]);
+            let (base, extra) = LENGTH_BASES[code - END_OF_BLOCK - 1];
+            bits.push((length - usize::from(base)) as u64, extra);
+            let code = distance_code(distance);
+            bits.push_code(distances[code]);
+            let (base, extra) = DISTANCE_BASES[code];
+            bits.push((distance - usize::from(base)) as u64, extra);
+        }
+        bits.push_code(literals[END_OF_BLOCK]);
+    }
+}

@@ -1,0 +1,80 @@
+//! The header of a dynamic block: the lengths of its codes, RFC 1951 section 3.2.7.
+
+use super::bits::BitWriter;
+use super::block::CODE_LENGTH_SYMBOLS;
+use super::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER};
+use super::trees::{CODE_LENGTHS, Code, Tree, TreeBuilder};
+
+const REPEAT: u8 = 16;
+const ZEROS: u8 = 17;
+const MANY_ZEROS: u8 = 18;
+
+/// The lengths of the two trees' codes, run-length encoded and coded in their turn.
+pub struct Header {
+    /// Symbols with the value of the bits that follow them.
+    symbols: Vec<(u8, u8)>,
+    tree: Tree,
+    /// How many lengths of literals, distances and code lengths are written.
+    counts: [usize; 3],
+    pub bits: usize,
+}
+
+impl Header {
+    pub fn new() -> Self {
+        Self { symbols: Vec::new(), tree: Tree::new(&CODE_LENGTHS), counts: [0; 3], bits: 0 }
+    }
+
+    pub fn build(&mut self, builder: &mut TreeBuilder, literals: &Tree, distances: &Tree) {
+        self.symbols.clear();
+        push_runs(&mut self.symbols, &literals.codes[..literals.used]);
+        push_runs(&mut self.symbols, &distances.codes[..distances.used]);
+        let mut frequencies = [0; CODE_LENGTH_SYMBOLS];
+        for &(symbol, _) in &self.symbols {
+            frequencies[usize::from(symbol)] += 1;
+        }
+        self.tree.build(builder, &frequencies);
+        let last = CODE_LENGTH_ORDER.iter().rposition(|&symbol| self.tree.codes[symbol].length > 0);
+        let written = last.map_or(0, |last| last + 1).max(4);
+        self.counts = [literals.used, distances.used, written];
+        self.bits = 5 + 5 + 4 + 3 * written + self.tree.bits;
+    }
+
+    pub fn write(&self, bits: &mut BitWriter) {
+        let [literals, distances, written] = self.counts;
+        bits.push(literals as u64 - 257, 5);
+        bits.push(distances as u64 - 1, 5);
+        bits.push(written as u64 - 4, 4);
+        for &symbol in &CODE_LENGTH_ORDER[..written] {
+            bits.push(self.tree.codes[symbol].length.into(), 3);
+        }
+        for &(symbol, repeats) in &self.symbols {
+            bits.push_code(self.tree.codes[usize::from(symbol)]);
+            bits.push(repeats.into(), CODE_LENGTH_EXTRA[usize::from(symbol)]);
+        }
+    }
+}
+
+/// Appends the lengths of these codes with runs as zlib cuts them: at most 6 repetitions of a length, the first time it
+/// occurs being no repetition, and at most 138 zeros.
+fn push_runs(symbols: &mut Vec<(u8, u8)>, codes: &[Code]) {
+    for run in codes.chunk_by(|a, b| a.length == b.length) {
+        let length = run[0].length;
+        let mut left = run.len();
+        if length == 0 {
+            while left >= 3 {
+                let taken = left.min(138);
+                symbols.push(if taken > 10 { (MANY_ZEROS, taken as u8 - 11) } else { (ZEROS, taken as u8 - 3) });
+                left -= taken;
+            }
+        } else {
+            symbols.push((length, 0));
+            left -= 1;
+            while left >= 3 {
+                let taken = left.min(6);
+                symbols.push((REPEAT, taken as u8 - 3));
+                left -= taken;
+            }
+        }
+        symbols.extend(std::iter::repeat_n((length, 0), left));
+    }
+}

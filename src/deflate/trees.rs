@@ -1,0 +1,240 @@
+//! Prefix codes for the symbols of a block, with zlib's choice among equally good ones.
+
+use super::block::{CODE_LENGTH_SYMBOLS, DISTANCE_SYMBOLS, LITERAL_SYMBOLS};
+use super::tables::{CODE_LENGTH_EXTRA, DISTANCE_EXTRA, FIXED_DISTANCES, FIXED_LITERALS, LITERAL_EXTRA};
+
+/// A prefix code of one symbol, its first bit lowest.
+#[derive(Clone, Copy, Default)]
+pub struct Code {
+    pub bits: u16,
+    pub length: u8,
+}
+
+/// One of the three alphabets.
+pub struct Alphabet {
+    symbols: usize,
+    /// For each symbol the number of bits that follow its code.
+    extra_bits: &'static [u8],
+    max_length: u8,
+    /// The codes of a fixed block, if it has any.
+    fixed: &'static [Code],
+}
+
+pub static LITERALS: Alphabet =
+    Alphabet { symbols: LITERAL_SYMBOLS, extra_bits: &LITERAL_EXTRA, max_length: 15, fixed: &FIXED_LITERALS };
+pub static DISTANCES: Alphabet =
+    Alphabet { symbols: DISTANCE_SYMBOLS, extra_bits: &DISTANCE_EXTRA, max_length: 15, fixed: &FIXED_DISTANCES };
+pub static CODE_LENGTHS: Alphabet =
+    Alphabet { symbols: CODE_LENGTH_SYMBOLS, extra_bits: &CODE_LENGTH_EXTRA, max_length: 7, fixed: &[] };
+
+/// The codes for one alphabet in one block.
+pub struct Tree {
+    alphabet: &'static Alphabet,
+    pub codes: Vec<Code>,
+    /// The number of symbols up to the last one with a code.
+    pub used: usize,
+    /// What the symbols of the block take with these codes, and with the fixed ones, in bits.
+    pub bits: usize,
+    pub fixed_bits: usize,
+}
+
+impl Tree {
+    pub fn new(alphabet: &'static Alphabet) -> Self {
+        Self { alphabet, codes: vec![Code::default(); alphabet.symbols], used: 0, bits: 0, fixed_bits: 0 }
+    }
+
+    pub fn build(&mut self, builder: &mut TreeBuilder, frequencies: &[u16]) {
+        let Alphabet { extra_bits, fixed, max_length, symbols } = *self.alphabet;
+        let counts = builder.build(frequencies, symbols, max_length);
+        let mut next = first_codes(&counts);
+        self.codes.fill(Code::default());
+        (self.used, self.bits, self.fixed_bits) = (0, 0, 0);
+        for &leaf in &builder.leaves {
+            let symbol = usize::from(leaf);
+            let length = builder.lengths[symbol];
+            let next = &mut next[usize::from(length)];
+            self.codes[symbol] = Code { bits: next.reverse_bits() >> (16 - length), length };
+            *next += 1;
+            self.used = symbol + 1;
+            let frequency = usize::from(frequencies[symbol]);
+            let extra = extra_bits[symbol];
+            self.bits += frequency * usize::from(length + extra);
+            self.fixed_bits += frequency * usize::from(fixed.get(symbol).map_or(0, |code| code.length) + extra);
+        }
+    }
+}
+
+/// Leaves and the nodes above them.
+const NODES: usize = 2 * LITERAL_SYMBOLS;
+
+/// Finds the lengths of Huffman codes. Which of several equally good sets comes out depends on how ties are broken, and
+/// these are broken as zlib does: by a heap of frequencies and depths, into which the symbols go in order.
+pub struct TreeBuilder {
+    /// The symbols that have codes, in order.
+    leaves: Vec<u16>,
+    /// 1-based, the rarest at 1.
+    heap: [Weighted; LITERAL_SYMBOLS + 2],
+    /// The nodes from the root down, the rarest last.
+    order: Vec<u16>,
+    parents: [u16; NODES],
+    lengths: [u8; NODES],
+}
+
+/// A node with its frequency and, where that is equal, its depth.
+#[derive(Clone, Copy)]
+struct Weighted(u32);
+
+impl Weighted {
+    const HEAVIEST: Self = Self(u32::MAX);
+
+    /// No text has more symbols than 14 bits say, no tree of so few is deeper than 8 bits say, and nodes take 10.
+    fn new(frequency: u32, depth: u32, node: usize) -> Self {
+        Self(frequency << 18 | depth << 10 | node as u32)
+    }
+
+    fn node(self) -> u16 {
+        self.0 as u16 & 0x3ff
+    }
+
+    /// A node above these two.
+    fn join(self, other: Self, node: usize) -> Self {
+        let depth = (self.0 >> 10 & 0xff).max(other.0 >> 10 & 0xff) + 1;
+        Self::new((self.0 >> 18) + (other.0 >> 18), depth, node)
+    }
+
+    fn is_at_most(self, other: Self) -> bool {
+        self.0 >> 10 <= other.0 >> 10
+    }
+}
+
+impl TreeBuilder {
+    pub fn new() -> Self {
+        Self {
+            leaves: Vec::with_capacity(LITERAL_SYMBOLS),
+            heap: [Weighted(0); LITERAL_SYMBOLS + 2],
+            order: Vec::with_capacity(NODES),
+            parents: [0; NODES],
+            lengths: [0; NODES],
+        }
+    }
+
+    /// Fills `leaves` and their `lengths`, and returns how many codes have each length.
+    fn build(&mut self, frequencies: &[u16], symbols: usize, max_length: u8) -> [u16; 16] {
+        self.collect_leaves(frequencies);
+        for (place, &leaf) in self.leaves.iter().enumerate() {
+            let frequency = frequencies[usize::from(leaf)].max(1);
+            self.heap[place + 1] = Weighted::new(frequency.into(), 0, leaf.into());
+        }
+        if self.leaves.len() == 2 {
+            // One of them may have been added for want of another.
+            self.leaves.sort_unstable();
+        }
+        self.join_nodes(symbols);
+        self.limit_lengths(symbols, max_length)
+    }
+
+    /// At least two symbols get a code, since a code of one would have no bits.
+    fn collect_leaves(&mut self, frequencies: &[u16]) {
+        self.leaves.clear();
+        for (symbol, &frequency) in frequencies.iter().enumerate() {
+            if frequency > 0 {
+                self.leaves.push(symbol as u16);
+            }
+        }
+        while self.leaves.len() < 2 {
+            self.leaves.push(match self.leaves.last() {
+                Some(&last) if last < 2 => last + 1,
+                _ => 0,
+            });
+        }
+    }
+
+    /// Joins the two rarest nodes until only the root is left. Nodes are numbered from `symbols` on.
+    fn join_nodes(&mut self, symbols: usize) {
+        let mut length = self.leaves.len();
+        self.heap[length + 1] = Weighted::HEAVIEST;
+        for place in (1..=length / 2).rev() {
+            self.sift_down(place, length, self.heap[place]);
+        }
+        self.order.clear();
+        let mut node = symbols;
+        while length > 1 {
+            let rarest = self.heap[1];
+            let last = std::mem::replace(&mut self.heap[length], Weighted::HEAVIEST);
+            length -= 1;
+            self.sift_down(1, length, last);
+            let second = self.heap[1];
+            for child in [rarest, second] {
+                self.order.push(child.node());
+                self.parents[usize::from(child.node())] = node as u16;
+            }
+            self.sift_down(1, length, rarest.join(second, node));
+            node += 1;
+        }
+        self.order.push(self.heap[1].node());
+        self.order.reverse();
+    }
+
+    /// Puts a node in the place of another, or below it. What stands behind the last place of the heap is heavier than all,
+    /// so that the choice between two children takes no branch that could be mispredicted.
+    fn sift_down(&mut self, mut place: usize, length: usize, node: Weighted) {
+        while 2 * place <= length {
+            let (left, right) = (self.heap[2 * place], self.heap[2 * place + 1]);
+            let is_right = right.is_at_most(left);
+            let child = if is_right { right } else { left };
+            if node.is_at_most(child) {
+                break;
+            }
+            self.heap[place] = child;
+            place = 2 * place + usize::from(is_right);
+        }
+        self.heap[place] = node;
+    }
+
+    /// Gives each leaf its depth as length, or, where that is too much, a longest code at the expense of the rarest shorter
+    /// ones.
+    fn limit_lengths(&mut self, symbols: usize, max_length: u8) -> [u16; 16] {
+        let mut counts = [0; 16];
+        let mut overflow = 0;
+        self.lengths[usize::from(self.order[0])] = 0;
+        for &node in &self.order[1..] {
+            let node = usize::from(node);
+            let length = self.lengths[usize::from(self.parents[node])] + 1;
+            overflow += i32::from(length > max_length);
+            self.lengths[node] = length.min(max_length);
+            if node < symbols {
+                counts[usize::from(length.min(max_length))] += 1;
+            }
+        }
+        if overflow > 0 {
+            self.shorten(&mut counts, overflow, symbols, max_length.into());
+        }
+        counts
+    }
+
+    #[cold]
+    fn shorten(&mut self, counts: &mut [u16; 16], mut overflow: i32, symbols: usize, longest: usize) {
+        while overflow > 0 {
+            let length = (1..longest).rfind(|&length| counts[length] > 0).unwrap_or(1);
+            counts[length] -= 1;
+            counts[length + 1] += 2;
+            counts[longest] -= 1;
+            overflow -= 2;
+        }
+        let mut leaves = self.order.iter().rev().map(|&node| usize::from(node)).filter(|&node| node < symbols);
+        for length in (1..=longest).rev() {
+            for leaf in leaves.by_ref().take(counts[length].into()) {
+                self.lengths[leaf] = length as u8;
+            }
+        }
+    }
+}
+
+/// The first code of each length, RFC 1951 section 3.2.2.
+fn first_codes(counts: &[u16; 16]) -> [u16; 16] {
+    let mut codes = [0; 16];
+    for length in 1..16 {
+        codes[length] = (codes[length - 1] + counts[length - 1]) << 1;
+    }
+    codes
+}
