@@ -1,7 +1,7 @@
 //! What was found out about an app and its session cookie, kept by the values it depends on.
 //!
-//! An interface may serve several apps, and an app may change its config at any time. So whatever is kept is kept with the very
-//! objects from config and interface that it came from, and used only while those are what stands there.
+//! An interface may serve several apps, and an app may change its config at any time. So whatever is kept is kept with
+//! the very objects from config and interface that it came from, and used only while those are what stands there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,7 @@
 //! The cookie in its two headers: found in a plain `Cookie`, written as a `Set-Cookie`.
 //!
-//! Source: `werkzeug.http.parse_cookie` and `dump_cookie`, which decide on all but the plainest headers and render every
-//! template (RFC 6265 sections 4.2.1 and 4.1.1).
+//! Source: `werkzeug.http.parse_cookie` and `dump_cookie`, which decide on all but the plainest headers and render
+//! every template (RFC 6265 sections 4.2.1 and 4.1.1).
 
 /// The value of the first cookie of that name, if any; `Err` where the header is not plainly simple.
 pub fn find<'h>(header: &'h str, name: &str) -> Result<Option<&'h str>, NotPlain> {

@@ -26,8 +26,8 @@ const ATTRIBUTES: usize = 8;
 
 /// How a serializer is set up, found to be a way that native code knows.
 ///
-/// It is remembered, so that at the next call the attributes need only be found to be the same objects, and those of them that
-/// can be changed in place to hold the same.
+/// It is remembered, so that at the next call the attributes need only be found to be the same objects, and those of
+/// them that can be changed in place to hold the same.
 pub struct Setup {
     pub keys: Arc<SigningKeys>,
     inputs: SignerInputs,

@@ -1,7 +1,8 @@
 //! The gates of the request path: the hooks of Flask's session interface, app, request and response.
 //!
-//! As in `eligible`, each function looks at what a step depends on, at this very call: methods by their names on the class,
-//! since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what they inherit.
+//! As in `eligible`, each function looks at what a step depends on, at this very call: methods by their names on the
+//! class, since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what
+//! they inherit.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -183,7 +184,8 @@ impl FlaskParts {
         if are_inherited && !is_shadowed && is_base_stock { Ok(()) } else { Err(Reason::Hook) }
     }
 
-    /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls then.
+    /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls
+    /// then.
     pub fn plain_session_class(&self, class: &Bound<'_, PyAny>) -> Option<&Py<PyAny>> {
         let init = class.getattr(intern!(class.py(), "__init__"));
         let is_plain = class.is(&self.fast_session) && init.is_ok_and(|init| init.is(&self.session_init));

@@ -171,7 +171,8 @@ impl KeyInputs<'_> {
     }
 }
 
-// Under the lock nothing is made or let go of that belongs to Python: that may run Python code, which may come here again.
+// Under the lock nothing is made or let go of that belongs to Python: that may run Python code, which may come here
+// again.
 
 fn find_known(inputs: &KeyInputs<'_>) -> Option<Arc<SigningKeys>> {
     let known = KNOWN_SIGNERS.read().unwrap_or_else(PoisonError::into_inner);

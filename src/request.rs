@@ -5,8 +5,8 @@
 //! session -> encode -> payload, kept or packed -> timestamp -> signature -> Set-Cookie, Vary -> response
 //! ```
 //!
-//! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain the
-//! stock method is called in its place, before anything was changed.
+//! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain
+//! the stock method is called in its place, before anything was changed.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;

@@ -1,9 +1,9 @@
 //! Deflate where that is shorter, and bounded inflate, over streams that each thread keeps.
 //!
 //! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`. The deflate is classic zlib at its default level, window and
-//! memory, as CPython calls it, so the bytes are the same where the interpreter links a classic zlib as well: zlib itself
-//! for long texts, and [`crate::deflate`] for those the size of a cookie. Inflating has but one right answer, and zlib-rs
-//! takes a fifth to a third less time for it than zlib.
+//! memory, as CPython calls it, so the bytes are the same where the interpreter links a classic zlib as well: zlib
+//! itself for long texts, and [`crate::deflate`] for those the size of a cookie. Inflating has but one right answer,
+//! and zlib-rs takes a fifth to a third less time for it than zlib.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -77,14 +77,14 @@ const MAX_WEIGHED: usize = 48;
 /// A stream is 6 bytes of frame around a deflate block (RFC 1950, RFC 1951). For a text of at most [`MAX_WEIGHED`]
 /// printable ASCII bytes:
 ///
-/// * A byte can be covered by a match only if it lies in a three-byte sequence that also stands earlier. All others
-///   are emitted as literals, and the end-of-block symbol follows.
+/// * A byte can be covered by a match only if it lies in a three-byte sequence that also stands earlier. All others are
+///   emitted as literals, and the end-of-block symbol follows.
 /// * A stored block is longer than the text. A fixed block spends 3 bits on its header, 7 on its end and 8 on each
 ///   literal.
-/// * A dynamic block spends 3 + 14 bits on its header. It has at most 49 symbols, so some code is at most 5 bits
-///   long, which takes at least 10 code length code lengths of 3 bits. The unused symbols 0-31 and 127-255 take at least one
-///   run of 8 bits each. Literals and end cost at least their Shannon entropy: no prefix code does better, and
-///   further symbols never make those cheaper.
+/// * A dynamic block spends 3 + 14 bits on its header. It has at most 49 symbols, so some code is at most 5 bits long,
+///   which takes at least 10 code length code lengths of 3 bits. The unused symbols 0-31 and 127-255 take at least one
+///   run of 8 bits each. Literals and end cost at least their Shannon entropy: no prefix code does better, and further
+///   symbols never make those cheaper.
 ///
 /// The cheaper of the two last is a lower bound; where even that does not win, deflate need not be tried. A session of
 /// one or two short values is such a text, and weighing it takes a tenth of the time.

@@ -1,11 +1,12 @@
 //! The deflate of classic zlib at level 6, bit for bit, for texts the size of a cookie.
 //!
 //! A cookie must come out with the very bytes that CPython's zlib would give it. zlib itself is made for streams of any
-//! length: most of its time on a text of a few hundred bytes goes into clearing tables of 64 KB and filling a window. This
-//! is the same algorithm for one text at a time: the same matches, the same trees, the same bits, in a half to three quarters of the time.
+//! length: most of its time on a text of a few hundred bytes goes into clearing tables of 64 KB and filling a window.
+//! This is the same algorithm for one text at a time: the same matches, the same trees, the same bits, in a half to
+//! three quarters of the time.
 //!
-//! Source: RFC 1950 and RFC 1951 for the format; zlib's choices within it are those of its `deflate_slow` and `trees.c`.
-//! The tests compare with zlib on thousands of texts, or as many as `DEFLATE_CASES` says.
+//! Source: RFC 1950 and RFC 1951 for the format; zlib's choices within it are those of its `deflate_slow` and
+//! `trees.c`. The tests compare with zlib on thousands of texts, or as many as `DEFLATE_CASES` says.
 
 #![expect(clippy::cast_possible_truncation, reason = "no text, symbol or length here exceeds 16 bits")]
 

@@ -175,8 +175,8 @@ impl TreeBuilder {
         self.order.reverse();
     }
 
-    /// Puts a node in the place of another, or below it. What stands behind the last place of the heap is heavier than all,
-    /// so that the choice between two children takes no branch that could be mispredicted.
+    /// Puts a node in the place of another, or below it. What stands behind the last place of the heap is heavier than
+    /// all, so that the choice between two children takes no branch that could be mispredicted.
     fn sift_down(&mut self, mut place: usize, length: usize, node: Weighted) {
         while 2 * place <= length {
             let (left, right) = (self.heap[2 * place], self.heap[2 * place + 1]);
@@ -191,8 +191,8 @@ impl TreeBuilder {
         self.heap[place] = node;
     }
 
-    /// Gives each leaf its depth as length, or, where that is too much, a longest code at the expense of the rarest shorter
-    /// ones.
+    /// Gives each leaf its depth as length, or, where that is too much, a longest code at the expense of the rarest
+    /// shorter ones.
     fn limit_lengths(&mut self, symbols: usize, max_length: u8) -> [u16; 16] {
         let mut counts = [0; 16];
         let mut overflow = 0;
