@@ -248,8 +248,9 @@ DIGESTS: dict[str, t.Any] = {
     "blake2b": hashlib.blake2b,
     "blake2s": hashlib.blake2s,
     "shake_128": hashlib.shake_128,
-    "partial": functools.partial(hashlib.new, "sha256"),
-    "partial of a small blake2b": functools.partial(hashlib.blake2b, digest_size=20),
+    # Bare in a class, these warn at each reading since Python 3.13, and we read them once more than stock.
+    "partial": staticmethod(functools.partial(hashlib.new, "sha256")),
+    "partial of a small blake2b": staticmethod(functools.partial(hashlib.blake2b, digest_size=20)),
     "staticmethod": staticmethod(lazily_named),
     "lambda": staticmethod(lambda data=b"": hashlib.sha512(data)),
     "unbound": lazily_named,
