@@ -32,7 +32,7 @@ serve: $(VENV)/extension $(DEMO_TOOLS) ## Serve that app on 127.0.0.1:5000 (PORT
 	@$(BIN)/python -m examples.serve --port $(PORT)
 
 test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python
-	cargo test --locked --no-default-features
+	cargo test --locked --no-default-features --lib
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stubtest
