@@ -17,8 +17,7 @@ use crate::spelling::{PythonSpelling, Text, TextOptions};
 use crate::tags::{DICT_SUFFIX, Tag};
 use crate::types::Types;
 
-/// Deeper values are left to stock, whose own limit is the interpreter's stack. Each level takes about half a kilobyte
-/// of the native one, of which a thread may have little.
+/// Deeper values are left to stock, whose own limit is the interpreter's stack. Ours is the thread's, which may be small.
 pub const MAX_DEPTH: usize = 40;
 
 /// Writes a value as tagged JSON, UTF-8 encoded.

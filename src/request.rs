@@ -87,7 +87,7 @@ impl SessionInterfaceMixin {
                 Ok(session)
             }
             Err(stop) => {
-                slf.get().give_way(&slf.get().counters.get().open, stop)?;
+                give_way(&slf.get().counters.get().open, stop)?;
                 stock_interface(slf.py()).call_method1("open_session", (slf, app, request))
             }
         }
@@ -106,25 +106,22 @@ impl SessionInterfaceMixin {
                 Ok(())
             }
             Err(stop) => {
-                slf.get().give_way(&slf.get().counters.get().save, stop)?;
+                give_way(&slf.get().counters.get().save, stop)?;
                 stock_interface(slf.py()).call_method1("save_session", (slf, app, session, response)).map(|_| ())
             }
         }
     }
 }
 
-impl SessionInterfaceMixin {
-    /// Counts why stock is to answer, unless the answer is an exception already.
-    #[expect(clippy::unused_self, reason = "reads as what the interface does")]
-    fn give_way(&self, tally: &Tally, stop: Stop) -> PyResult<()> {
-        match stop {
-            Stop::Raise(error) | Stop::Reject(Some(error)) => Err(error),
-            Stop::Decline(reason) => {
-                tally.count(Outcome::Declined(reason));
-                Ok(())
-            }
-            Stop::Reject(None) => Ok(()),
+/// Counts why stock is to answer, unless the answer is an exception already.
+fn give_way(tally: &Tally, stop: Stop) -> PyResult<()> {
+    match stop {
+        Stop::Raise(error) | Stop::Reject(Some(error)) => Err(error),
+        Stop::Decline(reason) => {
+            tally.count(Outcome::Declined(reason));
+            Ok(())
         }
+        Stop::Reject(None) => Ok(()),
     }
 }
 

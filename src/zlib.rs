@@ -69,7 +69,7 @@ pub fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Texts up to this length are weighed before deflate is tried; longer ones nearly always win.
+/// Texts up to this length are weighed before deflate is tried.
 const MAX_WEIGHED: usize = 48;
 
 /// Whether zlib provably cannot make `text` shorter by two bytes.
@@ -87,7 +87,7 @@ const MAX_WEIGHED: usize = 48;
 ///   symbols never make those cheaper.
 ///
 /// The cheaper of the two last is a lower bound; where even that does not win, deflate need not be tried. A session of
-/// one or two short values is such a text, and weighing it takes a tenth of the time.
+/// one or two short values is such a text.
 fn cannot_win(text: &[u8]) -> bool {
     if text.len() > MAX_WEIGHED || !text.iter().all(|byte| (b' '..0x7f).contains(byte)) {
         return false;
