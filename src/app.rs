@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 
+use crate::clock::Lifetime;
 use crate::cookie::{DATE_GAP, TOKEN_GAP, Template};
 use crate::eligible::{self, Setup};
 use crate::error::{Reason, Stop};
@@ -25,7 +26,7 @@ pub struct AppSetup {
     pub serializer: Py<PyAny>,
     pub cookie_name: String,
     /// `None` where stock is to say what is wrong with it, at the time when it does.
-    pub lifetime: Option<Py<PyAny>>,
+    pub lifetime: Option<Lifetime>,
     pub max_age: Option<i64>,
 }
 
@@ -87,15 +88,7 @@ impl AppSetup {
         let is_fixed =
             lifetime.is_exact_instance_of::<PyInt>() || Types::get(py).map_err(|_| Reason::App)?.is_timedelta(lifetime);
         let lifetime = app.getattr(intern!(py, "permanent_session_lifetime")).ok().filter(|_| is_fixed);
-        let max_age = |lifetime: &Bound<'py, PyAny>| {
-            lifetime
-                .call_method0(intern!(py, "total_seconds"))
-                .ok()?
-                .call_method0(intern!(py, "__int__"))
-                .ok()?
-                .extract()
-                .ok()
-        };
+        let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
         Ok(Self {
             inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
             fallback_keys: fallback_keys.iter().map(|key| key.clone().unbind()).collect(),
@@ -107,15 +100,32 @@ impl AppSetup {
                 .and_then(|name| name.to_str().ok())
                 .ok_or(Reason::CookieOptions)?
                 .to_owned(),
-            max_age: lifetime.as_ref().and_then(max_age),
-            lifetime: lifetime.map(Bound::unbind),
+            max_age,
+            lifetime: lifetime.map(|lifetime| Lifetime {
+                seconds: max_age.filter(|seconds| is_whole(&lifetime, *seconds)),
+                timedelta: lifetime.unbind(),
+            }),
         })
     }
 }
 
+/// `int(app.permanent_session_lifetime.total_seconds())`
+fn max_age_of(lifetime: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let seconds = lifetime.call_method0(intern!(lifetime.py(), "total_seconds"))?;
+    seconds.call_method0(intern!(lifetime.py(), "__int__"))?.extract()
+}
+
+fn is_whole(lifetime: &Bound<'_, PyAny>, seconds: i64) -> bool {
+    let types = Types::get(lifetime.py());
+    types.is_ok_and(|types| types.is_timedelta(lifetime))
+        && lifetime.getattr("microseconds").is_ok_and(|microseconds| microseconds.eq(0).unwrap_or(false))
+        && seconds.abs() < 1 << 40
+}
+
 impl Holds for AppSetup {
     fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        self.inputs.iter().chain(&self.fallback_keys).chain([&self.serializer]).chain(&self.lifetime)
+        let lifetime = self.lifetime.as_ref().map(|lifetime| &lifetime.timedelta);
+        self.inputs.iter().chain(&self.fallback_keys).chain([&self.serializer]).chain(lifetime)
     }
 }
 

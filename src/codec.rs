@@ -21,7 +21,7 @@ use crate::error::{Reason, Stop};
 use crate::sign::{SigningKeys, Unverified, Verified};
 use crate::stock::Stock;
 use crate::token::Expired;
-use crate::{decode, encode, payload, token, zlib};
+use crate::{clock, decode, encode, payload, token, zlib};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -160,7 +160,7 @@ fn dump<'py>(
     let py = serializer.py();
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
-    eligible::stock_clock(py)?;
+    clock::is_stock(py)?;
     let writable = eligible::text_writable(setup.serializer.bind(py));
     let written = writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?));
     let (text, mut outcome) = match written {
@@ -174,7 +174,7 @@ fn dump<'py>(
         outcome = Outcome::Declined(Reason::Zlib);
         payload::pack(&text, stock_deflate_if_shorter(py, &text)?.as_deref())
     };
-    token::push_timestamp(&mut token, timestamp(py)?);
+    token::push_timestamp(&mut token, clock::timestamp(py)?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
@@ -185,15 +185,6 @@ fn stock_text(serializer: &Bound<'_, TimedSerializerMixin>, value: &Bound<'_, Py
     let stock = Stock::get(serializer.py());
     let text = stock.serializer.bind(serializer.py()).call_method1("dump_payload", (serializer, value));
     text.and_then(|text| text.extract()).map_err(Stop::Raise)
-}
-
-/// The second to sign with, or what itsdangerous says of one that has no place in a timestamp.
-pub fn timestamp(py: Python<'_>) -> Result<u64, Stop> {
-    let now = eligible::now(py)?;
-    u64::try_from(now).map_err(|_| match Stock::get(py).int_to_bytes.bind(py).call1((now,)) {
-        Ok(_) => Reason::Clock.into(),
-        Err(error) => Stop::Raise(error),
-    })
 }
 
 fn stock_deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
@@ -219,8 +210,8 @@ fn load<'py>(
     let max_age = plain_seconds(max_age)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     if let Some(max_age) = max_age {
-        eligible::stock_clock(py)?;
-        token::check_age(signed_at, eligible::now(py)?, max_age)
+        clock::is_stock(py)?;
+        token::check_age(signed_at, clock::now(py)?, max_age)
             .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     }
     let readable = eligible::text_readable(setup.serializer.bind(py));

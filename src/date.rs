@@ -22,31 +22,6 @@ pub struct DateTime {
 }
 
 impl DateTime {
-    /// The date of a number of seconds since 1970; `None` before that and after the year 9999.
-    pub fn from_unix(seconds: i64) -> Option<Self> {
-        let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds < 253_402_300_800)?;
-        let (mut days, second) = (seconds / 86_400, seconds % 86_400);
-        let mut year = 1970;
-        while days >= days_in_year(year) {
-            days -= days_in_year(year);
-            year += 1;
-        }
-        let mut month = 1;
-        while days >= u64::from(days_in_month(year, month)) {
-            days -= u64::from(days_in_month(year, month));
-            month += 1;
-        }
-        let small = |number: u64| u8::try_from(number).ok();
-        Some(Self {
-            year,
-            month,
-            day: small(days + 1)?,
-            hour: small(second / 3600)?,
-            minute: small(second / 60 % 60)?,
-            second: small(second % 60)?,
-        })
-    }
-
     /// Gives the fixed form. The fields are those of a Python `datetime`, so they are in range.
     pub fn format(self) -> [u8; LENGTH] {
         let mut text = *b"Www, 00 Mmm 0000 00:00:00 GMT";
@@ -97,10 +72,6 @@ impl DateTime {
     }
 }
 
-fn days_in_year(year: u16) -> u64 {
-    337 + u64::from(days_in_month(year, 2))
-}
-
 fn days_in_month(year: u16, month: u8) -> u8 {
     let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
@@ -138,21 +109,6 @@ mod tests {
             assert_eq!(date.format(), text.as_bytes());
             assert_eq!(DateTime::parse(text.as_bytes()), Some(date));
         }
-    }
-
-    #[test]
-    fn seconds_since_1970() {
-        for (seconds, text) in [
-            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
-            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
-            (1_445_412_480, "Wed, 21 Oct 2015 07:28:00 GMT"),
-            (4_102_444_799, "Thu, 31 Dec 2099 23:59:59 GMT"),
-            (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
-        ] {
-            assert_eq!(DateTime::from_unix(seconds).unwrap().format(), text.as_bytes());
-        }
-        assert_eq!(DateTime::from_unix(-1), None);
-        assert_eq!(DateTime::from_unix(253_402_300_800), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyType};
+use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
 
 use crate::error::{Reason, Stop};
 use crate::keys::SignerInputs;
@@ -130,37 +130,13 @@ fn native_serializer(py: Python<'_>) -> Result<&'static Py<PyType>, Reason> {
     CLASS.get(py).ok_or(Reason::Serializer)
 }
 
-// --- The clock ------------------------------------------------------------------------------------------------------
+// --- JSON text ------------------------------------------------------------------------------------------------------
 
-/// Whether the signer reads the clock in the way that [`now`] does.
-pub fn stock_clock(py: Python<'_>) -> Result<(), Reason> {
-    let stock = Stock::get(py);
-    is_unpatched(&stock.timestamp_signer, intern!(py, "get_timestamp"), &stock.get_timestamp)
-}
-
-/// The second that stock's signer would read now. Whatever is raised passes through, as it does in stock.
-pub fn now(py: Python<'_>) -> Result<i128, Stop> {
-    /// Below this magnitude a float truncated is what `int` makes of it.
-    const PLAIN: f64 = 9e15;
-    let globals = Stock::get(py).timed_globals.bind(py);
-    let time = globals.get_item(intern!(py, "time")).ok().flatten().ok_or(Reason::Clock)?;
-    let now = time.getattr(intern!(py, "time")).and_then(|time| time.call0()).map_err(Stop::Raise)?;
-    if let Ok(seconds) = now.cast_exact::<PyFloat>()
-        && seconds.value().abs() < PLAIN
-    {
-        #[expect(clippy::cast_possible_truncation, reason = "as int() does")]
-        return Ok(seconds.value() as i128);
-    }
-    let now = py.get_type::<PyInt>().call1((now,)).map_err(Stop::Raise)?;
-    now.extract().map_err(|_| Reason::Clock.into())
-}
-
-fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {
+/// Whether a method of a class is what it was at import.
+pub fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {
     let is_original = class.bind(name.py()).getattr(name).is_ok_and(|found| found.is(original));
     if is_original { Ok(()) } else { Err(Reason::Patched) }
 }
-
-// --- JSON text ------------------------------------------------------------------------------------------------------
 
 /// How `serializer.dumps` would write now.
 pub fn text_writable<'py>(serializer: &Bound<'py, PyAny>) -> Result<(TextOptions, Tags<'py>), Stop> {

@@ -5,7 +5,8 @@
 //! * `request` is the corridor that a session walks through a request: from the Cookie header to the view, and back
 //!   into the response. Read it first. `codec` is its middle part, for tokens in other hands.
 //! * `eligible` and `hooks` say what of it may run natively at this very call, and why not. They compare with what
-//!   `stock` is made of. `keys` has itsdangerous derive the keys, and `app` keeps what was found out about an app.
+//!   `stock` is made of. `keys` has itsdangerous derive the keys, `app` keeps what was found out about an app, and `clock`
+//!   reads the clocks that stock reads.
 //! * [`cookie`], [`token`], [`sign`] and [`payload`], with [`base64`], [`zlib`] and [`deflate`], are the corridor's
 //!   steps; they know no Python.
 //! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`spelling`] of Python's json, [`date`]s,
@@ -33,6 +34,8 @@ pub mod zlib;
 // The rooms above know no Python, and are built and tested without one where the feature is off.
 #[cfg(feature = "python")]
 mod app;
+#[cfg(feature = "python")]
+mod clock;
 #[cfg(feature = "python")]
 mod codec;
 #[cfg(feature = "python")]

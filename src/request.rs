@@ -15,17 +15,16 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::app::{AppSetup, CookieSetup, Recent, config_of, is_truthy};
-use crate::codec;
+use crate::clock::Expiry;
 use crate::cookie::{self, Template};
 use crate::counters::{Counters, Outcome, Tally};
-use crate::date::DateTime;
 use crate::eligible;
 use crate::error::{Reason, Stop};
 use crate::hooks::{self, FlaskParts, holds, own_attributes};
 use crate::payload;
 use crate::stock::Stock;
 use crate::types::{Types, is_exactly};
-use crate::{decode, encode, token};
+use crate::{clock, codec, decode, encode, token};
 
 /// The native half of `FastSessionInterface`; Flask's class is the other.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
@@ -34,6 +33,7 @@ pub struct SessionInterfaceMixin {
     /// What was last found out about the apps served, and about their cookies.
     apps: Recent<AppSetup>,
     cookies: Recent<CookieSetup>,
+    expiry: Expiry,
 }
 
 #[pymethods]
@@ -51,7 +51,12 @@ impl SessionInterfaceMixin {
             let message = format!("{name}() takes no arguments; write app.session_interface = {name}()");
             return Err(PyTypeError::new_err(message));
         }
-        Ok(Self { counters: Py::new(py, Counters::default())?, apps: Recent::new(), cookies: Recent::new() })
+        Ok(Self {
+            counters: Py::new(py, Counters::default())?,
+            apps: Recent::new(),
+            cookies: Recent::new(),
+            expiry: Expiry::new(),
+        })
     }
 
     /// A copy needs no arguments, and counts anew.
@@ -171,8 +176,8 @@ fn read_token<'py>(py: Python<'py>, setup: &AppSetup, cookie: &str) -> Result<(L
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     let tags = eligible::text_readable(setup.serializer.bind(py))?;
     let data = decode::from_text(&text, &tags)?.cast_into_exact().map_err(|_| Reason::Session)?;
-    eligible::stock_clock(py)?;
-    token::check_age(signed_at, eligible::now(py)?, max_age).map_err(|_| Stop::Reject(None))?;
+    clock::is_stock(py)?;
+    token::check_age(signed_at, clock::now(py)?, max_age).map_err(|_| Stop::Reject(None))?;
     Ok(((PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes())), data))
 }
 
@@ -277,7 +282,8 @@ fn save<'py>(
     let setup = AppSetup::find(&interface.get().apps, interface, app, &config)
         .map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
-    let line = cookie_line(parts, app, &config, session, &setup, template.for_session(is_permanent)?)?;
+    let template = template.for_session(is_permanent)?;
+    let line = cookie_line(parts, &interface.get().expiry, app, &config, session, &setup, template)?;
     leave_trace(parts, session)?;
     headers.add_vary_if(is_accessed)?;
     headers.add(intern!(py, "Set-Cookie"), PyString::new(py, &line))?;
@@ -289,6 +295,7 @@ fn save<'py>(
 /// The `Set-Cookie` line for a session. All that may decline comes before the clocks are read.
 fn cookie_line<'py>(
     parts: &FlaskParts,
+    expiry: &Expiry,
     app: &Bound<'py, PyAny>,
     config: &Bound<'py, PyDict>,
     session: &Bound<'py, PyDict>,
@@ -299,7 +306,7 @@ fn cookie_line<'py>(
     if !Stock::get(py).compresses_alike {
         return Err(Reason::Zlib.into());
     }
-    eligible::stock_clock(py)?;
+    clock::is_stock(py)?;
     let (options, tags) = eligible::text_writable(setup.serializer.bind(py))?;
     let text = encode::session_to_text(session, options, &tags)?;
     let unpacked_from = payload_of(session, &text);
@@ -307,8 +314,14 @@ fn cookie_line<'py>(
     if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(app, config)? {
         return Err(Reason::Size.into());
     }
-    let date = if template.has_date() { Some(expiry(parts, setup, py)?) } else { None };
-    token::push_timestamp(&mut token, codec::timestamp(py).map_err(|stop| stop.declining(py, Reason::Clock))?);
+    let (date, timestamp) = if template.has_date() {
+        let lifetime = setup.lifetime.as_ref().ok_or(Reason::MaxAge)?;
+        expiry.date_and_timestamp(py, lifetime, parts).map(|(date, timestamp)| (Some(date), timestamp))
+    } else {
+        clock::timestamp(py).map(|timestamp| (None, timestamp))
+    }
+    .map_err(|stop| stop.declining(py, Reason::Clock))?;
+    token::push_timestamp(&mut token, timestamp);
     let signature = setup.keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
@@ -323,28 +336,6 @@ fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'p
     let loaded = session.getattr(intern!(session.py(), "_loaded")).ok()?;
     let (payload, loaded_text): (Bound<'py, PyBytes>, Bound<'py, PyBytes>) = loaded.extract().ok()?;
     (loaded_text.as_bytes() == text).then_some(payload)
-}
-
-/// The date `permanent_session_lifetime` from now, by the clock that stock reads.
-fn expiry(parts: &FlaskParts, setup: &AppSetup, py: Python<'_>) -> Result<String, Stop> {
-    let types = Types::get(py).map_err(|_| Reason::Clock)?;
-    let clock =
-        parts.sessions_globals.bind(py).get_item(intern!(py, "datetime")).ok().flatten().ok_or(Reason::Clock)?;
-    let lifetime = setup.lifetime.as_ref().ok_or(Reason::MaxAge)?;
-    let write = || {
-        let expiry = clock.call_method1(intern!(py, "now"), (types.utc(),))?.add(lifetime)?;
-        if !types.is_datetime(&expiry) {
-            // A clock in a test has a class of its own; Werkzeug writes that as it writes any other.
-            return parts.http_date.bind(py).call1((expiry,))?.extract();
-        }
-        let seconds: f64 = expiry.call_method0(intern!(py, "timestamp"))?.extract()?;
-        #[expect(clippy::cast_possible_truncation, reason = "a datetime's seconds are far below 2^63")]
-        match DateTime::from_unix(seconds.floor() as i64) {
-            Some(date) => Ok(String::from_utf8_lossy(&date.format()).into_owned()),
-            None => parts.http_date.bind(py).call1((expiry,))?.extract(),
-        }
-    };
-    write().map_err(|error| Stop::after(error, py, Reason::Clock))
 }
 
 /// The limit above which Werkzeug warns, in characters.

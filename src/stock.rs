@@ -20,6 +20,8 @@ pub struct Stock {
     pub int_to_bytes: Py<PyAny>,
     pub timestamp_signer: Py<PyType>,
     pub get_timestamp: Py<PyAny>,
+    /// `time.time`, the system's clock.
+    pub time: Py<PyAny>,
     pub hmac_algorithm: Py<PyType>,
     /// The globals of `itsdangerous.timed`, in which stock finds the module `time`.
     pub timed_globals: Py<PyDict>,
@@ -77,6 +79,7 @@ impl Stock {
             int_to_bytes: py.import("itsdangerous.encoding")?.getattr("int_to_bytes")?.unbind(),
             get_timestamp: original(&timestamp_signer, "get_timestamp", "itsdangerous.timed")?,
             timestamp_signer: timestamp_signer.unbind(),
+            time: original(py.import("time")?.as_any(), "time", "time")?,
             hmac_algorithm: class("itsdangerous.signer", "HMACAlgorithm")?.unbind(),
             timed_globals: py.import("itsdangerous.timed")?.dict().unbind(),
             json_dumps: original(&json, "dumps", "json")?,

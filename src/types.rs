@@ -61,6 +61,10 @@ impl Types {
         is_exactly(value, &self.timedelta)
     }
 
+    pub fn datetime(&self) -> &Py<PyType> {
+        &self.datetime
+    }
+
     pub fn utc(&self) -> &Py<PyAny> {
         &self.utc
     }
