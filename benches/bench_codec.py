@@ -96,14 +96,14 @@ def main() -> None:
 
     app = Flask(__name__)
     app.secret_key = "bench"
-    rows = []
+    rows: list[list[object]] = []
     timings: dict[str, Timing] = {}
     with app.app_context():
         for payload, operation, size, timing in measure(app, arguments.rounds):
             timings |= {f"{operation} {payload} {name}": value for name, value in timing.items()}
             stock, tuned, ours = timing["stock"], timing["tuned"], timing["ours"]
             against = [ratio(stock, tuned), ratio(stock, ours), ratio(tuned, ours)]
-            rows.append([f"{payload} {operation}", f"{size}", str(stock), str(tuned), str(ours), *against])
+            rows.append([f"{payload} {operation}", size, stock, tuned, ours, *against])
     print(f"Codec, microseconds a call: median ±median deviation of {arguments.rounds} interleaved rounds.\n")
     print_table(["", "bytes", "stock", "tuned", "ours", "stock/tuned", "stock/ours", "tuned/ours"], rows)
     store(arguments.output, timings)

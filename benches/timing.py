@@ -67,8 +67,20 @@ def take_turns(jobs: t.Mapping[str, t.Callable[[], object]], *, calls: int, roun
     return {name: Timing(values[WARM_UP_ROUNDS:], calls) for name, values in seconds.items()}
 
 
-def ratio(slow: Timing, fast: Timing) -> str:
-    return f"{slow.median / fast.median:.1f}x"
+class Ratio(t.NamedTuple):
+    """How many times one median the other is, and how far the ratios within the rounds are from that."""
+
+    value: float
+    spread: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}x ±{self.spread:.2f}"
+
+
+def ratio(slow: Timing, fast: Timing) -> Ratio:
+    value = slow.median / fast.median
+    by_round = [its / other for its, other in zip(slow.seconds, fast.seconds, strict=True)]
+    return Ratio(value, median(abs(found - value) for found in by_round))
 
 
 def store(path: Path, timings: t.Mapping[str, Timing]) -> None:
@@ -81,9 +93,17 @@ def store(path: Path, timings: t.Mapping[str, Timing]) -> None:
     print(f"\nStored in {path}.")
 
 
-def print_table(header: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> None:
-    """Print columns of text, the first aligned to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, ["-" * width for width in widths], *rows):
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        print("  ".join([row[0].ljust(widths[0]), *cells[1:]]).rstrip())
+def store_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"Stored in {path}.")
+
+
+def print_table(header: t.Sequence[str], rows: t.Sequence[t.Sequence[object]]) -> None:
+    """Print a table in Markdown, the first column aligned to the left, the others to the right."""
+    table = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    table.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    for first, *others in table:
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        print(f"| {' | '.join(cells)} |")
