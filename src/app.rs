@@ -146,8 +146,9 @@ impl CookieSetup {
         config: &Bound<'py, PyDict>,
     ) -> Result<Arc<Self>, Stop> {
         let py = interface.py();
-        let mut inputs = Vec::new();
-        for name in parts.cookie_options(py) {
+        let options = parts.cookie_options(py);
+        let mut inputs = Vec::with_capacity(options.len());
+        for name in options {
             inputs.push(config_value(config, name)?);
         }
         if let Some(setup) = recent.find(|setup| are_same(&setup.inputs, &inputs)) {

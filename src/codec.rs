@@ -161,7 +161,8 @@ fn dump<'py>(
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
     clock::is_stock(py)?;
-    let writable = eligible::text_writable(setup.serializer.bind(py));
+    let writable =
+        eligible::current_app(py).and_then(|app| eligible::text_writable(setup.serializer.bind(py), app.as_ref()));
     let written = writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?));
     let (text, mut outcome) = match written {
         Ok(text) => (text, Outcome::Native),

@@ -22,29 +22,56 @@ use crate::tags::{self, DICT_SUFFIX, Tag};
 use crate::types::Types;
 
 const TOO_DEEP: &str = "too many levels";
+const NO_SESSION: &str = "the members of a session";
 
 /// From this magnitude on a float may be an integer too long for 64 bits, which serde_json rounds and Python does not.
 const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
 
 /// Reads tagged JSON.
 pub fn from_text<'py>(text: &VerifiedText, tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
+    read(text, tags, |builder, deserializer| builder.deserialize(deserializer))
+}
+
+/// Reads tagged JSON into an empty session, a dict of whatever class, whose own methods are not called.
+pub fn into_session<'py>(text: &VerifiedText, tags: &Tags<'py>, session: &Bound<'py, PyDict>) -> Result<(), Reason> {
+    let value = read(text, tags, |builder, deserializer| Session { builder, session }.deserialize(deserializer))?;
+    if !value.is(session) {
+        // All of it was one tag, which has left its member behind.
+        let data = value.cast_exact::<PyDict>().map_err(|_| Reason::Session)?;
+        session.clear();
+        session.update(data.as_mapping()).map_err(|_| Reason::Session)?;
+    }
+    Ok(())
+}
+
+fn read<'py>(
+    text: &VerifiedText,
+    tags: &Tags<'py>,
+    deserialize: impl FnOnce(Builder<'_, 'py>, &mut TextDeserializer<'_>) -> serde_json::Result<Bound<'py, PyAny>>,
+) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
     let names = RefCell::new(Names::borrow());
     let builder = Builder { py, tags, names: &names, depth: 0, types: Types::get(py).map_err(|_| Reason::TagValue)? };
     // Read as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text.as_bytes()).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = builder.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let value = deserialize(builder, &mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     names.into_inner().give_back();
     value.map_err(|error| reason(&error))
 }
 
+type TextDeserializer<'t> = serde_json::Deserializer<serde_json::de::StrRead<'t>>;
+
 fn reason(error: &serde_json::Error) -> Reason {
     // Of the two kinds of error, only ours stem from data that is well-formed.
     if !error.is_data() {
-        Reason::JsonText
-    } else if error.to_string().starts_with(TOO_DEEP) {
+        return Reason::JsonText;
+    }
+    let message = error.to_string();
+    if message.starts_with(TOO_DEEP) {
         Reason::Depth
+    } else if message.contains(NO_SESSION) {
+        Reason::Session
     } else {
         Reason::TagValue
     }
@@ -113,8 +140,22 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
         Ok(PyList::new(self.py, items).map_err(A::Error::custom)?.into_any())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let dict = PyDict::new(self.py);
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+        self.fill(PyDict::new(self.py), object)
+    }
+}
+
+impl<'py> Builder<'_, 'py> {
+    fn one_deeper(self) -> Option<Self> {
+        (self.depth < MAX_DEPTH).then(|| Self { depth: self.depth + 1, ..self })
+    }
+
+    /// Reads the members of an object into an empty dict, and untags that.
+    fn fill<'de, A: MapAccess<'de>>(
+        self,
+        dict: Bound<'py, PyDict>,
+        mut object: A,
+    ) -> Result<Bound<'py, PyAny>, A::Error> {
         let mut members = 0;
         let mut last = None;
         let inner = self.one_deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
@@ -134,12 +175,6 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
             }
             _ => Ok(dict.into_any()),
         }
-    }
-}
-
-impl<'py> Builder<'_, 'py> {
-    fn one_deeper(self) -> Option<Self> {
-        (self.depth < MAX_DEPTH).then(|| Self { depth: self.depth + 1, ..self })
     }
 
     /// The value that a dict of one member stands for; `None` where only stock can tell.
@@ -173,6 +208,32 @@ impl<'py> Builder<'_, 'py> {
         let dict = PyDict::new(self.py);
         dict.set_item(key, value).ok()?;
         Some(dict.into_any())
+    }
+}
+
+/// Builds a session from a JSON object; no other value is one.
+struct Session<'a, 'py> {
+    builder: Builder<'a, 'py>,
+    session: &'a Bound<'py, PyDict>,
+}
+
+impl<'de, 'py> DeserializeSeed<'de> for Session<'_, 'py> {
+    type Value = Bound<'py, PyAny>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, 'py> Visitor<'de> for Session<'_, 'py> {
+    type Value = Bound<'py, PyAny>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(NO_SESSION)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+        self.builder.fill(self.session.clone(), object)
     }
 }
 

@@ -138,18 +138,22 @@ pub fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &P
     if is_original { Ok(()) } else { Err(Reason::Patched) }
 }
 
-/// How `serializer.dumps` would write now.
-pub fn text_writable<'py>(serializer: &Bound<'py, PyAny>) -> Result<(TextOptions, Tags<'py>), Stop> {
+/// How `serializer.dumps` would write now, `app` being the [`current_app`].
+pub fn text_writable<'py>(
+    serializer: &Bound<'py, PyAny>,
+    app: Option<&Bound<'py, PyAny>>,
+) -> Result<(TextOptions, Tags<'py>), Stop> {
     let py = serializer.py();
     let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
     tags.stand_in_stock_order()?;
     is_unpatched(&stock.tagged_serializer, intern!(py, "dumps"), &stock.tagged_dumps)?;
     is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
-    let Some(provider) = current_provider(py, stock)? else {
+    let Some(app) = app else {
         return Ok((TextOptions { sort_keys: false, ensure_ascii: true }, tags));
     };
-    is_stock_method(stock, &provider, intern!(py, "dumps"), &stock.provider_dumps)?;
+    let provider = provider_of(app)?;
+    are_stock_methods(&provider, [(intern!(py, "dumps"), &stock.provider_dumps)])?;
     let option = |name| {
         let value = provider.getattr(name).and_then(|value| value.is_truthy());
         value.map_err(|error| Stop::after(error, py, Reason::JsonProvider))
@@ -166,10 +170,11 @@ pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, S
     let tags = Tags::of(serializer)?;
     is_unpatched(&stock.tagged_serializer, intern!(py, "loads"), &stock.tagged_loads)?;
     is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
-    if let Some(provider) = current_provider(py, stock)? {
-        is_stock_method(stock, &provider, intern!(py, "loads"), &stock.provider_loads)?;
+    if let Some(app) = current_app(py)? {
+        let loads = (intern!(py, "loads"), &stock.provider_loads);
         // A serializer is made by having the provider write something.
-        is_stock_method(stock, &provider, intern!(py, "dumps"), &stock.provider_dumps)?;
+        let dumps = (intern!(py, "dumps"), &stock.provider_dumps);
+        are_stock_methods(&provider_of(&app)?, [loads, dumps])?;
     }
     Ok(tags)
 }
@@ -214,17 +219,10 @@ impl<'py> Tags<'py> {
     }
 }
 
-/// The provider that `flask.json` would use now; outside an app context there is none.
-fn current_provider<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Stop> {
-    let app = current_app(py, stock)?;
-    let provider = app.map(|app| app.getattr(intern!(py, "json"))).transpose();
-    provider.map_err(|error| Stop::after(error, py, Reason::JsonProvider))
-}
-
-/// What `flask.current_app` stands for now, unless it is false.
-pub fn current_app<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'py, PyAny>>, Stop> {
+/// What `flask.current_app` stands for now, unless it is false; outside an app context there is none.
+pub fn current_app(py: Python<'_>) -> Result<Option<Bound<'_, PyAny>>, Stop> {
     let unknown = |error| Stop::after(error, py, Reason::JsonProvider);
-    let context = stock.get_app_context.bind(py).call0().map_err(unknown)?;
+    let context = Stock::get(py).get_app_context.bind(py).call0().map_err(unknown)?;
     if context.is_none() {
         return Ok(None);
     }
@@ -233,21 +231,26 @@ pub fn current_app<'py>(py: Python<'py>, stock: &Stock) -> Result<Option<Bound<'
     Ok(is_there.then_some(app))
 }
 
-/// Whether a method of the provider is Flask's own; a subclass may override others.
-fn is_stock_method(
-    stock: &Stock,
-    provider: &Bound<'_, PyAny>,
-    name: &Bound<'_, PyString>,
-    method: &Py<PyAny>,
+/// The provider that `flask.json` uses for an app.
+fn provider_of<'py>(app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Stop> {
+    let py = app.py();
+    app.getattr(intern!(py, "json")).map_err(|error| Stop::after(error, py, Reason::JsonProvider))
+}
+
+/// Whether these methods of the provider are Flask's own; a subclass may override others.
+fn are_stock_methods<'py, const N: usize>(
+    provider: &Bound<'py, PyAny>,
+    methods: [(&Bound<'py, PyString>, &Py<PyAny>); N],
 ) -> Result<(), Reason> {
     let py = provider.py();
-    if !provider.is_instance(stock.provider.bind(py)).unwrap_or(false) {
-        return Err(Reason::JsonProvider);
-    }
-    let is_inherited = provider.get_type().getattr(name).is_ok_and(|found| found.is(method));
+    let class = provider.get_type();
     let attributes = provider.getattr(intern!(py, "__dict__")).map_err(|_| Reason::JsonProvider)?;
-    let is_shadowed = attributes.cast_exact::<PyDict>().map_or(true, |own| own.contains(name).unwrap_or(true));
-    if is_inherited && !is_shadowed { Ok(()) } else { Err(Reason::JsonProvider) }
+    let own = attributes.cast_exact::<PyDict>().map_err(|_| Reason::JsonProvider)?;
+    let is_stock = |(name, method): (&Bound<'py, PyString>, &Py<PyAny>)| {
+        class.getattr(name).is_ok_and(|found| found.is(method)) && !own.contains(name).unwrap_or(true)
+    };
+    let is_provider = provider.is_instance(Stock::get(py).provider.bind(py)).unwrap_or(false);
+    if is_provider && methods.into_iter().all(is_stock) { Ok(()) } else { Err(Reason::JsonProvider) }
 }
 
 fn is_json_unpatched(stock: &Stock, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {

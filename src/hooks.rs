@@ -4,15 +4,14 @@
 //! class, since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what
 //! they inherit.
 
-use std::sync::{Arc, PoisonError, RwLock};
-
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
-use crate::stock::{Stock, original, stems_from};
+use crate::plain_class::PlainClass;
+use crate::stock::{Stock, original};
 use crate::types::is_exactly;
 
 /// What the request path compares with, as it stood when this package was imported.
@@ -226,7 +225,7 @@ impl FlaskParts {
     }
 
     /// The names in the config that the seven getters read, `APPLICATION_ROOT` included.
-    pub fn cookie_options<'py>(&'py self, py: Python<'py>) -> impl Iterator<Item = &'py Bound<'py, PyString>> {
+    pub fn cookie_options<'py>(&'py self, py: Python<'py>) -> impl ExactSizeIterator<Item = &'py Bound<'py, PyString>> {
         self.cookie_options.iter().map(move |name| name.bind(py))
     }
 }
@@ -279,118 +278,14 @@ pub fn remember_flask(py: Python<'_>) -> PyResult<()> {
     FlaskParts::remember(py)
 }
 
-/// A class of Flask's, and those of its subclasses that leave some attributes alone.
-pub struct PlainClass {
-    reference: Py<PyType>,
-    /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
-    attributes: Option<Vec<Attribute>>,
-    known: RwLock<Vec<Arc<KnownClass>>>,
-}
-
-struct Attribute {
-    name: Py<PyString>,
-    value: Option<Py<PyAny>>,
-}
-
-/// A class found to be plain, and how to see that it still is.
-struct KnownClass {
-    class: Py<PyType>,
-    /// The namespaces in which the attributes are found or could be hidden, and how many names each has.
-    namespaces: Vec<(Py<PyAny>, usize)>,
-    /// Where each attribute is found; namespaces of built-in classes cannot change.
-    found: Vec<(Py<PyAny>, Py<PyString>, Py<PyAny>)>,
-}
-
-/// So many subclasses are remembered; more are looked at each time.
-const MAX_KNOWN: usize = 32;
-
-impl PlainClass {
-    fn new(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
-        let py = reference.py();
-        let attribute = |name: &&str| {
-            let name = PyString::intern(py, name);
-            let value = find_static(reference, &name).map(|(_, value)| value);
-            let is_original = value.as_ref().is_none_or(|value| stems_from(value, &["flask", "werkzeug", "builtins"]));
-            is_original.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
-        };
-        let attributes = names.iter().map(attribute).collect();
-        Self { reference: reference.clone().unbind(), attributes, known: RwLock::new(Vec::new()) }
-    }
-
-    /// Whether an object has these attributes from Flask's class, as that was at import.
-    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
-        if let Some(known) = self.find_known(object) {
-            return known.is_unchanged(object.py());
-        }
-        let Some(found) = self.look_at(&object.get_type()) else {
-            return false;
-        };
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MAX_KNOWN {
-            known.push(Arc::new(found));
-        }
-        true
-    }
-
-    fn find_known(&self, object: &Bound<'_, PyAny>) -> Option<Arc<KnownClass>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|known| is_exactly(object, &known.class)).map(Arc::clone)
-    }
-
-    fn look_at(&self, class: &Bound<'_, PyType>) -> Option<KnownClass> {
-        let py = class.py();
-        let attributes = self.attributes.as_ref()?;
-        class.is_subclass(self.reference.bind(py)).ok().filter(|is_subclass| *is_subclass)?;
-        let mut known = KnownClass { class: class.clone().unbind(), namespaces: Vec::new(), found: Vec::new() };
-        let namespaces = namespaces_of(class)?;
-        let mut deepest = 0;
-        for attribute in attributes {
-            let name = attribute.name.bind(py);
-            match (find_static(class, name), &attribute.value) {
-                (None, None) => {}
-                (Some((at, found)), Some(value)) if found.is(value) => {
-                    deepest = deepest.max(at);
-                    known.found.push((namespaces[at].clone().unbind(), name.clone().unbind(), found.unbind()));
-                }
-                _ => return None,
-            }
-        }
-        for namespace in &namespaces[..=deepest] {
-            known.namespaces.push((namespace.clone().unbind(), namespace.len().ok()?));
-        }
-        Some(known)
-    }
-}
-
-impl KnownClass {
-    fn is_unchanged(&self, py: Python<'_>) -> bool {
-        self.namespaces.iter().all(|(namespace, length)| namespace.bind(py).len().is_ok_and(|found| found == *length))
-            && self
-                .found
-                .iter()
-                .all(|(namespace, name, value)| namespace.bind(py).get_item(name).is_ok_and(|found| found.is(value)))
-    }
-}
-
-/// The namespaces of a class and its bases, in the order in which they are searched.
-fn namespaces_of<'py>(class: &Bound<'py, PyType>) -> Option<Vec<Bound<'py, PyAny>>> {
-    let bases = class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into::<PyTuple>().ok()?;
-    bases.iter().map(|base| base.getattr(intern!(base.py(), "__dict__")).ok()).collect()
-}
-
-/// What the class or one of its bases has under this name, descriptors left alone, and in which namespace.
-fn find_static<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> Option<(usize, Bound<'py, PyAny>)> {
-    let mut namespaces = namespaces_of(class)?.into_iter().enumerate();
-    namespaces.find_map(|(at, namespace)| Some((at, namespace.get_item(name).ok()?)))
-}
-
 /// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
 pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
     let py = response.py();
     let own = own_attributes(response).filter(|_| parts.response.is_plain(response)).ok_or(Reason::Response)?;
     let class = response.get_type();
-    let is_hook_stock = |hook: &Hook| hook.is_in(&class) && !holds(&own, hook.name.bind(py));
-    if !parts.response_hooks.iter().all(is_hook_stock) {
+    // The other two hooks are properties, which an instance cannot hide.
+    let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
+    if is_shadowed || !parts.response_hooks.iter().all(|hook| hook.is_in(&class)) {
         return Err(Reason::Response);
     }
     let headers = own.get_item(intern!(py, "headers")).ok().flatten().filter(|headers| parts.headers.is_plain(headers));

@@ -55,6 +55,8 @@ mod keys;
 #[cfg(feature = "python")]
 mod names;
 #[cfg(feature = "python")]
+mod plain_class;
+#[cfg(feature = "python")]
 mod request;
 #[cfg(feature = "python")]
 mod stock;

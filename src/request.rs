@@ -155,10 +155,10 @@ fn open<'py>(
         return new_session(parts, interface);
     }
     let loads = &interface.get().counters.get().loads;
-    match read_token(py, &setup, cookie) {
-        Ok((loaded, data)) => {
+    match read_session(parts, interface, &setup, cookie) {
+        Ok(session) => {
             loads.count(Outcome::Native);
-            loaded_session(parts, interface, &data, &loaded)
+            Ok(session)
         }
         Err(Stop::Reject(_)) => {
             loads.count(Outcome::Rejected);
@@ -168,52 +168,45 @@ fn open<'py>(
     }
 }
 
-/// The session's text and its value. All that may decline comes before the clock is read.
-fn read_token<'py>(py: Python<'py>, setup: &AppSetup, cookie: &str) -> Result<(Loaded<'py>, Bound<'py, PyDict>), Stop> {
+/// The session that a cookie holds. All that may decline comes before the clock is read.
+fn read_session<'py>(
+    parts: &FlaskParts,
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    setup: &AppSetup,
+    cookie: &str,
+) -> Result<Bound<'py, PyAny>, Stop> {
+    let py = interface.py();
     let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
     let verified = codec::verify(&setup.keys, cookie.as_bytes())?;
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     let tags = eligible::text_readable(setup.serializer.bind(py))?;
-    let data = decode::from_text(&text, &tags)?.cast_into_exact().map_err(|_| Reason::Session)?;
-    clock::is_stock(py)?;
-    token::check_age(signed_at, clock::now(py)?, max_age).map_err(|_| Stop::Reject(None))?;
-    Ok(((PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes())), data))
+    let check_age = || {
+        clock::is_stock(py)?;
+        token::check_age(signed_at, clock::now(py)?, max_age).map_err(|_| Stop::Reject(None))
+    };
+    let class = session_class(interface)?;
+    let Some(on_update) = parts.plain_session_class(&class) else {
+        let data = decode::from_text(&text, &tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
+        check_age()?;
+        return class.call1((data,)).map_err(Stop::Raise);
+    };
+    let session = empty_session(parts, on_update.bind(py)).map_err(Stop::Raise)?;
+    decode::into_session(&text, &tags, &session)?;
+    check_age()?;
+    let loaded = (PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes()));
+    session.setattr(intern!(py, "_loaded"), loaded).map_err(Stop::Raise)?;
+    Ok(session.into_any())
 }
-
-/// What a session was loaded from: its payload, and the text in it.
-type Loaded<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 
 fn new_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
 ) -> Result<Bound<'py, PyAny>, Stop> {
-    let py = interface.py();
     let class = session_class(interface)?;
     let session = match parts.plain_session_class(&class) {
-        Some(on_update) => empty_session(parts, on_update.bind(py)).map(Bound::into_any),
+        Some(on_update) => empty_session(parts, on_update.bind(interface.py())).map(Bound::into_any),
         None => class.call0(),
-    };
-    session.map_err(Stop::Raise)
-}
-
-fn loaded_session<'py>(
-    parts: &FlaskParts,
-    interface: &Bound<'py, SessionInterfaceMixin>,
-    data: &Bound<'py, PyDict>,
-    loaded: &Loaded<'py>,
-) -> Result<Bound<'py, PyAny>, Stop> {
-    let py = interface.py();
-    let class = session_class(interface)?;
-    let fill = |on_update| {
-        let session = empty_session(parts, on_update)?;
-        session.update(data.as_mapping())?;
-        session.setattr(intern!(py, "_loaded"), loaded)?;
-        Ok(session.into_any())
-    };
-    let session = match parts.plain_session_class(&class) {
-        Some(on_update) => fill(on_update.bind(py)),
-        None => class.call1((data,)),
     };
     session.map_err(Stop::Raise)
 }
@@ -307,11 +300,12 @@ fn cookie_line<'py>(
         return Err(Reason::Zlib.into());
     }
     clock::is_stock(py)?;
-    let (options, tags) = eligible::text_writable(setup.serializer.bind(py))?;
+    let current_app = eligible::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
+    let (options, tags) = eligible::text_writable(setup.serializer.bind(py), Some(&current_app))?;
     let text = encode::session_to_text(session, options, &tags)?;
     let unpacked_from = payload_of(session, &text);
     let mut token = payload::pack_or_keep(&text, unpacked_from.as_ref().map(PyBytesMethods::as_bytes));
-    if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(app, config)? {
+    if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(config)? {
         return Err(Reason::Size.into());
     }
     let (date, timestamp) = if template.has_date() {
@@ -339,13 +333,8 @@ fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'p
 }
 
 /// The limit above which Werkzeug warns, in characters.
-fn max_cookie_size<'py>(app: &Bound<'py, PyAny>, config: &Bound<'py, PyDict>) -> Result<usize, Stop> {
-    let py = app.py();
-    let current = eligible::current_app(py, Stock::get(py))?;
-    if !current.is_some_and(|current| current.is(app)) {
-        return Err(Reason::App.into());
-    }
-    let size = config.get_item(intern!(py, "MAX_COOKIE_SIZE")).ok().flatten().ok_or(Reason::App)?;
+fn max_cookie_size(config: &Bound<'_, PyDict>) -> Result<usize, Reason> {
+    let size = config.get_item(intern!(config.py(), "MAX_COOKIE_SIZE")).ok().flatten().ok_or(Reason::App)?;
     let size: usize = size.cast_exact::<PyInt>().map_err(|_| Reason::App)?.extract().map_err(|_| Reason::App)?;
     Ok(if size == 0 { usize::MAX } else { size })
 }

@@ -1,0 +1,143 @@
+//! Classes of Flask's, and those of their subclasses that leave some attributes alone.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple, PyType};
+
+use crate::stock::stems_from;
+use crate::types::is_exactly;
+
+/// A class, and the attributes by which native code knows what its instances do.
+pub struct PlainClass {
+    reference: Py<PyType>,
+    /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
+    attributes: Option<Vec<Attribute>>,
+    known: RwLock<Vec<Arc<KnownClass>>>,
+}
+
+struct Attribute {
+    name: Py<PyString>,
+    value: Option<Py<PyAny>>,
+}
+
+/// A class found to be plain, and how to see that it still is.
+struct KnownClass {
+    class: Py<PyType>,
+    /// Those of the class and its bases, but for built-in ones, which cannot change.
+    namespaces: Vec<Namespace>,
+}
+
+/// The `__dict__` of a class, how many names it has, and those of the attributes that are among them.
+struct Namespace {
+    mapping: Py<PyAny>,
+    length: usize,
+    found: Vec<(Py<PyString>, Py<PyAny>)>,
+}
+
+/// So many subclasses are remembered; more are looked at each time.
+const MAX_KNOWN: usize = 32;
+
+/// Where the attributes come from, as long as nobody has put others in their place.
+const ORIGINS: [&str; 3] = ["flask", "werkzeug", "builtins"];
+
+impl PlainClass {
+    pub fn new(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
+        let py = reference.py();
+        let attribute = |name: &&str| {
+            let name = PyString::intern(py, name);
+            let value = find_static(reference, &name).map(|(_, value)| value);
+            let is_original = value.as_ref().is_none_or(|value| stems_from(value, &ORIGINS));
+            is_original.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
+        };
+        let attributes = names.iter().map(attribute).collect();
+        Self { reference: reference.clone().unbind(), attributes, known: RwLock::new(Vec::new()) }
+    }
+
+    /// Whether an object has these attributes from the reference, as that was at import.
+    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
+        let known = self.find_known(object);
+        if known.as_ref().is_some_and(|known| known.is_unchanged(object.py())) {
+            return true;
+        }
+        let found = self.look_at(&object.get_type());
+        let is_plain = found.is_some();
+        self.replace(known, found);
+        is_plain
+    }
+
+    fn find_known(&self, object: &Bound<'_, PyAny>) -> Option<Arc<KnownClass>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|known| is_exactly(object, &known.class)).map(Arc::clone)
+    }
+
+    fn replace(&self, outdated: Option<Arc<KnownClass>>, found: Option<KnownClass>) {
+        if outdated.is_none() && found.is_none() {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known| !outdated.as_ref().is_some_and(|outdated| Arc::ptr_eq(known, outdated)));
+        if known.len() < MAX_KNOWN {
+            known.extend(found.map(Arc::new));
+        }
+        // Letting go of objects may run Python code, so not under the lock.
+        drop(known);
+        drop(outdated);
+    }
+
+    fn look_at(&self, class: &Bound<'_, PyType>) -> Option<KnownClass> {
+        let py = class.py();
+        let attributes = self.attributes.as_ref()?;
+        class.is_subclass(self.reference.bind(py)).ok().filter(|is_subclass| *is_subclass)?;
+        let order = order_of(class)?;
+        let mut found: Vec<Vec<_>> = order.iter().map(|_| Vec::new()).collect();
+        for Attribute { name, value } in attributes {
+            match (find_static(class, name.bind(py)), value) {
+                (None, None) => {}
+                (Some((at, it)), Some(value)) if it.is(value) => found[at].push((name.clone_ref(py), it.unbind())),
+                _ => return None,
+            }
+        }
+        let changing = order.iter().zip(found).filter(|(class, _)| !is_built_in(class));
+        let namespaces = changing.map(|(class, found)| Namespace::of(&class, found)).collect::<PyResult<_>>();
+        Some(KnownClass { class: class.clone().unbind(), namespaces: namespaces.ok()? })
+    }
+}
+
+impl KnownClass {
+    fn is_unchanged(&self, py: Python<'_>) -> bool {
+        self.namespaces.iter().all(|namespace| namespace.is_unchanged(py))
+    }
+}
+
+impl Namespace {
+    fn of(class: &Bound<'_, PyAny>, found: Vec<(Py<PyString>, Py<PyAny>)>) -> PyResult<Self> {
+        let mapping = class.getattr(intern!(class.py(), "__dict__"))?;
+        Ok(Self { length: mapping.len()?, mapping: mapping.unbind(), found })
+    }
+
+    fn is_unchanged(&self, py: Python<'_>) -> bool {
+        let mapping = self.mapping.bind(py);
+        let still_has = |(name, value): &(Py<PyString>, Py<PyAny>)| mapping.get_item(name).is_ok_and(|it| it.is(value));
+        mapping.len().is_ok_and(|length| length == self.length) && self.found.iter().all(still_has)
+    }
+}
+
+/// The class and its bases, in the order in which they are searched.
+fn order_of<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyTuple>> {
+    class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into().ok()
+}
+
+/// What the class or one of its bases has under this name, descriptors left alone, and where in the order it is.
+fn find_static<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> Option<(usize, Bound<'py, PyAny>)> {
+    let item = |class: Bound<'py, PyAny>| class.getattr(intern!(name.py(), "__dict__")).ok()?.get_item(name).ok();
+    order_of(class)?.iter().enumerate().find_map(|(at, class)| Some((at, item(class)?)))
+}
+
+/// Whether the class is one of the interpreter's own, whose attributes cannot be set.
+fn is_built_in(class: &Bound<'_, PyAny>) -> bool {
+    const HEAP_TYPE: u64 = 1 << 9;
+    let flags = class.getattr(intern!(class.py(), "__flags__")).and_then(|flags| flags.extract::<u64>());
+    flags.is_ok_and(|flags| flags & HEAP_TYPE == 0)
+}
