@@ -17,10 +17,13 @@ import itsdangerous
 import pytest
 from flask.json.provider import DefaultJSONProvider
 from flask.json.tag import TaggedJSONSerializer
+from flask.sansio.scaffold import Scaffold
 from flask.sessions import SecureCookieSession
 from flask.sessions import SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.sansio.request import Request
+from werkzeug.sansio.response import Response
 
 from .parity import NOW
 from .parity import SECRET_KEY
@@ -1029,3 +1032,26 @@ def test_the_app_may_be_a_subclass_with_classes_of_its_own(parity):
     reply, _ = parity(scenario).value
     assert reply.cookies[0].startswith("SHOUTED=")
     assert loads(Interface, reply.token) == {"USER": "ADA", "N": "TEXT"}
+
+
+@pytest.mark.contract("C12", "C13")
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [
+        (Scaffold, "__bool__", lambda app: False),
+        (flask.Flask, "secret_key", property(lambda app: "another key")),
+        (Request, "environ", property(lambda request: {})),
+        (Response, "headers", property(lambda response: Headers())),
+    ],
+    ids=["__bool__", "secret_key", "environ", "headers"],
+)
+def test_what_a_base_class_gains_after_the_first_request(parity, monkeypatch, owner, name, value):
+    def scenario(interface_class):
+        app = make_app(interface_class())
+        before = exchange(app, snapshot, COOKIE)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, value, raising=False)
+            during = outcome_of(exchange, app, store(n=1), COOKIE)
+        return before, during, exchange(app, store(n=1), COOKIE)
+
+    parity(scenario)

@@ -112,6 +112,22 @@ def test_a_request_runs_natively(clock):
     }
 
 
+@needs_classic_zlib
+def test_a_request_class_may_gain_what_sessions_do_not_touch(clock, monkeypatch):
+    class CustomRequest(flask.Request):
+        pass
+
+    class CustomFlask(flask.Flask):
+        request_class = CustomRequest
+
+    interface = FastSessionInterface()
+    app = make_app(interface, CustomFlask)
+    exchange(app, touch_nothing)
+    monkeypatch.setattr(CustomRequest, "tenant", "acme", raising=False)
+    exchange(app, store(user="ada"))
+    assert interface.stats()["open"] == {"native": 2, "declined": {}}
+
+
 @pytest.mark.parametrize(
     "token",
     [
