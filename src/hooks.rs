@@ -78,6 +78,13 @@ const COOKIE_OPTIONS: [&str; 8] = [
 
 static PARTS: PyOnceLock<FlaskParts> = PyOnceLock::new();
 
+/// A session, and what became of it during the request.
+pub struct PlainSession<'a, 'py> {
+    pub data: &'a Bound<'py, PyDict>,
+    pub is_accessed: bool,
+    pub is_modified: bool,
+}
+
 impl FlaskParts {
     /// Looks at Flask; to be done while the package is imported.
     pub fn remember(py: Python<'_>) -> PyResult<()> {
@@ -192,15 +199,28 @@ impl FlaskParts {
     }
 
     /// A session of our own class that nobody has hung anything onto.
-    pub fn plain_session<'a, 'py>(&self, session: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyDict>> {
+    pub fn plain_session<'a, 'py>(&self, session: &'a Bound<'py, PyAny>) -> Option<PlainSession<'a, 'py>> {
         let py = session.py();
         // A proxy is not even to be looked through.
         let own = own_attributes(Some(session).filter(|session| is_exactly(session, &self.fast_session))?)?;
-        let state = [intern!(py, "on_update"), intern!(py, "modified"), intern!(py, "accessed")];
-        let known = state.into_iter().filter(|name| holds(&own, name)).count();
+        let is_tracked = |name| own.get_item(name).ok();
+        let (accessed, modified) = (is_tracked(intern!(py, "accessed"))?, is_tracked(intern!(py, "modified"))?);
+        let known = usize::from(holds(&own, intern!(py, "on_update")))
+            + usize::from(accessed.is_some())
+            + usize::from(modified.is_some());
         let permanent = self.fast_session.bind(py).getattr(intern!(py, "permanent")).ok()?;
-        let is_plain = own.len() == known && permanent.is(&self.permanent);
-        session.cast::<PyDict>().ok().filter(|_| is_plain)
+        if own.len() != known || !permanent.is(&self.permanent) {
+            return None;
+        }
+        let is_set = |own: Option<Bound<'py, PyAny>>, name| match own {
+            Some(value) => value.is_truthy().ok(),
+            None => session.getattr(name).and_then(|value| value.is_truthy()).ok(),
+        };
+        Some(PlainSession {
+            data: session.cast().ok()?,
+            is_accessed: is_set(accessed, intern!(py, "accessed"))?,
+            is_modified: is_set(modified, intern!(py, "modified"))?,
+        })
     }
 
     /// The `session_class` that an interface would have but for the descriptor on `FastSessionInterface`.

@@ -20,7 +20,7 @@ use crate::cookie::{self, Template};
 use crate::counters::{Counters, Outcome, Tally};
 use crate::eligible;
 use crate::error::{Reason, Stop};
-use crate::hooks::{self, FlaskParts, holds, own_attributes};
+use crate::hooks::{self, FlaskParts, PlainSession, holds, own_attributes};
 use crate::payload;
 use crate::stock::Stock;
 use crate::types::{Types, is_exactly};
@@ -257,32 +257,38 @@ fn save<'py>(
     let parts = FlaskParts::get(py);
     parts.save_hooks_are_stock(interface)?;
     let config = config_of(parts, app)?;
-    let headers = Headers { list: hooks::header_list(parts, response)?, response };
-    let session = parts.plain_session(session).ok_or(Reason::Session)?;
-    let flag = |name| session.getattr(name).and_then(|value| value.is_truthy()).map_err(|_| Reason::Session);
-    let is_accessed = flag(intern!(py, "accessed"))?;
-    let is_modified = flag(intern!(py, "modified"))?;
+    let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
     let template = CookieSetup::find(&interface.get().cookies, interface, parts, app, &config)?;
-    if session.is_empty() {
-        return if is_modified { Err(Reason::Deletion.into()) } else { headers.add_vary_if(is_accessed) };
+    if data.is_empty() {
+        return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, parts, response) };
     }
-    let is_permanent = is_permanent(session)?;
+    let is_permanent = is_permanent(data)?;
     if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
-        leave_trace(parts, session)?;
-        return headers.add_vary_if(is_accessed);
+        add_vary_if(is_accessed, parts, response)?;
+        return leave_trace(parts, data);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup = AppSetup::find(&interface.get().apps, interface, app, &config)
         .map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
+    let headers = Headers::of(parts, response)?;
     let template = template.for_session(is_permanent)?;
-    let line = cookie_line(parts, &interface.get().expiry, app, &config, session, &setup, template)?;
-    leave_trace(parts, session)?;
-    headers.add_vary_if(is_accessed)?;
+    let line = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
+    leave_trace(parts, data)?;
+    if is_accessed {
+        headers.add_vary()?;
+    }
     headers.add(intern!(py, "Set-Cookie"), PyString::new(py, &line))?;
-    headers.add_vary_if(!is_accessed)?;
+    if !is_accessed {
+        headers.add_vary()?;
+    }
     interface.get().counters.get().dumps.count(Outcome::Native);
     Ok(())
+}
+
+/// The end of it where there is no cookie to be set.
+fn add_vary_if(is_accessed: bool, parts: &FlaskParts, response: &Bound<'_, PyAny>) -> Result<(), Stop> {
+    if is_accessed { Headers::of(parts, response)?.add_vary() } else { Ok(()) }
 }
 
 /// The `Set-Cookie` line for a session. All that may decline comes before the clocks are read.
@@ -359,16 +365,17 @@ struct Headers<'a, 'py> {
     response: &'a Bound<'py, PyAny>,
 }
 
-impl<'py> Headers<'_, 'py> {
+impl<'a, 'py> Headers<'a, 'py> {
+    fn of(parts: &FlaskParts, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
+        Ok(Self { list: hooks::header_list(parts, response)?, response })
+    }
+
     fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Stop> {
         self.list.append((name, value)).map_err(Stop::Raise)
     }
 
     /// Adds `Cookie` to the `Vary` header; one that is there is for Werkzeug to read.
-    fn add_vary_if(&self, is_wanted: bool) -> Result<(), Stop> {
-        if !is_wanted {
-            return Ok(());
-        }
+    fn add_vary(&self) -> Result<(), Stop> {
         let py = self.list.py();
         if self.may_have_vary() {
             let vary = self.response.getattr(intern!(py, "vary")).map_err(Stop::Raise)?;
