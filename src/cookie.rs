@@ -35,8 +35,8 @@ fn split_once(text: &str, ascii: u8) -> Option<(&str, &str)> {
 pub struct NotPlain;
 
 /// Visible ASCII without the characters that some reader of cookies treats specially.
+#[expect(clippy::needless_bitwise_bool, reason = "looked at to the end, many bytes are looked at in one step")]
 fn is_plain(text: &str) -> bool {
-    // Looked at to the end, so that many bytes are looked at in one step.
     text.bytes().fold(true, |is_plain, byte| {
         is_plain & (byte > b' ') & (byte < 0x7f) & (byte != b'"') & (byte != b',') & (byte != b'\\')
     })

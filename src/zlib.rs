@@ -1,14 +1,12 @@
-//! Deflate where that is shorter, and bounded inflate, over streams that each thread keeps.
+//! Deflate where that is shorter, and bounded inflate, over tables and streams that each thread keeps.
 //!
-//! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`. The deflate is classic zlib at its default level, window and
-//! memory, as CPython calls it, so the bytes are the same where the interpreter links a classic zlib as well: zlib
-//! itself for long texts, and [`crate::deflate`] for those the size of a cookie. Inflating has but one right answer,
-//! and zlib-rs takes a fifth to a third less time for it than zlib.
+//! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`. The deflate gives the bytes of classic zlib at its default
+//! level, window and memory, as CPython calls it. Inflating has but one right answer, and zlib-rs takes a fifth to a
+//! third less time for it than zlib.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use flate2::{Compress, Compression, FlushCompress, Status};
 use zlib_rs::{Inflate, InflateFlush};
 
 use crate::deflate;
@@ -21,31 +19,12 @@ const MAX_INFLATED: usize = 1 << 20;
 
 thread_local! {
     // Setting up a stream costs more than a cookie's worth of work; a reset is cheap.
-    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), true));
     static INFLATE: RefCell<Inflate> = RefCell::new(Inflate::new(true, WINDOW_BITS));
 }
 
 /// Deflates, and gives the bytes only if they are at least two fewer than those of `text`.
 pub fn deflate_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
-    if cannot_win(text) {
-        None
-    } else if text.len() <= deflate::MAX_TEXT {
-        deflate::deflate_if_shorter(text)
-    } else {
-        deflate_long_if_shorter(text)
-    }
-}
-
-fn deflate_long_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
-    // A result that does not fit in here is not shorter, and deflate stops as soon as it sees that.
-    let mut deflated = Vec::with_capacity(text.len() - 2);
-    DEFLATE.with_borrow_mut(|stream| {
-        stream.reset();
-        match stream.compress_vec(text, &mut deflated, FlushCompress::Finish) {
-            Ok(Status::StreamEnd) => Some(deflated),
-            _ => None,
-        }
-    })
+    if cannot_win(text) { None } else { deflate::deflate_if_shorter(text) }
 }
 
 /// Inflates one stream, ignoring bytes after its end; `None` where it is damaged, truncated or too long.
@@ -137,6 +116,8 @@ static N_LOG_N: LazyLock<[f32; MAX_WEIGHED + 2]> =
 
 #[cfg(test)]
 mod tests {
+    use flate2::{Compress, Compression, FlushCompress, Status};
+
     use super::*;
     use crate::testing::Random;
 
@@ -185,7 +166,7 @@ mod tests {
     #[test]
     fn a_long_text_that_is_not_shorter_is_none() {
         let mut random = Random::new(3);
-        let noise: Vec<u8> = (0..=deflate::MAX_TEXT).map(|_| random.byte_below(256)).collect();
+        let noise: Vec<u8> = (0..50_000).map(|_| random.byte_below(256)).collect();
         assert_eq!(deflate_if_shorter(&noise), None);
     }
 

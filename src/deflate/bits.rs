@@ -11,11 +11,20 @@ pub struct BitWriter {
 }
 
 impl BitWriter {
-    pub fn new(capacity: usize) -> Self {
+    /// Starts with two bytes of header.
+    pub fn new() -> Self {
+        Self { bytes: Vec::new(), pending: u16::from_le_bytes(HEADER).into(), count: 16 }
+    }
+
+    /// How many bits there are.
+    pub fn length(&self) -> usize {
+        self.bytes.len() * 8 + usize::from(self.count)
+    }
+
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
         // Whole words are written, so there may be a few bytes more for a while.
-        let mut bytes = Vec::with_capacity(capacity + 8);
-        bytes.extend_from_slice(&HEADER);
-        Self { bytes, pending: 0, count: 0 }
+        self.bytes.reserve(bytes + 8);
     }
 
     /// At most 32 bits at a time.
@@ -35,10 +44,16 @@ impl BitWriter {
         self.push(code.bits.into(), code.length);
     }
 
-    pub fn finish(mut self, checksum: u32) -> Vec<u8> {
+    /// Appends whole bytes, after as many zeros as it takes to the next one.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
         let whole = usize::from(self.count.div_ceil(8));
         self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..whole]);
-        self.bytes.extend_from_slice(&checksum.to_be_bytes());
+        (self.pending, self.count) = (0, 0);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub fn finish(mut self, checksum: u32) -> Vec<u8> {
+        self.push_bytes(&checksum.to_be_bytes());
         self.bytes
     }
 }

@@ -9,6 +9,9 @@ pub const DISTANCE_SYMBOLS: usize = 30;
 pub const CODE_LENGTH_SYMBOLS: usize = 19;
 pub const END_OF_BLOCK: usize = 256;
 
+/// So many literals and matches fill a block.
+const MAX_SYMBOLS: usize = (1 << 14) - 1;
+
 /// The literals and matches of one block.
 pub struct Block {
     /// Distance in the upper 16 bits, length in the lower; a literal has no distance.
@@ -27,6 +30,10 @@ impl Block {
         self.literals.fill(0);
         self.distances.fill(0);
         self.literals[END_OF_BLOCK] = 1;
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.symbols.len() == MAX_SYMBOLS
     }
 
     pub fn push_literal(&mut self, byte: u8) {

@@ -19,14 +19,23 @@ const MAX_CHAIN: usize = 128;
 
 const HASHES: usize = 1 << 15;
 
+/// zlib sees the text through a window of twice this size, which it moves on by this much.
+const WINDOW: usize = 1 << 15;
+/// It does so where it can see fewer bytes ahead than a match and what follows may need.
+const MIN_LOOKAHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
+/// So matches are no further away than this.
+const MAX_DISTANCE: usize = WINDOW - MIN_LOOKAHEAD;
+
 /// Finds the matches in one text after another.
 pub struct Matcher {
     /// For each hash of three bytes the last place where they stood, as `base` + place. What is not above `base` stems
     /// from an earlier text, so the table need not be cleared each time. zlib takes place 0 for none, and so do we.
-    heads: Vec<u16>,
-    /// For each place the one before it with the same hash.
-    chain: Vec<u16>,
+    heads: Box<[u16; HASHES]>,
+    /// For each place the one before it with the same hash, also with `base`.
+    chain: Box<[u16; WINDOW]>,
     base: u16,
+    /// The length of the last text.
+    used: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -35,20 +44,56 @@ struct Match {
     length: usize,
 }
 
+/// How far a text has been walked, and what its last place left to be decided.
+struct Walk {
+    at: usize,
+    found: Match,
+    literal_is_pending: bool,
+}
+
 const NO_MATCH: Match = Match { start: 0, length: MIN_MATCH - 1 };
 
 impl Matcher {
     pub fn new() -> Self {
-        Self { heads: vec![0; HASHES], chain: Vec::new(), base: 0 }
+        Self { heads: zeros(), chain: zeros(), base: 0, used: 0 }
     }
 
-    /// Walks the text, taking a match only if the next place has no longer one.
-    pub fn match_text(&mut self, text: &[u8], block: &mut Block) {
+    /// Fills blocks with the literals and matches of a text. `flush` empties one that is full, and is told up to where
+    /// in the text it goes; the last one stays.
+    pub fn match_text(&mut self, text: &[u8], block: &mut Block, flush: &mut dyn FnMut(&mut Block, usize)) {
         self.start(text.len());
-        let mut found = NO_MATCH;
-        let mut literal_is_pending = false;
-        let mut at = 0;
-        while at < text.len() {
+        let mut walk = Walk { at: 0, found: NO_MATCH, literal_is_pending: false };
+        let mut moved = 0;
+        loop {
+            // Places count from where the window begins.
+            let ahead = &text[moved..];
+            self.match_window(ahead, end_of_view(ahead.len()), &mut walk, block, &mut |block, end| {
+                flush(block, moved + end);
+            });
+            if walk.at >= ahead.len() {
+                break;
+            }
+            self.move_window();
+            moved += WINDOW;
+            walk.at -= WINDOW;
+            walk.found.start = walk.found.start.saturating_sub(WINDOW);
+        }
+        if walk.literal_is_pending {
+            block.push_literal(text[text.len() - 1]);
+        }
+    }
+
+    /// Walks up to `stop`, taking a match only if the next place has no longer one.
+    fn match_window(
+        &mut self,
+        text: &[u8],
+        stop: usize,
+        walk: &mut Walk,
+        block: &mut Block,
+        flush: &mut dyn FnMut(&mut Block, usize),
+    ) {
+        let Walk { mut at, mut found, mut literal_is_pending } = *walk;
+        while at < stop {
             let head = self.insert(text, at);
             let previous = found;
             found = NO_MATCH;
@@ -67,31 +112,40 @@ impl Matcher {
                 at = end;
                 found = NO_MATCH;
                 literal_is_pending = false;
+                if block.is_full() {
+                    flush(block, at);
+                }
             } else {
                 if literal_is_pending {
                     block.push_literal(text[at - 1]);
+                    if block.is_full() {
+                        flush(block, at);
+                    }
                 }
                 literal_is_pending = true;
                 at += 1;
             }
         }
-        if literal_is_pending {
-            block.push_literal(text[at - 1]);
-        }
+        *walk = Walk { at, found, literal_is_pending };
     }
 
     fn start(&mut self, length: usize) {
-        // The next text's places lie above all of this one's.
-        let used = u16::try_from(self.chain.len()).unwrap_or(u16::MAX);
-        let last = usize::from(self.base) + usize::from(used) + length;
-        if u16::try_from(last).is_ok() {
-            self.base += used;
+        // This text's places lie above all of the last one's.
+        let start = usize::from(self.base) + self.used;
+        self.used = length;
+        if start + length <= u16::MAX.into() {
+            self.base = start as u16;
         } else {
             self.heads.fill(0);
             self.base = 0;
         }
-        self.chain.clear();
-        self.chain.resize(length, 0);
+    }
+
+    /// Counts places from where the next window begins. Those before it are none.
+    fn move_window(&mut self) {
+        for place in self.heads.iter_mut().chain(self.chain.iter_mut()) {
+            *place = place.saturating_sub(WINDOW as u16);
+        }
     }
 
     /// Notes the three bytes at a place and gives the last place of the same, with `base`; none is `base` or less.
@@ -102,23 +156,25 @@ impl Matcher {
         };
         let hash = (usize::from(a) << 10 ^ usize::from(b) << 5 ^ usize::from(c)) % HASHES;
         let head = self.heads[hash];
-        self.chain[at] = head;
-        let place = self.base + at as u16;
-        self.heads[hash] = place;
+        self.chain[at % WINDOW] = head;
+        self.heads[hash] = self.base + at as u16;
         head
     }
 
     /// The first of the longest matches longer than `length`, going back along the chain from `head`.
     fn longest_match(&self, text: &[u8], at: usize, head: u16, length: usize) -> Match {
+        let mut start = usize::from(head - self.base);
+        if at - start > MAX_DISTANCE {
+            return NO_MATCH;
+        }
         let ahead = &text[at..text.len().min(at + MAX_MATCH)];
         let nice = NICE_LENGTH.min(ahead.len());
         let mut best = Match { start: 0, length: length.min(ahead.len()) };
         let mut steps = if length >= GOOD_LENGTH { MAX_CHAIN / 4 } else { MAX_CHAIN };
-        let mut place = head;
+        let out_of_reach = self.base + at.saturating_sub(MAX_DISTANCE) as u16;
         // A longer match has the best one's last byte, and one more.
         let mut wanted = pair_at(ahead, best.length - 1);
-        while place > self.base && steps > 0 && wanted.is_some() {
-            let start = usize::from(place - self.base);
+        while wanted.is_some() {
             if pair_at(text, start + best.length - 1) == wanted {
                 let common = common_length(&text[start..], ahead);
                 if common > best.length {
@@ -129,11 +185,26 @@ impl Matcher {
                     wanted = pair_at(ahead, common - 1);
                 }
             }
-            place = self.chain[start];
+            let place = self.chain[start % WINDOW];
             steps -= 1;
+            if place <= out_of_reach || steps == 0 {
+                break;
+            }
+            start = usize::from(place - self.base);
         }
         best
     }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "too large for the stack of a thread")]
+fn zeros<const LENGTH: usize>() -> Box<[u16; LENGTH]> {
+    vec![0; LENGTH].try_into().expect("a vector of this very length")
+}
+
+/// Up to where a text is walked before the window moves on.
+fn end_of_view(length: usize) -> usize {
+    let moves_at = WINDOW + MAX_DISTANCE + usize::from(length >= 2 * WINDOW);
+    length.min(moves_at)
 }
 
 #[inline]
