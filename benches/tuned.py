@@ -114,7 +114,7 @@ class Mac:
         inner.update(message)
         outer = self.outer.copy()
         outer.update(inner.digest())
-        return b64encode(outer.digest())
+        return t.cast(bytes, outer.digest())
 
 
 class TunedSerializer(URLSafeTimedSerializer):
@@ -132,14 +132,17 @@ class TunedSerializer(URLSafeTimedSerializer):
         deflated = zlib.compress(text)
         payload = b"." + b64encode(deflated) if len(deflated) < len(text) - 1 else b64encode(text)
         message = payload + b"." + b64_timestamp(int(time.time()))
-        return (message + b"." + self.macs[0].sign(message)).decode("ascii")
+        return (message + b"." + b64encode(self.macs[0].sign(message))).decode("ascii")
 
     def loads(  # type: ignore[override]
         self, s: str, max_age: int | None = None, return_timestamp: bool = False, salt: str | bytes | None = None
     ) -> t.Any:
-        message, _, signature = s.encode().rpartition(b".")
-        if salt is not None or not any(hmac.compare_digest(mac.sign(message), signature) for mac in self.macs):
+        if salt is not None:
             return super().loads(s, max_age, return_timestamp, salt)
+        message, _, signature = s.encode().rpartition(b".")
+        given = b64decode(signature)
+        if not any(hmac.compare_digest(mac.sign(message), given) for mac in self.macs):
+            raise BadSignature("Signature does not match")
         payload, _, timestamp = message.rpartition(b".")
         age = int(time.time()) - int.from_bytes(b64decode(timestamp), "big")
         if return_timestamp or (max_age is not None and not 0 <= age <= max_age):
