@@ -20,7 +20,8 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-oldest lint check differential bench bench-quick clean
+.PHONY: help demo serve test test-oldest lint check differential clean
+.PHONY: bench bench-codec bench-request bench-growth bench-serve bench-quick bench-check bench-baseline
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,13 +54,29 @@ differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a
 	$(BIN)/python -m tests.differential --cases $(CASES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.requests_differential --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
 
-bench: $(VENV)/extension $(DEMO_TOOLS) ## Measure codec and requests beside stock and tuned Python, in a minute
-	$(BIN)/python -m benches.bench_codec
-	$(BIN)/python -m benches.bench_request
+bench: bench-codec bench-request bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
 
-bench-quick: $(VENV)/extension $(DEMO_TOOLS) ## Measure the same in seconds, less exactly
+bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Measure dumps and loads beside stock and tuned Python
+	$(BIN)/python -m benches.bench_codec
+
+bench-request: $(VENV)/extension $(DEMO_TOOLS) ## Measure what sessions cost a request, and draw docs/request.svg
+	$(BIN)/python -m benches.bench_request --results docs/request.json --chart docs/request.svg
+
+bench-growth: $(VENV)/extension $(DEMO_TOOLS) ## Measure large sessions, memory over 1,000,000 requests, import and wheel
+	$(BIN)/python -m benches.bench_growth
+
+bench-serve: $(VENV)/extension $(DEMO_TOOLS) ## Measure requests per second under gunicorn (needs wrk)
+	$(BIN)/python -m benches.bench_serve
+
+bench-quick: $(VENV)/extension $(DEMO_TOOLS) ## Measure codec and requests in seconds, less exactly
 	$(BIN)/python -m benches.bench_codec --rounds 40
 	$(BIN)/python -m benches.bench_request --rounds 40
+
+bench-check: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions, and fail where they rose by 5 % (needs valgrind)
+	$(BIN)/python -m benches.instructions
+
+bench-baseline: $(VENV)/extension $(DEMO_TOOLS) ## Make what is counted now the baseline of bench-check
+	$(BIN)/python -m benches.instructions --write
 
 clean: ## Remove all that was built
 	rm -rf $(VENV) target build .hypothesis .mypy_cache .pytest_cache .ruff_cache
