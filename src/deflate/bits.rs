@@ -1,7 +1,7 @@
 //! Bits into bytes, lowest first.
 
 use super::HEADER;
-use super::trees::Code;
+use super::tables::Code;
 
 /// Writes bits, lowest first.
 pub struct BitWriter {

@@ -1,13 +1,9 @@
 //! The symbols of a block, how often each occurs, and how they are written.
 
 use super::bits::BitWriter;
-use super::tables::{DISTANCE_BASES, LENGTH_BASES, LENGTH_CODES, distance_code};
-use super::trees::Code;
-
-pub const LITERAL_SYMBOLS: usize = 286;
-pub const DISTANCE_SYMBOLS: usize = 30;
-pub const CODE_LENGTH_SYMBOLS: usize = 19;
-pub const END_OF_BLOCK: usize = 256;
+use super::tables::{
+    Code, DISTANCE_BASES, DISTANCE_SYMBOLS, END_OF_BLOCK, LENGTH_BASES, LENGTH_CODES, LITERAL_SYMBOLS, distance_code,
+};
 
 /// So many literals and matches fill a block.
 const MAX_SYMBOLS: usize = (1 << 14) - 1;

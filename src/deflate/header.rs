@@ -1,9 +1,8 @@
 //! The header of a dynamic block: the lengths of its codes, RFC 1951 section 3.2.7.
 
 use super::bits::BitWriter;
-use super::block::CODE_LENGTH_SYMBOLS;
-use super::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER};
-use super::trees::{CODE_LENGTHS, Code, Tree, TreeBuilder};
+use super::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER, CODE_LENGTH_SYMBOLS, Code};
+use super::trees::{CODE_LENGTHS, Tree, TreeBuilder};
 
 const REPEAT: u8 = 16;
 const ZEROS: u8 = 17;

@@ -1,9 +1,7 @@
 //! The matches of a text: zlib's lazy search, with its limits.
 
 use super::block::Block;
-
-pub const MIN_MATCH: usize = 3;
-pub const MAX_MATCH: usize = 258;
+use super::tables::{MAX_MATCH, MIN_MATCH};
 
 /// Matches of three bytes from further back than this are not worth their distance.
 const TOO_FAR: usize = 4096;

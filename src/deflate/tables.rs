@@ -1,8 +1,19 @@
-//! The tables of RFC 1951 section 3.2.5 and 3.2.6.
+//! The numbers and tables of RFC 1951, sections 3.2.5 and 3.2.6.
 
-use super::block::{CODE_LENGTH_SYMBOLS, DISTANCE_SYMBOLS, END_OF_BLOCK, LITERAL_SYMBOLS};
-use super::matches::{MAX_MATCH, MIN_MATCH};
-use super::trees::Code;
+pub const LITERAL_SYMBOLS: usize = 286;
+pub const DISTANCE_SYMBOLS: usize = 30;
+pub const CODE_LENGTH_SYMBOLS: usize = 19;
+pub const END_OF_BLOCK: usize = 256;
+
+pub const MIN_MATCH: usize = 3;
+pub const MAX_MATCH: usize = 258;
+
+/// A prefix code of one symbol, its first bit lowest.
+#[derive(Clone, Copy, Default)]
+pub struct Code {
+    pub bits: u16,
+    pub length: u8,
+}
 
 pub const CODE_LENGTH_ORDER: [usize; CODE_LENGTH_SYMBOLS] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];

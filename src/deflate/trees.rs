@@ -1,14 +1,9 @@
 //! Prefix codes for the symbols of a block, with zlib's choice among equally good ones.
 
-use super::block::{CODE_LENGTH_SYMBOLS, DISTANCE_SYMBOLS, LITERAL_SYMBOLS};
-use super::tables::{CODE_LENGTH_EXTRA, DISTANCE_EXTRA, FIXED_DISTANCES, FIXED_LITERALS, LITERAL_EXTRA};
-
-/// A prefix code of one symbol, its first bit lowest.
-#[derive(Clone, Copy, Default)]
-pub struct Code {
-    pub bits: u16,
-    pub length: u8,
-}
+use super::tables::{
+    CODE_LENGTH_EXTRA, CODE_LENGTH_SYMBOLS, Code, DISTANCE_EXTRA, DISTANCE_SYMBOLS, FIXED_DISTANCES, FIXED_LITERALS,
+    LITERAL_EXTRA, LITERAL_SYMBOLS,
+};
 
 /// One of the three alphabets.
 pub struct Alphabet {
