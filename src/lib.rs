@@ -5,8 +5,8 @@
 //! * `request` is the corridor that a session walks through a request: from the Cookie header to the view, and back
 //!   into the response. Read it first. `codec` is its middle part, for tokens in other hands.
 //! * `eligible` and `hooks` say what of it may run natively at this very call, and why not. They compare with what
-//!   `stock` is made of, and classes with what a `plain_class` was. `keys` has itsdangerous derive the keys, `app` keeps what was found out about an app, and `clock`
-//!   reads the clocks that stock reads.
+//!   `stock` is made of, and classes with what a `plain_class` was. `keys` has itsdangerous derive the keys, `app` keeps
+//!   what was found out about an app, and `clock` reads the clocks that stock reads.
 //! * [`cookie`], [`token`], [`sign`] and [`payload`], with [`base64`], [`zlib`] and [`deflate`], are the corridor's
 //!   steps; they know no Python.
 //! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`spelling`] of Python's json, [`date`]s,
