@@ -185,11 +185,14 @@ fn read_session<'py>(
         clock::is_stock(py)?;
         token::check_age(signed_at, clock::now(py)?, max_age).map_err(|_| Stop::Reject(None))
     };
-    let class = session_class(interface)?;
+    // Stock takes a session class that raises `BadSignature` for a bad signature.
+    let raised =
+        |error| if Stock::get(py).is_bad_signature(&error, py) { Stop::Reject(None) } else { Stop::Raise(error) };
+    let class = session_class(interface).map_err(raised)?;
     let Some(on_update) = parts.plain_session_class(&class) else {
         let data = decode::from_text(&text, &tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
         check_age()?;
-        return class.call1((data,)).map_err(Stop::Raise);
+        return class.call1((data,)).map_err(raised);
     };
     let session = empty_session(parts, on_update.bind(py)).map_err(Stop::Raise)?;
     decode::into_session(&text, &tags, &session)?;
@@ -203,7 +206,7 @@ fn new_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
 ) -> Result<Bound<'py, PyAny>, Stop> {
-    let class = session_class(interface)?;
+    let class = session_class(interface).map_err(Stop::Raise)?;
     let session = match parts.plain_session_class(&class) {
         Some(on_update) => empty_session(parts, on_update.bind(interface.py())).map(Bound::into_any),
         None => class.call0(),
@@ -219,8 +222,8 @@ fn empty_session<'py>(parts: &FlaskParts, on_update: &Bound<'py, PyAny>) -> PyRe
     Ok(session)
 }
 
-fn session_class<'py>(interface: &Bound<'py, SessionInterfaceMixin>) -> Result<Bound<'py, PyAny>, Stop> {
-    interface.getattr(intern!(interface.py(), "session_class")).map_err(Stop::Raise)
+fn session_class<'py>(interface: &Bound<'py, SessionInterfaceMixin>) -> PyResult<Bound<'py, PyAny>> {
+    interface.getattr(intern!(interface.py(), "session_class"))
 }
 
 /// The `Cookie` header of a request whose `cookies` would be read from it.

@@ -13,6 +13,7 @@ pub struct Stock {
     pub timed_serializer: Py<PyType>,
     pub serializer: Py<PyType>,
     pub signature_expired: Py<PyType>,
+    bad_signature: Py<PyType>,
     /// `zlib.compress`, and whether ours gives the same bytes.
     pub compress: Py<PyAny>,
     pub compresses_alike: bool,
@@ -61,6 +62,10 @@ impl Stock {
         STOCK.get(py).expect("the module's initialization, before which nothing of it can be called, remembers stock")
     }
 
+    pub fn is_bad_signature(&self, error: &PyErr, py: Python<'_>) -> bool {
+        error.is_instance(py, self.bad_signature.bind(py))
+    }
+
     fn look_up(py: Python<'_>) -> PyResult<Self> {
         let class = |module: &str, name: &str| Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?);
         let timestamp_signer = class("itsdangerous.timed", "TimestampSigner")?;
@@ -74,6 +79,7 @@ impl Stock {
             timed_serializer: class("itsdangerous.url_safe", "URLSafeTimedSerializer")?.unbind(),
             serializer: class("itsdangerous.serializer", "Serializer")?.unbind(),
             signature_expired: class("itsdangerous.exc", "SignatureExpired")?.unbind(),
+            bad_signature: class("itsdangerous.exc", "BadSignature")?.unbind(),
             compresses_alike: compresses_alike(&zlib)?,
             compress: compress.unbind(),
             int_to_bytes: py.import("itsdangerous.encoding")?.getattr("int_to_bytes")?.unbind(),

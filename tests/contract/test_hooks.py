@@ -1055,3 +1055,21 @@ def test_what_a_base_class_gains_after_the_first_request(parity, monkeypatch, ow
         return before, during, exchange(app, store(n=1), COOKIE)
 
     parity(scenario)
+
+
+@pytest.mark.contract("C13a", "C19")
+@pytest.mark.parametrize("error", [itsdangerous.BadSignature, itsdangerous.SignatureExpired, ValueError])
+def test_a_session_class_that_refuses_what_was_loaded(parity, error):
+    class Refusing(SecureCookieSession):
+        def __init__(self, initial: t.Any = None) -> None:
+            if initial:
+                raise error("refused")
+            super().__init__()
+
+    def scenario(interface_class):
+        interface = interface_class()
+        interface.session_class = Refusing
+        return exchange(make_app(interface), snapshot, COOKIE)
+
+    status = parity(scenario).value.status
+    assert status == ("500 INTERNAL SERVER ERROR" if error is ValueError else "200 OK")
