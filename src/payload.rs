@@ -13,7 +13,25 @@ const DEFLATED: u8 = b'.';
 /// What a payload is given for the timestamp and the signature that are to follow, in bytes.
 const ROOM: usize = 128;
 
-/// Text from a payload whose signature was verified; nothing else is ever decoded.
+/// Text from a payload whose signature was verified; nothing else is ever decoded:
+///
+/// ```
+/// # use _native::payload::{self, VerifiedText};
+/// # use _native::sign::Verified;
+/// fn text(verified: &Verified<'_>) -> Option<VerifiedText> {
+///     payload::unpack(verified)
+/// }
+/// ```
+///
+/// No other bytes can be passed off as such:
+///
+/// ```compile_fail,E0423
+/// # use _native::payload::{self, VerifiedText};
+/// # use _native::sign::Verified;
+/// fn text(verified: &Verified<'_>) -> Option<VerifiedText> {
+///     Some(VerifiedText(verified.payload().to_vec()))
+/// }
+/// ```
 pub struct VerifiedText(Vec<u8>);
 
 impl VerifiedText {
