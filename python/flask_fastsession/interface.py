@@ -53,6 +53,10 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
             return stock
         return signing.URLSafeTimedSerializer._adopt(stock, self._counters)
 
+    def __reduce_ex__(self, protocol: t.SupportsIndex) -> str | tuple[t.Any, ...]:
+        """Be pickled as Flask's is, by the oldest protocols too, which do not know native classes."""
+        return super().__reduce_ex__(max(int(protocol), 2))
+
     def stats(self) -> dict[str, t.Any]:
         """Return how often sessions were handled natively, and how often stock code did it and why.
 
