@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::clock::Lifetime;
 use crate::cookie::{DATE_GAP, TOKEN_GAP, Template};
@@ -30,12 +30,14 @@ pub struct AppSetup {
     pub max_age: Option<i64>,
 }
 
+/// What of an interface decides on its serializer.
+const ATTRIBUTES: [&str; 4] = ["salt", "key_derivation", "digest_method", "serializer"];
+
 impl AppSetup {
     /// The setup for what config and interface say now; `None` without a secret key.
     pub fn find<'py>(
         recent: &Recent<Self>,
         interface: &Bound<'py, PyAny>,
-        app: &Bound<'py, PyAny>,
         config: &Bound<'py, PyDict>,
     ) -> Result<Option<Arc<Self>>, Stop> {
         let py = interface.py();
@@ -60,7 +62,14 @@ impl AppSetup {
         if known.is_some() {
             return Ok(known);
         }
-        let setup = Arc::new(Self::make(interface, app, &inputs, &fallback_keys)?);
+        let setup = Arc::new(Self::make(interface, &inputs, &fallback_keys)?);
+        if ATTRIBUTES
+            .iter()
+            .zip(&inputs[4..])
+            .any(|(name, input)| !interface.getattr(*name).is_ok_and(|it| it.is(input)))
+        {
+            return Err(Reason::Hook.into());
+        }
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
         let [.., key_derivation, digest_method, _] = &inputs;
         if !key_derivation.is_none() && !digest_method.is_none() {
@@ -72,7 +81,6 @@ impl AppSetup {
     /// Has the installed Flask make a serializer, and takes what that signs with.
     fn make<'py>(
         interface: &Bound<'py, PyAny>,
-        app: &Bound<'py, PyAny>,
         inputs: &[Bound<'py, PyAny>; 8],
         fallback_keys: &[Bound<'py, PyAny>],
     ) -> Result<Self, Stop> {
@@ -83,11 +91,10 @@ impl AppSetup {
         if !std::iter::once(secret_key).chain(fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
         }
+        let app = still_app(inputs, fallback_keys).map_err(|_| Reason::App)?;
         let serializer = interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Stop::Raise)?;
         let setup = Setup::of(&serializer)?;
-        let is_fixed =
-            lifetime.is_exact_instance_of::<PyInt>() || Types::get(py).map_err(|_| Reason::App)?.is_timedelta(lifetime);
-        let lifetime = app.getattr(intern!(py, "permanent_session_lifetime")).ok().filter(|_| is_fixed);
+        let lifetime = Types::get(py).map_err(|_| Reason::App)?.timedelta(lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
         Ok(Self {
             inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
@@ -107,6 +114,33 @@ impl AppSetup {
             }),
         })
     }
+}
+
+/// What an interface asks of an app to make its serializer, as it stood when it was looked up: another thread may be
+/// changing the app's config.
+fn still_app<'py>(inputs: &[Bound<'py, PyAny>; 8], fallback_keys: &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
+    let [secret_key, fallbacks, ..] = inputs;
+    let py = secret_key.py();
+    let config = PyDict::new(py);
+    if fallbacks.is_none() {
+        config.set_item("SECRET_KEY_FALLBACKS", fallbacks)?;
+    } else {
+        config.set_item("SECRET_KEY_FALLBACKS", PyList::new(py, fallback_keys)?)?;
+    }
+    still_namespace(&config, Some(secret_key))
+}
+
+/// A namespace with a `config` and perhaps a `secret_key`, in the place of an app.
+fn still_namespace<'py>(
+    config: &Bound<'py, PyDict>,
+    secret_key: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let attributes = PyDict::new(config.py());
+    attributes.set_item("config", config)?;
+    if let Some(secret_key) = secret_key {
+        attributes.set_item("secret_key", secret_key)?;
+    }
+    config.py().import("types")?.getattr("SimpleNamespace")?.call((), Some(&attributes))
 }
 
 /// `int(app.permanent_session_lifetime.total_seconds())`
@@ -142,7 +176,6 @@ impl CookieSetup {
         recent: &Recent<Self>,
         interface: &Bound<'py, PyAny>,
         parts: &FlaskParts,
-        app: &Bound<'py, PyAny>,
         config: &Bound<'py, PyDict>,
     ) -> Result<Arc<Self>, Stop> {
         let py = interface.py();
@@ -160,9 +193,14 @@ impl CookieSetup {
         {
             return Err(Reason::CookieOptions.into());
         }
+        let config = PyDict::new(py);
+        for (name, input) in parts.cookie_options(py).zip(&inputs) {
+            config.set_item(name, input).map_err(|_| Reason::CookieOptions)?;
+        }
+        let app = still_namespace(&config, None).map_err(|_| Reason::CookieOptions)?;
         let setup = Arc::new(Self {
-            of_permanent: render_template(interface, parts, app, true),
-            of_others: render_template(interface, parts, app, false),
+            of_permanent: render_template(interface, parts, &app, true),
+            of_others: render_template(interface, parts, &app, false),
             inputs: inputs.into_iter().map(Bound::unbind).collect(),
         });
         recent.remember(&setup);

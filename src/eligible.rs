@@ -43,7 +43,8 @@ impl Setup {
     /// Looks at a serializer: neither subclassed, nor hooked, nor made for bytes, and signing as we do.
     pub fn of(serializer: &Bound<'_, PyAny>) -> Result<Self, Stop> {
         let py = serializer.py();
-        let attributes = attributes_of(serializer)?;
+        // Held still: another thread may be changing them.
+        let attributes = attributes_of(serializer)?.copy().map_err(|_| Reason::Serializer)?;
         let get = |name| attributes.get_item(name).ok().flatten().ok_or(Reason::Serializer);
         if attributes.len() != ATTRIBUTES || !get(intern!(py, "is_text_serializer"))?.is(PyBool::new(py, true)) {
             return Err(Reason::Serializer.into());

@@ -91,6 +91,8 @@ impl PlainClass {
         let attributes = self.attributes.as_ref()?;
         class.is_subclass(self.reference.bind(py)).ok().filter(|is_subclass| *is_subclass)?;
         let order = order_of(class)?;
+        // Before anything is looked up, so that what another thread adds meanwhile is noticed next time.
+        let lengths: Vec<_> = order.iter().map(|class| namespace_of(&class).and_then(|names| names.len())).collect();
         let mut found: Vec<Vec<_>> = order.iter().map(|_| Vec::new()).collect();
         for Attribute { name, value } in attributes {
             match (find_static(class, name.bind(py)), value) {
@@ -99,9 +101,14 @@ impl PlainClass {
                 _ => return None,
             }
         }
-        let changing = order.iter().zip(found).filter(|(class, _)| !is_built_in(class));
-        let namespaces = changing.map(|(class, found)| Namespace::of(&class, found)).collect::<PyResult<_>>();
-        Some(KnownClass { class: class.clone().unbind(), namespaces: namespaces.ok()? })
+        let mut namespaces = Vec::new();
+        for ((class, length), found) in order.iter().zip(lengths).zip(found) {
+            if !is_built_in(&class) {
+                let mapping = namespace_of(&class).ok()?.unbind();
+                namespaces.push(Namespace { mapping, length: length.ok()?, found });
+            }
+        }
+        Some(KnownClass { class: class.clone().unbind(), namespaces })
     }
 }
 
@@ -112,11 +119,6 @@ impl KnownClass {
 }
 
 impl Namespace {
-    fn of(class: &Bound<'_, PyAny>, found: Vec<(Py<PyString>, Py<PyAny>)>) -> PyResult<Self> {
-        let mapping = class.getattr(intern!(class.py(), "__dict__"))?;
-        Ok(Self { length: mapping.len()?, mapping: mapping.unbind(), found })
-    }
-
     fn is_unchanged(&self, py: Python<'_>) -> bool {
         let mapping = self.mapping.bind(py);
         let still_has = |(name, value): &(Py<PyString>, Py<PyAny>)| mapping.get_item(name).is_ok_and(|it| it.is(value));
@@ -129,9 +131,13 @@ fn order_of<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyTuple>> {
     class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into().ok()
 }
 
+fn namespace_of<'py>(class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    class.getattr(intern!(class.py(), "__dict__"))
+}
+
 /// What the class or one of its bases has under this name, descriptors left alone, and where in the order it is.
 fn find_static<'py>(class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> Option<(usize, Bound<'py, PyAny>)> {
-    let item = |class: Bound<'py, PyAny>| class.getattr(intern!(name.py(), "__dict__")).ok()?.get_item(name).ok();
+    let item = |class: Bound<'py, PyAny>| namespace_of(&class).ok()?.get_item(name).ok();
     order_of(class)?.iter().enumerate().find_map(|(at, class)| Some((at, item(class)?)))
 }
 

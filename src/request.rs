@@ -145,7 +145,7 @@ fn open<'py>(
     let parts = FlaskParts::get(py);
     parts.open_hooks_are_stock(interface)?;
     let config = config_of(parts, app)?;
-    let Some(setup) = AppSetup::find(&interface.get().apps, interface, app, &config)? else {
+    let Some(setup) = AppSetup::find(&interface.get().apps, interface, &config)? else {
         return Ok(py.None().into_bound(py));
     };
     let header = cookie_header(parts, request)?;
@@ -261,7 +261,7 @@ fn save<'py>(
     parts.save_hooks_are_stock(interface)?;
     let config = config_of(parts, app)?;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
-    let template = CookieSetup::find(&interface.get().cookies, interface, parts, app, &config)?;
+    let template = CookieSetup::find(&interface.get().cookies, interface, parts, &config)?;
     if data.is_empty() {
         return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, parts, response) };
     }
@@ -271,8 +271,8 @@ fn save<'py>(
         return leave_trace(parts, data);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
-    let setup = AppSetup::find(&interface.get().apps, interface, app, &config)
-        .map_err(|stop| stop.declining(py, Reason::Keys))?;
+    let setup =
+        AppSetup::find(&interface.get().apps, interface, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(parts, response)?;
     let template = template.for_session(is_permanent)?;

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyDict, PyInt, PyString, PyType};
 
 use crate::date::DateTime;
 
@@ -55,6 +55,17 @@ impl Types {
 
     pub fn is_datetime(&self, value: &Bound<'_, PyAny>) -> bool {
         is_exactly(value, &self.datetime)
+    }
+
+    /// What Flask makes of a lifetime that is an `int`, in seconds, or a `timedelta`; `None` for anything else.
+    pub fn timedelta<'py>(&self, lifetime: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        if self.is_timedelta(lifetime) {
+            return Some(lifetime.clone());
+        }
+        lifetime
+            .cast_exact::<PyInt>()
+            .ok()
+            .and_then(|seconds| self.timedelta.bind(seconds.py()).call1((0, seconds)).ok())
     }
 
     pub fn is_timedelta(&self, value: &Bound<'_, PyAny>) -> bool {
