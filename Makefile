@@ -5,6 +5,7 @@ PYTHON ?= python3
 PORT ?= 5000
 CASES ?= 200000
 SEED ?=
+SECONDS ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +22,8 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test test-oldest lint check differential clean
-.PHONY: bench bench-codec bench-request bench-growth bench-serve bench-quick bench-check bench-baseline
+.PHONY: fuzz miri matrix free-threaded audit reproducible
+.PHONY: bench bench-timing bench-codec bench-request bench-growth bench-serve bench-quick bench-check bench-baseline
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +36,7 @@ serve: $(VENV)/extension $(DEMO_TOOLS) ## Serve that app on 127.0.0.1:5000 (PORT
 
 test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python
 	cargo test --locked --no-default-features --lib
+	cargo test --locked --no-default-features --doc
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stubtest
@@ -77,6 +80,27 @@ bench-check: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions, and fail whe
 
 bench-baseline: $(VENV)/extension $(DEMO_TOOLS) ## Make what is counted now the baseline of bench-check
 	$(BIN)/python -m benches.instructions --write
+
+bench-timing: $(VENV)/extension $(DEMO_TOOLS) ## Time a million refusals: does it tell how much of a signature is right?
+	$(BIN)/python -m benches.bench_timing
+
+fuzz: ## Fuzz each target for SECONDS=60 (needs rustup; brings a nightly of its own)
+	scripts/fuzz.sh $(SECONDS)
+
+miri: ## Run the tests of the rooms that know no Python under Miri and AddressSanitizer (needs rustup)
+	scripts/miri.sh
+
+matrix: $(VENV)/build.installed ## Run our suite and those of others on each CPython that can be had, and write docs/matrix.md
+	$(BIN)/python -m scripts.matrix
+
+free-threaded: ## Build a free-threaded CPython from Debian's source, and test and measure on it
+	scripts/free_threaded.sh
+
+audit: ## Hold the crates to deny.toml: licences, sources, known vulnerabilities
+	scripts/audit.sh
+
+reproducible: ## Build the wheel here and from the sdist elsewhere, and compare them
+	scripts/reproducible.sh
 
 clean: ## Remove all that was built
 	rm -rf $(VENV) target build .hypothesis .mypy_cache .pytest_cache .ruff_cache

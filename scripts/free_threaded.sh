@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# A free-threaded CPython, built once from Debian's source package of python3.14, and what this package does on it.
+# All of it stays in build/free-threaded. The first run takes half an hour.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+BUILD=$PWD/build/free-threaded
+PYTHON=$BUILD/python/bin/python3.14t
+VENV=$BUILD/venv
+unset CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+section() {
+    printf '\n=== %s ===\n\n' "$*"
+}
+
+# apt with sources and indexes of its own; those of the system are left alone.
+private() {
+    "$1" -q -o Dir::Etc::SourceList="$BUILD/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::State::Lists="$BUILD/apt/lists" -o Dir::Cache="$BUILD/apt" -o APT::Sandbox::User=root "${@:2}"
+}
+
+use_sources() {
+    printf '%s\n' "$@" >"$BUILD/apt/sources.list"
+    private apt-get update
+}
+
+# Debian's unstable first. Where a mirror has the index but no longer the files, Ubuntu has Debian's 3.14.0-1 as it was
+# uploaded, under a key that Debian ships. Either way apt verifies signatures and checksums.
+download_source() {
+    local debian="[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main"
+    local ubuntu_key=$BUILD/apt/usr/share/keyrings/ubuntu-archive-keyring.gpg
+    use_sources "deb-src $debian" "deb $debian"
+    private apt-get source --download-only python3.14 && return
+    rm -f python3.14_*
+    private apt-get download ubuntu-keyring
+    dpkg-deb --extract ubuntu-keyring_*.deb "$BUILD/apt"
+    use_sources "deb-src [signed-by=$ubuntu_key] http://archive.ubuntu.com/ubuntu questing universe"
+    private apt-get source --download-only python3.14
+}
+
+# Debian's patches, which move folders for Debian's own packages, are left out.
+build_python() {
+    rm -rf "$BUILD/source" "$BUILD/apt" "$BUILD/python"
+    mkdir -p "$BUILD/source" "$BUILD"/apt/{lists,archives}/partial
+    cd "$BUILD/source"
+    download_source
+    dpkg-source --skip-patches --extract python3.14_*.dsc cpython
+    cd cpython
+    ./configure --quiet --disable-gil --with-ensurepip=no --prefix="$BUILD/python"
+    nice -n 10 make --silent -j2
+    make --silent install >/dev/null
+    rm -rf "$BUILD/source" "$BUILD/apt"
+}
+
+packages=(dpkg-dev gcc libc6-dev libffi-dev libssl-dev make xz-utils zlib1g-dev)
+if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
+    section "Install ${packages[*]}"
+    apt-get update -q
+    apt-get install -qy --no-install-recommends "${packages[@]}"
+fi
+
+if [[ ! -x $PYTHON ]]; then
+    section "Build a free-threaded CPython"
+    (build_python)
+fi
+
+section "Build the extension for it"
+[[ -x $VENV/bin/python ]] || "$PYTHON" -m venv "$VENV"
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements/build.txt -r requirements/test.txt
+rm -rf "$BUILD/wheel"
+CARGO_TARGET_DIR=$BUILD/target PYO3_PYTHON=$VENV/bin/python \
+    "$VENV/bin/maturin" build --release --locked --interpreter "$VENV/bin/python" --out "$BUILD/wheel"
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$BUILD"/wheel/*.whl
+
+section "Tests, and threads under load"
+"$VENV/bin/python" -m tests.free_threaded "$@"

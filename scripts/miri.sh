@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs the unit tests of the rooms that know no Python under Miri, but for a few, and all under AddressSanitizer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/nightly.sh
+
+build=build/miri
+# Miri calls no C, and these compare with classic zlib, which is C.
+calling_c=(
+    deflate::tests::extreme_texts_too
+    deflate::tests::matches_at_the_edges_of_the_window
+    deflate::tests::noise_between_words_is_stored
+    deflate::tests::the_bits_are_those_of_zlib
+    zlib::tests::bytes_after_the_stream_are_ignored
+    zlib::tests::damaged_streams_give_nothing
+    zlib::tests::deflates_exactly_where_two_bytes_are_won
+    zlib::tests::deflates_there_and_back
+    zlib::tests::what_inflates_without_end_is_left_to_stock
+)
+# This deflates hundreds of kilobytes.
+too_long=deflate::tests::no_text_leaves_a_trace_in_the_next
+skipped=("${calling_c[@]}" "$too_long")
+tests=(test --locked --no-default-features --lib --target "$(host)" --target-dir "$build")
+
+export MIRI_SYSROOT=$PWD/$build/sysroot
+nightly cargo miri setup
+nightly cargo miri "${tests[@]}" -- --exact "${skipped[@]/#/--skip=}"
+echo "Miri skipped what calls C: ${calling_c[*]}"
+echo "and what takes too long: $too_long"
+echo "AddressSanitizer now runs all tests, these included."
+RUSTFLAGS=-Zsanitizer=address nightly cargo "${tests[@]}"
