@@ -5,7 +5,7 @@ PYTHON ?= python3
 PORT ?= 5000
 CASES ?= 200000
 SEED ?=
-SECONDS ?= 60
+FUZZ_SECONDS ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -84,8 +84,8 @@ bench-baseline: $(VENV)/extension $(DEMO_TOOLS) ## Make what is counted now the 
 bench-timing: $(VENV)/extension $(DEMO_TOOLS) ## Time a million refusals: does it tell how much of a signature is right?
 	$(BIN)/python -m benches.bench_timing
 
-fuzz: ## Fuzz each target for SECONDS=60 (needs rustup; brings a nightly of its own)
-	scripts/fuzz.sh $(SECONDS)
+fuzz: ## Fuzz each target for FUZZ_SECONDS=60 (needs rustup; brings a nightly of its own)
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 miri: ## Run the tests of the rooms that know no Python under Miri and AddressSanitizer (needs rustup)
 	scripts/miri.sh

@@ -56,14 +56,20 @@ impl Formatter for PythonSpelling {
     }
 
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        // The two agree but for exponents.
+        // The two agree on the digits, and but for exponents on where they stand.
         if value == 0.0 || (1e-4..1e16).contains(&value.abs()) {
-            CompactFormatter.write_f64(writer, value)
-        } else {
-            let scientific = format!("{value:e}");
-            let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-            let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+            return CompactFormatter.write_f64(writer, value);
+        }
+        let text = serde_json::to_string(&value)?;
+        if let Some((mantissa, exponent)) = text.split_once('e') {
+            let sign = if exponent.starts_with('-') { '-' } else { '+' };
+            let digits = exponent.trim_start_matches(['+', '-']);
             write!(writer, "{mantissa}e{sign}{digits:0>2}")
+        } else {
+            let (sign, digits) = text.split_once("0.0000").unwrap_or(("", &text));
+            let (first, others) = digits.split_at(1);
+            let point = if others.is_empty() { "" } else { "." };
+            write!(writer, "{sign}{first}{point}{others}e-05")
         }
     }
 }
@@ -94,6 +100,9 @@ mod tests {
             (0.000_01, "1e-05"),
             (1e-7, "1e-07"),
             (5e-324, "5e-324"),
+            // Two shortest spellings are equally near to these, and Python takes the even one.
+            (129.0 / 2_097_152.0, "6.151199340820312e-05"),
+            (-1.0 / 33_554_432.0, "-2.9802322387695312e-08"),
             (1.797_693_134_862_315_7e308, "1.7976931348623157e+308"),
             (123_456.789, "123456.789"),
         ] {

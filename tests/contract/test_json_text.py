@@ -388,3 +388,9 @@ def test_another_serializer_altogether(parity):
 
     assert "\n" in text_of(parity(scenario).value.token)
     assert Interface.serializer.dumps({}) == "{}"
+
+
+@pytest.mark.contract("C48")
+@pytest.mark.parametrize("value", [129 / 2**21, 2.0**-25, -(2.0**-25), 2.0**-17, 9.5367431640625e-05])
+def test_of_two_shortest_spellings_the_even_one(parity, value):
+    parity(lambda interface_class: dumps(interface_class, {"f": value}).rsplit(".", 2)[0])
