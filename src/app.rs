@@ -199,11 +199,14 @@ impl CookieSetup {
         }
         let app = still_namespace(&config, None).map_err(|_| Reason::CookieOptions)?;
         let setup = Arc::new(Self {
-            of_permanent: render_template(interface, parts, &app, true),
-            of_others: render_template(interface, parts, &app, false),
+            of_permanent: render_template(interface, parts, &app, true)?,
+            of_others: render_template(interface, parts, &app, false)?,
             inputs: inputs.into_iter().map(Bound::unbind).collect(),
         });
-        recent.remember(&setup);
+        // What went wrong once may go well the next time.
+        if setup.of_permanent.is_some() && setup.of_others.is_some() {
+            recent.remember(&setup);
+        }
         Ok(setup)
     }
 
@@ -225,19 +228,25 @@ fn render_template<'py>(
     parts: &FlaskParts,
     app: &Bound<'py, PyAny>,
     has_date: bool,
-) -> Option<Template> {
+) -> Result<Option<Template>, Stop> {
     let py = app.py();
-    let arguments = PyDict::new(py);
-    for getter in parts.getters(py) {
-        let argument = getter.to_str().ok()?.strip_prefix("get_cookie_")?;
-        let argument = if argument == "name" { "key" } else { argument };
-        arguments.set_item(argument, interface.call_method1(getter, (app,)).ok()?).ok()?;
+    let render = || {
+        let arguments = PyDict::new(py);
+        for getter in parts.getters(py) {
+            let argument = getter.to_str()?.trim_start_matches("get_cookie_");
+            let argument = if argument == "name" { "key" } else { argument };
+            arguments.set_item(argument, interface.call_method1(getter, (app,))?)?;
+        }
+        arguments.set_item("value", TOKEN_GAP)?;
+        arguments.set_item("expires", has_date.then_some(DATE_GAP))?;
+        arguments.set_item("max_size", 0)?;
+        parts.dump_cookie.bind(py).call((), Some(&arguments))?.extract::<String>()
+    };
+    match render().map_err(|error| Stop::after(error, py, Reason::CookieOptions)) {
+        Ok(line) => Ok(Template::cut(&line, has_date)),
+        Err(Stop::Raise(error)) => Err(Stop::Raise(error)),
+        Err(_) => Ok(None),
     }
-    arguments.set_item("value", TOKEN_GAP).ok()?;
-    arguments.set_item("expires", has_date.then_some(DATE_GAP)).ok()?;
-    arguments.set_item("max_size", 0).ok()?;
-    let line: String = parts.dump_cookie.bind(py).call((), Some(&arguments)).ok()?.extract().ok()?;
-    Template::cut(&line, has_date)
 }
 
 pub fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {

@@ -85,23 +85,24 @@ impl Expiry {
     ) -> Result<(Arc<str>, u64), Stop> {
         if let Some(lifetime) = lifetime.seconds
             && let Some(now) = system_time(py, parts)
-            && let Some(date) = self.date_of(py, now.saturating_add(lifetime), parts)
         {
+            let date = self.date_of(py, now.saturating_add(lifetime), parts);
+            let date = date.map_err(|error| Stop::after(error, py, Reason::Clock))?;
             return Ok((date, now.unsigned_abs()));
         }
         let date = date_by_datetime(py, lifetime, parts).map_err(|error| Stop::after(error, py, Reason::Clock))?;
         Ok((date, timestamp(py)?))
     }
 
-    fn date_of(&self, py: Python<'_>, second: i64, parts: &FlaskParts) -> Option<Arc<str>> {
+    fn date_of(&self, py: Python<'_>, second: i64, parts: &FlaskParts) -> PyResult<Arc<str>> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(date) = last.filter(|date| date.second == second) {
-            return Some(Arc::clone(&date.text));
+            return Ok(Arc::clone(&date.text));
         }
-        let text: String = parts.http_date.bind(py).call1((second,)).ok()?.extract().ok()?;
+        let text: String = parts.http_date.bind(py).call1((second,))?.extract()?;
         let date = Arc::new(Date { second, text: text.into() });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&date));
-        Some(Arc::clone(&date.text))
+        Ok(Arc::clone(&date.text))
     }
 }
 
