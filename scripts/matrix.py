@@ -303,7 +303,12 @@ Written by `make matrix`, which builds one wheel and installs it on every CPytho
   in both runs. *Tagged JSON* has serializers write Flask's JSON unless a test says otherwise, for that is what native
   code knows.
 
-Versions are {pairs}; all others are those of `requirements` and `tests/upstream/requirements.txt`.
+Flask-Login's suite takes every warning for an error; from Python 3.12 on it would fail of its own `utcnow`, so both
+runs ignore the `DeprecationWarning` of that.
+
+Versions are {pairs};
+all others are those of `requirements` and `tests/upstream/requirements.txt`.
+
 Figures are tests *passed / failed / skipped*; below the table stands why tests did not pass, with stock as with ours.
 """
 
