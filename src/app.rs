@@ -3,11 +3,9 @@
 //! An interface may serve several apps, and an app may change its config at any time. So whatever is kept is kept with
 //! the very objects from config and interface that it came from, and used only while those are what stands there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::clock::Lifetime;
@@ -15,6 +13,9 @@ use crate::cookie::{DATE_GAP, TOKEN_GAP, Template};
 use crate::eligible::{self, Setup};
 use crate::error::{Reason, Stop};
 use crate::hooks::FlaskParts;
+use crate::names::intern;
+use crate::plain_class::KnownClass;
+use crate::recent::{Holds, Recent};
 use crate::sign::SigningKeys;
 use crate::types::Types;
 
@@ -94,7 +95,7 @@ impl AppSetup {
         let app = still_app(inputs, fallback_keys).map_err(|_| Reason::App)?;
         let serializer = interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Stop::Raise)?;
         let setup = Setup::of(&serializer)?;
-        let lifetime = Types::get(py).map_err(|_| Reason::App)?.timedelta(lifetime);
+        let lifetime = Types::get(py).timedelta(lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
         Ok(Self {
             inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
@@ -151,7 +152,7 @@ fn max_age_of(lifetime: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 fn is_whole(lifetime: &Bound<'_, PyAny>, seconds: i64) -> bool {
     let types = Types::get(lifetime.py());
-    types.is_ok_and(|types| types.is_timedelta(lifetime))
+    types.is_timedelta(lifetime)
         && lifetime.getattr("microseconds").is_ok_and(|microseconds| microseconds.eq(0).unwrap_or(false))
         && seconds.abs() < 1 << 40
 }
@@ -249,12 +250,16 @@ fn render_template<'py>(
     }
 }
 
-pub fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
-    if !parts.app.is_plain(app) {
+pub fn config_of<'py>(
+    parts: &'static FlaskParts,
+    seen: &Recent<KnownClass>,
+    app: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyDict>, Reason> {
+    if !parts.app.is_plain(seen, app) {
         return Err(Reason::App);
     }
     let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
-    if !parts.config.is_plain(&config) {
+    if !parts.config.is_plain(seen, &config) {
         return Err(Reason::App);
     }
     config.cast_into().map_err(|_| Reason::App)
@@ -294,50 +299,4 @@ fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
 
 fn are_same(known: &[Py<PyAny>], found: &[Bound<'_, PyAny>]) -> bool {
     known.len() == found.len() && known.iter().zip(found).all(|(known, found)| found.is(known))
-}
-
-/// Something that holds Python objects.
-pub trait Holds {
-    fn held(&self) -> impl Iterator<Item = &Py<PyAny>>;
-}
-
-/// The few things found out last, latest last.
-pub struct Recent<T>(Mutex<Vec<Arc<T>>>);
-
-/// An interface serves one app as a rule.
-const MAX_RECENT: usize = 8;
-
-impl<T: Holds> Recent<T> {
-    pub const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        self.lock().iter().rev().find(|thing| is_it(thing)).map(Arc::clone)
-    }
-
-    fn remember(&self, thing: &Arc<T>) {
-        let mut things = self.lock();
-        let forgotten = (things.len() >= MAX_RECENT).then(|| things.remove(0));
-        things.push(Arc::clone(thing));
-        drop(things);
-        // Letting go of objects may run Python code, so not under the lock.
-        drop(forgotten);
-    }
-
-    pub fn clear(&self) {
-        let things = std::mem::take(&mut *self.lock());
-        drop(things);
-    }
-
-    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Ok(things) = self.0.try_lock() else {
-            return Ok(());
-        };
-        things.iter().flat_map(|thing| thing.held()).try_for_each(|object| visit.call(object))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

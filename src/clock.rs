@@ -3,20 +3,28 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
 use crate::eligible::is_unpatched;
 use crate::error::{Reason, Stop};
 use crate::hooks::FlaskParts;
+use crate::names::intern;
 use crate::stock::Stock;
 use crate::types::Types;
 
-/// Whether the signer reads the clock in the way that [`now`] does.
-pub fn is_stock(py: Python<'_>) -> Result<(), Reason> {
+/// Whether the signer reads the clock in the way that [`now`] does, and the clock does not look at who is asking.
+pub fn is_stock(py: Python<'_>) -> Result<(), Stop> {
     let stock = Stock::get(py);
-    is_unpatched(&stock.timestamp_signer, intern!(py, "get_timestamp"), &stock.get_timestamp)
+    is_unpatched(&stock.timestamp_signer, intern!(py, "get_timestamp"), &stock.get_timestamp)?;
+    let Ok(clock) = signers_clock(py)? else { return Ok(()) };
+    if !clock.is(&stock.time) && looks_at_its_caller(&clock) { Err(Reason::Clock.into()) } else { Ok(()) }
+}
+
+/// Freezegun's gives the real time to callers in modules that it was told to ignore.
+fn looks_at_its_caller(clock: &Bound<'_, PyAny>) -> bool {
+    let module = clock.getattr(intern!(clock.py(), "__module__"));
+    module.is_ok_and(|module| module.extract().is_ok_and(|module: String| module.starts_with("freezegun")))
 }
 
 /// The second that stock's signer would read now. Whatever is raised passes through, as it does in stock.
@@ -112,7 +120,7 @@ fn system_time(py: Python<'_>, parts: &FlaskParts) -> Option<i64> {
     const CLOSE: f64 = 1.0 - 5e-6;
     let clock = signers_clock(py).ok()?.ok()?;
     let datetime = parts.sessions_globals.bind(py).get_item(intern!(py, "datetime")).ok()??;
-    if !clock.is(&Stock::get(py).time) || !datetime.is(Types::get(py).ok()?.datetime()) {
+    if !clock.is(&Stock::get(py).time) || !datetime.is(Types::get(py).datetime()) {
         return None;
     }
     let now = clock.call0().ok()?.cast_exact::<PyFloat>().ok()?.value();
@@ -122,7 +130,7 @@ fn system_time(py: Python<'_>, parts: &FlaskParts) -> Option<i64> {
 /// What Werkzeug writes for `datetime.now(timezone.utc) + lifetime`.
 fn date_by_datetime(py: Python<'_>, lifetime: &Lifetime, parts: &FlaskParts) -> PyResult<Arc<str>> {
     let datetime = parts.sessions_globals.bind(py).as_any().get_item(intern!(py, "datetime"))?;
-    let now = datetime.call_method1(intern!(py, "now"), (Types::get(py)?.utc(),))?;
+    let now = datetime.call_method1(intern!(py, "now"), (Types::get(py).utc(),))?;
     let date: String = parts.http_date.bind(py).call1((now.add(&lifetime.timedelta)?,))?.extract()?;
     Ok(date.into())
 }

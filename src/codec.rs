@@ -7,17 +7,18 @@
 //!
 //! Source: `itsdangerous.URLSafeTimedSerializer` with `flask.json.tag.TaggedJSONSerializer`. Where the corridor ends
 //! early, the stock method is called in its place with the same arguments; where only the JSON is not ours to read or
-//! write, stock does that part.
+//! write, stock does that part. It is Python code that calls stock, so that an app's own code runs with no native code
+//! beneath.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 
-use crate::counters::{Counters, Outcome};
+use crate::counters::{Counters, Outcome, Tally};
 use crate::eligible::{self, Setup};
-use crate::error::{Reason, Stop};
+use crate::error::{Reason, Stop, contained};
 use crate::sign::{SigningKeys, Unverified, Verified};
 use crate::stock::Stock;
 use crate::token::Expired;
@@ -28,14 +29,14 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// The native half of `flask_fastsession.signing.URLSafeTimedSerializer`; itsdangerous's class is the other.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
 pub struct TimedSerializerMixin {
-    counters: OnceLock<Py<Counters>>,
+    counters: Mutex<Option<Py<Counters>>>,
     /// What the attributes were last found to say.
     setup: Mutex<Option<Arc<Setup>>>,
 }
 
 impl TimedSerializerMixin {
     fn setup(slf: &Bound<'_, Self>) -> Result<Arc<Setup>, Stop> {
-        let remembered = slf.get().lock_setup().clone();
+        let remembered = lock(&slf.get().setup).clone();
         if let Some(setup) = remembered.filter(|setup| setup.is_current(slf.as_any())) {
             return Ok(setup);
         }
@@ -45,13 +46,21 @@ impl TimedSerializerMixin {
     }
 
     fn replace_setup(&self, setup: Option<Arc<Setup>>) {
-        let outdated = std::mem::replace(&mut *self.lock_setup(), setup);
+        let outdated = std::mem::replace(&mut *lock(&self.setup), setup);
         // Letting go of objects may run Python code, so not under the lock.
         drop(outdated);
     }
 
-    fn lock_setup(&self) -> MutexGuard<'_, Option<Arc<Setup>>> {
-        self.setup.lock().unwrap_or_else(PoisonError::into_inner)
+    fn count(&self, attempt: &Attempt<'_>, tally: impl FnOnce(&Counters) -> &Tally) {
+        let outcome = match attempt {
+            Ok((_, outcome)) => *outcome,
+            Err(Stop::Decline(reason)) => Outcome::Declined(*reason),
+            Err(Stop::Reject(_)) => Outcome::Rejected,
+            Err(Stop::Raise(_)) => return,
+        };
+        if let Some(counters) = &*lock(&self.counters) {
+            tally(counters.get()).count(outcome);
+        }
     }
 }
 
@@ -61,7 +70,7 @@ impl TimedSerializerMixin {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { counters: OnceLock::new(), setup: Mutex::new(None) }
+        Self { counters: Mutex::new(None), setup: Mutex::new(None) }
     }
 
     /// A copy needs no arguments: all that is to be copied is in `__dict__`.
@@ -81,32 +90,37 @@ impl TimedSerializerMixin {
         self.replace_setup(None);
     }
 
-    /// Count what this serializer does with `counters`. The first call decides.
+    /// Count what this serializer does with `counters`.
     fn count_with(&self, counters: Py<Counters>) {
-        let _ = self.counters.set(counters);
+        *lock(&self.counters) = Some(counters);
     }
 
-    /// As :meth:`itsdangerous.Serializer.dumps`.
-    #[pyo3(signature = (obj, salt = None))]
+    /// The token of a value; `None` where stock is to write the text, and `NotImplemented` where it is to do all.
+    #[pyo3(name = "_dumps")]
     fn dumps<'py>(
         slf: &Bound<'py, Self>,
         obj: &Bound<'py, PyAny>,
         salt: Argument<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let attempt = dump(slf, obj, salt);
-        if let Some(counters) = slf.get().counters.get() {
-            count(&attempt, |outcome| counters.get().dumps.count(outcome));
-        }
-        match attempt {
-            Ok((token, _)) => Ok(token),
-            Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
-            Err(Stop::Decline(_) | Stop::Reject(None)) => stock_class(slf.py()).call_method1("dumps", (slf, obj, salt)),
-        }
+        contained(|| {
+            let attempt = dump(slf, obj, salt);
+            slf.get().count(&attempt, |counters| &counters.dumps);
+            answer(slf.py(), attempt)
+        })
     }
 
-    /// As :meth:`itsdangerous.TimedSerializer.loads`.
-    #[pyo3(signature = (s, max_age = None, return_timestamp = None, salt = None))]
-    #[pyo3(text_signature = "($self, s, max_age=None, return_timestamp=False, salt=None)")]
+    /// The token of a text that stock has written, or `NotImplemented`.
+    #[pyo3(name = "_dumps_text")]
+    fn dumps_text<'py>(
+        slf: &Bound<'py, Self>,
+        text: &Bound<'py, PyBytes>,
+        salt: Argument<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        contained(|| answer(slf.py(), dump_text(slf, text.as_bytes(), salt)))
+    }
+
+    /// The value of a token; [`UnreadText`] where stock is to read that, and `NotImplemented` where it is to do all.
+    #[pyo3(name = "_loads")]
     fn loads<'py>(
         slf: &Bound<'py, Self>,
         s: &Bound<'py, PyAny>,
@@ -114,35 +128,34 @@ impl TimedSerializerMixin {
         return_timestamp: Argument<'_, 'py>,
         salt: Argument<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let attempt = load(slf, s, max_age, return_timestamp, salt);
-        if let Some(counters) = slf.get().counters.get() {
-            count(&attempt, |outcome| counters.get().loads.count(outcome));
-        }
-        match attempt {
-            Ok((value, _)) => Ok(value),
-            Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
-            Err(Stop::Decline(_) | Stop::Reject(None)) => {
-                let arguments = (slf, s, max_age, return_timestamp, salt);
-                stock_class(slf.py()).call_method1("loads", arguments)
-            }
-        }
+        contained(|| {
+            let attempt = load(slf, s, max_age, return_timestamp, salt);
+            slf.get().count(&attempt, |counters| &counters.loads);
+            answer(slf.py(), attempt)
+        })
     }
 }
 
-/// A value and how it came about, or why there is none.
+/// The text of a verified token, which stock is to read.
+#[pyclass(frozen, get_all, module = "flask_fastsession._native")]
+pub struct UnreadText {
+    text: Py<PyBytes>,
+    signed_at: u64,
+}
+
+/// What native code has to give and what it counts as, or why it has nothing.
 type Attempt<'py> = Result<(Bound<'py, PyAny>, Outcome), Stop>;
 
-fn count(attempt: &Attempt<'_>, counter: impl FnOnce(Outcome)) {
+fn answer<'py>(py: Python<'py>, attempt: Attempt<'py>) -> PyResult<Bound<'py, PyAny>> {
     match attempt {
-        Ok((_, outcome)) => counter(*outcome),
-        Err(Stop::Decline(reason)) => counter(Outcome::Declined(*reason)),
-        Err(Stop::Reject(_)) => counter(Outcome::Rejected),
-        Err(Stop::Raise(_)) => {}
+        Ok((answer, _)) => Ok(answer),
+        Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
+        Err(Stop::Decline(_) | Stop::Reject(None)) => Ok(py.NotImplemented().into_bound(py)),
     }
 }
 
-fn stock_class(py: Python<'_>) -> &Bound<'_, PyAny> {
-    Stock::get(py).timed_serializer.bind(py).as_any()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The keys for the salt given with a call, or else the serializer's own.
@@ -163,29 +176,31 @@ fn dump<'py>(
     clock::is_stock(py)?;
     let writable =
         eligible::current_app(py).and_then(|app| eligible::text_writable(setup.serializer.bind(py), app.as_ref()));
-    let written = writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?));
-    let (text, mut outcome) = match written {
-        Ok(text) => (text, Outcome::Native),
-        Err(Stop::Decline(reason)) => (stock_text(serializer, value)?, Outcome::Declined(reason)),
-        Err(stop) => return Err(stop),
-    };
-    let mut token = if Stock::get(py).compresses_alike {
-        payload::pack(&text, zlib::deflate_if_shorter(&text).as_deref())
+    match writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?)) {
+        Ok(text) => seal(py, &text, &keys),
+        Err(Stop::Decline(reason)) => Ok((py.None().into_bound(py), Outcome::Declined(reason))),
+        Err(stop) => Err(stop),
+    }
+}
+
+fn dump_text<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8], salt: Argument<'_, 'py>) -> Attempt<'py> {
+    let setup = TimedSerializerMixin::setup(serializer)?;
+    let keys = keys_for(&setup, salt)?;
+    clock::is_stock(serializer.py())?;
+    seal(serializer.py(), text, &keys)
+}
+
+fn seal<'py>(py: Python<'py>, text: &[u8], keys: &SigningKeys) -> Attempt<'py> {
+    let (mut token, outcome) = if Stock::get(py).compresses_alike {
+        (payload::pack(text, zlib::deflate_if_shorter(text).as_deref()), Outcome::Native)
     } else {
-        outcome = Outcome::Declined(Reason::Zlib);
-        payload::pack(&text, stock_deflate_if_shorter(py, &text)?.as_deref())
+        let deflated = stock_deflate_if_shorter(py, text)?;
+        (payload::pack(text, deflated.as_deref()), Outcome::Declined(Reason::Zlib))
     };
     token::push_timestamp(&mut token, clock::timestamp(py)?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
-}
-
-/// The text as stock writes it, tags, provider and all. What goes wrong in there goes wrong for good.
-fn stock_text(serializer: &Bound<'_, TimedSerializerMixin>, value: &Bound<'_, PyAny>) -> Result<Vec<u8>, Stop> {
-    let stock = Stock::get(serializer.py());
-    let text = stock.serializer.bind(serializer.py()).call_method1("dump_payload", (serializer, value));
-    text.and_then(|text| text.extract()).map_err(Stop::Raise)
 }
 
 fn stock_deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
@@ -216,17 +231,16 @@ fn load<'py>(
             .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     }
     let readable = eligible::text_readable(setup.serializer.bind(py));
-    let (value, outcome) = match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {
-        Ok(value) => (value, Outcome::Native),
-        Err(Stop::Decline(reason)) => (stock_value(serializer, text.as_bytes())?, Outcome::Declined(reason)),
+    let value = match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {
+        Ok(value) => value,
+        Err(Stop::Decline(reason)) => return Ok((unread(py, text.as_bytes(), signed_at)?, Outcome::Declined(reason))),
         Err(stop) => return Err(stop),
     };
-    let wants_timestamp = return_timestamp.map_or(Ok(false), PyAnyMethods::is_truthy).map_err(Stop::Raise)?;
-    if !wants_timestamp {
-        return Ok((value, outcome));
+    if !return_timestamp.map_or(Ok(false), PyAnyMethods::is_truthy).map_err(Stop::Raise)? {
+        return Ok((value, Outcome::Native));
     }
     let date = stock_timestamp(serializer, signed_at).map_err(Stop::Raise)?;
-    Ok(((value, date).into_pyobject(py).map_err(Stop::Raise)?.into_any(), outcome))
+    Ok(((value, date).into_pyobject(py).map_err(Stop::Raise)?.into_any(), Outcome::Native))
 }
 
 /// The bytes of a token that may be looked at natively.
@@ -270,11 +284,9 @@ fn reject_expired(
     Stop::Reject(Some(word().unwrap_or_else(|error| error)))
 }
 
-/// The value as stock reads the text, or the `BadPayload` that says why it cannot.
-fn stock_value<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8]) -> Result<Bound<'py, PyAny>, Stop> {
-    let py = serializer.py();
-    let arguments = (serializer, PyBytes::new(py, text));
-    Stock::get(py).serializer.bind(py).call_method1("load_payload", arguments).map_err(Stop::Raise)
+fn unread<'py>(py: Python<'py>, text: &[u8], signed_at: u64) -> Result<Bound<'py, PyAny>, Stop> {
+    let unread = UnreadText { text: PyBytes::new(py, text).unbind(), signed_at };
+    Ok(Bound::new(py, unread).map_err(Stop::Raise)?.into_any())
 }
 
 fn stock_timestamp<'py>(serializer: &Bound<'py, TimedSerializerMixin>, signed_at: u64) -> PyResult<Bound<'py, PyAny>> {

@@ -51,7 +51,7 @@ fn read<'py>(
 ) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
     let names = RefCell::new(Names::borrow());
-    let builder = Builder { py, tags, names: &names, depth: 0, types: Types::get(py).map_err(|_| Reason::TagValue)? };
+    let builder = Builder { py, tags, names: &names, depth: 0, types: Types::get(py) };
     // Read as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text.as_bytes()).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);

@@ -7,14 +7,14 @@
 
 use std::sync::Arc;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
 
 use crate::error::{Reason, Stop};
+use crate::hooks::FlaskParts;
 use crate::keys::SignerInputs;
+use crate::names::intern;
 use crate::sign::SigningKeys;
 use crate::spelling::TextOptions;
 use crate::stock::Stock;
@@ -114,21 +114,11 @@ impl Setup {
 
 fn attributes_of<'py>(serializer: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
     let py = serializer.py();
-    if !is_exactly(serializer, native_serializer(py)?) {
+    if !is_exactly(serializer, &FlaskParts::get(py).fast_serializer) {
         return Err(Reason::Serializer);
     }
     let attributes = serializer.getattr(intern!(py, "__dict__")).map_err(|_| Reason::Serializer)?;
     attributes.cast_into_exact().map_err(|_| Reason::Serializer)
-}
-
-/// `flask_fastsession.signing.URLSafeTimedSerializer`, the one class whose methods are known to be native.
-fn native_serializer(py: Python<'_>) -> Result<&'static Py<PyType>, Reason> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    if let Some(class) = CLASS.get(py) {
-        return Ok(class);
-    }
-    CLASS.import(py, "flask_fastsession.signing", "URLSafeTimedSerializer").map_err(|_| Reason::Serializer)?;
-    CLASS.get(py).ok_or(Reason::Serializer)
 }
 
 // --- JSON text ------------------------------------------------------------------------------------------------------

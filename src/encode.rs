@@ -42,7 +42,7 @@ fn write<'py>(
     tags: &Tags<'py>,
     serialize: impl FnOnce(Value<'_, 'py>, &mut TextSerializer<'_>) -> Result<(), serde_json::Error>,
 ) -> Result<Vec<u8>, Reason> {
-    let types = Types::get(value.py()).map_err(|_| Reason::ValueType)?;
+    let types = Types::get(value.py());
     let walk = Walk { types, tags, sort_keys: options.sort_keys, declined: Cell::new(Reason::ValueType) };
     let mut text = Text(Vec::with_capacity(512));
     let spelling = PythonSpelling { ensure_ascii: options.ensure_ascii };

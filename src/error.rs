@@ -1,7 +1,7 @@
 //! Ways in which native code stops short of an answer.
 
-use pyo3::exceptions::PyException;
-use pyo3::{PyErr, Python};
+use pyo3::exceptions::{PyException, PySystemError};
+use pyo3::{PyErr, PyResult, Python};
 
 /// Why stock code answered instead. The names appear in `FastSessionInterface.stats()` and in the docs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,4 +137,12 @@ impl From<Reason> for Stop {
     fn from(reason: Reason) -> Self {
         Self::Decline(reason)
     }
+}
+
+/// Runs native code, and turns a panic in it into a `SystemError`: a `BaseException`, as PyO3 would raise, ends a worker.
+///
+/// The panics known are PyO3's own, where the interpreter has no memory for an object.
+pub fn contained<T>(act: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+    outcome.unwrap_or_else(|_| Err(PySystemError::new_err("native code of flask-fastsession failed; see stderr")))
 }

@@ -4,13 +4,14 @@
 //! class, since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what
 //! they inherit.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
-use crate::plain_class::PlainClass;
+use crate::names::intern;
+use crate::plain_class::{KnownClass, PlainClass};
+use crate::recent::Recent;
 use crate::stock::{Stock, original};
 use crate::types::is_exactly;
 
@@ -27,10 +28,12 @@ pub struct FlaskParts {
     pub reads_are_silent: bool,
     pub dump_cookie: Py<PyAny>,
     pub http_date: Py<PyAny>,
-    pub stock_interface: Py<PyType>,
+    stock_interface: Py<PyType>,
     /// The globals of `flask.sessions`, in which stock finds the class `datetime`.
     pub sessions_globals: Py<PyDict>,
     pub fast_session: Py<PyType>,
+    /// `flask_fastsession.signing.URLSafeTimedSerializer`, the one class whose methods are known to be native.
+    pub fast_serializer: Py<PyType>,
     /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
@@ -104,6 +107,8 @@ impl FlaskParts {
         let sessions = py.import("flask.sessions")?;
         let interface = py.import("flask_fastsession.interface")?;
         let fast_session = interface.getattr("FastSession")?.cast_into::<PyType>()?;
+        let signing = py.import("flask_fastsession.signing")?;
+        let fast_serializer = signing.getattr("URLSafeTimedSerializer")?.cast_into::<PyType>()?;
         let fast_interface = interface.getattr("FastSessionInterface")?.cast_into::<PyType>()?;
         let stock_interface = sessions.getattr("SecureCookieSessionInterface")?.cast_into::<PyType>()?;
         let name_of = |name| PyString::intern(py, name).unbind();
@@ -163,6 +168,7 @@ impl FlaskParts {
             on_update: on_update.map(Bound::unbind),
             stock_interface: stock_interface.unbind(),
             fast_session: fast_session.unbind(),
+            fast_serializer: fast_serializer.unbind(),
             fast_interface: fast_interface.unbind(),
         })
     }
@@ -299,16 +305,21 @@ pub fn remember_flask(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
-pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
+pub fn header_list<'py>(
+    parts: &'static FlaskParts,
+    seen: &Recent<KnownClass>,
+    response: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyList>, Reason> {
     let py = response.py();
-    let own = own_attributes(response).filter(|_| parts.response.is_plain(response)).ok_or(Reason::Response)?;
+    let own = own_attributes(response).filter(|_| parts.response.is_plain(seen, response)).ok_or(Reason::Response)?;
     let class = response.get_type();
     // The other two hooks are properties, which an instance cannot hide.
     let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
     if is_shadowed || !parts.response_hooks.iter().all(|hook| hook.is_in(&class)) {
         return Err(Reason::Response);
     }
-    let headers = own.get_item(intern!(py, "headers")).ok().flatten().filter(|headers| parts.headers.is_plain(headers));
+    let headers =
+        own.get_item(intern!(py, "headers")).ok().flatten().filter(|headers| parts.headers.is_plain(seen, headers));
     // The list is all that headers have; anything more is somebody's hook.
     let own = headers.and_then(|headers| own_attributes(&headers)).filter(|own| own.len() == 1);
     let list = own.and_then(|own| own.get_item(intern!(py, "_list")).ok().flatten());

@@ -3,12 +3,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyList, PyString};
 
 use crate::error::{Reason, Stop};
+use crate::names::intern;
 use crate::sign::SigningKeys;
 use crate::stock::Stock;
 use crate::types::is_exactly;

@@ -6,7 +6,7 @@
 //!   into the response. Read it first. `codec` is its middle part, for tokens in other hands.
 //! * `eligible` and `hooks` say what of it may run natively at this very call, and why not. They compare with what
 //!   `stock` is made of, and classes with what a `plain_class` was. `keys` has itsdangerous derive the keys, `app` keeps
-//!   what was found out about an app, and `clock` reads the clocks that stock reads.
+//!   what was found out about an app among what is `recent`, and `clock` reads the clocks that stock reads.
 //! * [`cookie`], [`token`], [`sign`] and [`payload`], with [`base64`], [`zlib`] and [`deflate`], are the corridor's
 //!   steps; they know no Python.
 //! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`spelling`] of Python's json, [`date`]s,
@@ -57,6 +57,8 @@ mod names;
 #[cfg(feature = "python")]
 mod plain_class;
 #[cfg(feature = "python")]
+mod recent;
+#[cfg(feature = "python")]
 mod request;
 #[cfg(feature = "python")]
 mod stock;
@@ -70,7 +72,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::codec::TimedSerializerMixin;
+    use super::codec::{TimedSerializerMixin, UnreadText};
     #[pymodule_export]
     use super::counters::Counters;
     #[pymodule_export]

@@ -1,16 +1,40 @@
-//! The names of an object's members, kept as Python strings: sessions spell the same few names again and again.
+//! Names kept as Python strings: those that native code looks up, and those of an object's members, since sessions spell
+//! the same few again and again.
+//!
+//! Processes fork while other threads are in here. Whoever forks holds the GIL, so nothing here gives it away half-way,
+//! and no thread keeps Python objects to itself, which it would drop at its end without the GIL.
 
-use std::cell::Cell;
+use std::sync::{Mutex, OnceLock};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+/// A name as an interned Python string, made at its first use. Unlike PyO3's `intern!`, whose first use lets go of the
+/// GIL, it leaves nothing half-made to a process that is forked meanwhile.
+macro_rules! intern {
+    ($py:expr, $name:literal) => {{
+        static NAME: std::sync::OnceLock<pyo3::Py<pyo3::types::PyString>> = std::sync::OnceLock::new();
+        $crate::names::interned(&NAME, $py, $name)
+    }};
+}
+pub(crate) use intern;
+
+/// What `intern!` gives.
+pub fn interned<'a, 'py>(kept: &'a OnceLock<Py<PyString>>, py: Python<'py>, name: &str) -> &'a Bound<'py, PyString> {
+    if let Some(string) = kept.get() {
+        return string.bind(py);
+    }
+    // Not by `get_or_init`: other threads are not to wait for this one while it uses the interpreter.
+    let string = PyString::intern(py, name).unbind();
+    kept.get_or_init(|| string).bind(py)
+}
 
 /// Longer names are made anew each time.
 const MAX_LENGTH: usize = 30;
 
 const SLOTS: usize = 128;
 
-/// Names by a hash of their text. Each thread has one set, and hands it to one reader at a time.
+/// Names by a hash of their text.
 pub struct Names(Box<[Option<Name>; SLOTS]>);
 
 struct Name {
@@ -19,19 +43,26 @@ struct Name {
     string: Py<PyString>,
 }
 
-thread_local! {
-    static NAMES: Cell<Option<Names>> = const { Cell::new(None) };
-}
+/// Sets of names that nobody is using. One is enough where threads take turns.
+static SPARE: Mutex<Vec<Names>> = Mutex::new(Vec::new());
+
+const MAX_SPARE: usize = 8;
 
 impl Names {
-    /// Takes this thread's names. While they are away, Python code that reads another session starts with none.
+    /// Takes a set of names that no other reader has.
     pub fn borrow() -> Self {
-        NAMES.take().unwrap_or_else(|| Self(Box::new([const { None }; SLOTS])))
+        // Never waited for: a forked process may find it locked for good.
+        let spare = SPARE.try_lock().ok().and_then(|mut spare| spare.pop());
+        spare.unwrap_or_else(|| Self(Box::new([const { None }; SLOTS])))
     }
 
     /// Gives them back.
     pub fn give_back(self) {
-        NAMES.set(Some(self));
+        if let Ok(mut spare) = SPARE.try_lock()
+            && spare.len() < MAX_SPARE
+        {
+            spare.push(self);
+        }
     }
 
     /// The name as a string: the same object as last time, its hash known, if no other name has taken its place.

@@ -1,20 +1,19 @@
 //! Classes of Flask's, and those of their subclasses that leave some attributes alone.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 
+use crate::names::intern;
+use crate::recent::{Holds, Recent};
 use crate::stock::stems_from;
-use crate::types::is_exactly;
 
 /// A class, and the attributes by which native code knows what its instances do.
 pub struct PlainClass {
     reference: Py<PyType>,
     /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
     attributes: Option<Vec<Attribute>>,
-    known: RwLock<Vec<Arc<KnownClass>>>,
 }
 
 struct Attribute {
@@ -23,8 +22,9 @@ struct Attribute {
 }
 
 /// A class found to be plain, and how to see that it still is.
-struct KnownClass {
-    class: Py<PyType>,
+pub struct KnownClass {
+    reference: &'static PlainClass,
+    class: Py<PyAny>,
     /// Those of the class and its bases, but for built-in ones, which cannot change.
     namespaces: Vec<Namespace>,
 }
@@ -35,9 +35,6 @@ struct Namespace {
     length: usize,
     found: Vec<(Py<PyString>, Py<PyAny>)>,
 }
-
-/// So many subclasses are remembered; more are looked at each time.
-const MAX_KNOWN: usize = 32;
 
 /// Where the attributes come from, as long as nobody has put others in their place.
 const ORIGINS: [&str; 3] = ["flask", "werkzeug", "builtins"];
@@ -52,41 +49,20 @@ impl PlainClass {
             is_original.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
         };
         let attributes = names.iter().map(attribute).collect();
-        Self { reference: reference.clone().unbind(), attributes, known: RwLock::new(Vec::new()) }
+        Self { reference: reference.clone().unbind(), attributes }
     }
 
     /// Whether an object has these attributes from the reference, as that was at import.
-    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
-        let known = self.find_known(object);
-        if known.as_ref().is_some_and(|known| known.is_unchanged(object.py())) {
+    pub fn is_plain(&'static self, seen: &Recent<KnownClass>, object: &Bound<'_, PyAny>) -> bool {
+        let known = seen.find(|known| known.is_of(self, object));
+        if known.is_some_and(|known| known.is_unchanged(object.py())) {
             return true;
         }
-        let found = self.look_at(&object.get_type());
-        let is_plain = found.is_some();
-        self.replace(known, found);
-        is_plain
+        let found = self.look_at(&object.get_type()).map(Arc::new);
+        found.inspect(|found| seen.remember(found)).is_some()
     }
 
-    fn find_known(&self, object: &Bound<'_, PyAny>) -> Option<Arc<KnownClass>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|known| is_exactly(object, &known.class)).map(Arc::clone)
-    }
-
-    fn replace(&self, outdated: Option<Arc<KnownClass>>, found: Option<KnownClass>) {
-        if outdated.is_none() && found.is_none() {
-            return;
-        }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|known| !outdated.as_ref().is_some_and(|outdated| Arc::ptr_eq(known, outdated)));
-        if known.len() < MAX_KNOWN {
-            known.extend(found.map(Arc::new));
-        }
-        // Letting go of objects may run Python code, so not under the lock.
-        drop(known);
-        drop(outdated);
-    }
-
-    fn look_at(&self, class: &Bound<'_, PyType>) -> Option<KnownClass> {
+    fn look_at(&'static self, class: &Bound<'_, PyType>) -> Option<KnownClass> {
         let py = class.py();
         let attributes = self.attributes.as_ref()?;
         class.is_subclass(self.reference.bind(py)).ok().filter(|is_subclass| *is_subclass)?;
@@ -108,13 +84,24 @@ impl PlainClass {
                 namespaces.push(Namespace { mapping, length: length.ok()?, found });
             }
         }
-        Some(KnownClass { class: class.clone().unbind(), namespaces })
+        Some(KnownClass { reference: self, class: class.clone().into_any().unbind(), namespaces })
     }
 }
 
 impl KnownClass {
+    fn is_of(&self, reference: &PlainClass, object: &Bound<'_, PyAny>) -> bool {
+        object.get_type_ptr().cast() == self.class.as_ptr() && std::ptr::eq(self.reference, reference)
+    }
+
     fn is_unchanged(&self, py: Python<'_>) -> bool {
         self.namespaces.iter().all(|namespace| namespace.is_unchanged(py))
+    }
+}
+
+impl Holds for KnownClass {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        let found = self.namespaces.iter().flat_map(|namespace| namespace.found.iter().map(|(_, value)| value));
+        self.namespaces.iter().map(|namespace| &namespace.mapping).chain(found).chain([&self.class])
     }
 }
 

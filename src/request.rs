@@ -6,22 +6,25 @@
 //! ```
 //!
 //! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain
-//! the stock method is called in its place, before anything was changed.
+//! the stock method is to be called in its place, before anything was changed: by Python code, so that stock and all
+//! that it calls, an app's own code among it, run with no native code beneath.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
-use crate::app::{AppSetup, CookieSetup, Recent, config_of, is_truthy};
+use crate::app::{AppSetup, CookieSetup, config_of, is_truthy};
 use crate::clock::Expiry;
 use crate::cookie::{self, Template};
 use crate::counters::{Counters, Outcome, Tally};
 use crate::eligible;
-use crate::error::{Reason, Stop};
+use crate::error::{Reason, Stop, contained};
 use crate::hooks::{self, FlaskParts, PlainSession, holds, own_attributes};
+use crate::names::intern;
 use crate::payload;
+use crate::plain_class::KnownClass;
+use crate::recent::Recent;
 use crate::stock::Stock;
 use crate::types::{Types, is_exactly};
 use crate::{clock, codec, decode, encode, token};
@@ -33,6 +36,8 @@ pub struct SessionInterfaceMixin {
     /// What was last found out about the apps served, and about their cookies.
     apps: Recent<AppSetup>,
     cookies: Recent<CookieSetup>,
+    /// Their classes, and those of what passes through.
+    classes: Recent<KnownClass>,
     expiry: Expiry,
 }
 
@@ -55,6 +60,7 @@ impl SessionInterfaceMixin {
             counters: Py::new(py, Counters::default())?,
             apps: Recent::new(),
             cookies: Recent::new(),
+            classes: Recent::new(),
             expiry: Expiry::new(),
         })
     }
@@ -72,49 +78,53 @@ impl SessionInterfaceMixin {
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.apps.traverse(&visit)?;
-        self.cookies.traverse(&visit)
+        self.cookies.traverse(&visit)?;
+        self.classes.traverse(&visit)
     }
 
     fn __clear__(&self) {
         self.apps.clear();
         self.cookies.clear();
+        self.classes.clear();
     }
 
-    /// As :meth:`flask.sessions.SecureCookieSessionInterface.open_session`.
+    /// The session of a request, or `NotImplemented` where stock is to open it.
+    #[pyo3(name = "_open_session")]
     fn open_session<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
         request: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match open(slf, app, request) {
+        contained(|| match open(slf, app, request) {
             Ok(session) => {
                 slf.get().counters.get().open.count(Outcome::Native);
                 Ok(session)
             }
             Err(stop) => {
                 give_way(&slf.get().counters.get().open, stop)?;
-                stock_interface(slf.py()).call_method1("open_session", (slf, app, request))
+                Ok(slf.py().NotImplemented().into_bound(slf.py()))
             }
-        }
+        })
     }
 
-    /// As :meth:`flask.sessions.SecureCookieSessionInterface.save_session`.
+    /// Saves a session, or gives `False` where stock is to save it.
+    #[pyo3(name = "_save_session")]
     fn save_session<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
         session: &Bound<'py, PyAny>,
         response: &Bound<'py, PyAny>,
-    ) -> PyResult<()> {
-        match save(slf, app, session, response) {
+    ) -> PyResult<bool> {
+        contained(|| match save(slf, app, session, response) {
             Ok(()) => {
                 slf.get().counters.get().save.count(Outcome::Native);
-                Ok(())
+                Ok(true)
             }
             Err(stop) => {
                 give_way(&slf.get().counters.get().save, stop)?;
-                stock_interface(slf.py()).call_method1("save_session", (slf, app, session, response)).map(|_| ())
+                Ok(false)
             }
-        }
+        })
     }
 }
 
@@ -130,10 +140,6 @@ fn give_way(tally: &Tally, stop: Stop) -> PyResult<()> {
     }
 }
 
-fn stock_interface(py: Python<'_>) -> &Bound<'_, PyAny> {
-    FlaskParts::get(py).stock_interface.bind(py).as_any()
-}
-
 // --- In -------------------------------------------------------------------------------------------------------------
 
 fn open<'py>(
@@ -144,11 +150,11 @@ fn open<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.open_hooks_are_stock(interface)?;
-    let config = config_of(parts, app)?;
+    let config = config_of(parts, &interface.get().classes, app)?;
     let Some(setup) = AppSetup::find(&interface.get().apps, interface, &config)? else {
         return Ok(py.None().into_bound(py));
     };
-    let header = cookie_header(parts, request)?;
+    let header = cookie_header(parts, &interface.get().classes, request)?;
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
     let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
     if cookie.is_empty() {
@@ -217,7 +223,7 @@ fn new_session<'py>(
 /// What `FastSession()` gives, without passing through its `__init__` and that of `CallbackDict`.
 fn empty_session<'py>(parts: &FlaskParts, on_update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = on_update.py();
-    let session = Types::get(py)?.new_dict(parts.fast_session.bind(py))?;
+    let session = Types::get(py).new_dict(parts.fast_session.bind(py))?;
     session.setattr(intern!(py, "on_update"), on_update)?;
     Ok(session)
 }
@@ -227,9 +233,13 @@ fn session_class<'py>(interface: &Bound<'py, SessionInterfaceMixin>) -> PyResult
 }
 
 /// The `Cookie` header of a request whose `cookies` would be read from it.
-fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyString>>, Reason> {
+fn cookie_header<'py>(
+    parts: &'static FlaskParts,
+    seen: &Recent<KnownClass>,
+    request: &Bound<'py, PyAny>,
+) -> Result<Option<Bound<'py, PyString>>, Reason> {
     let py = request.py();
-    if !parts.request.is_plain(request) {
+    if !parts.request.is_plain(seen, request) {
         return Err(Reason::Request);
     }
     let own = own_attributes(request).ok_or(Reason::Request)?;
@@ -259,22 +269,22 @@ fn save<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.save_hooks_are_stock(interface)?;
-    let config = config_of(parts, app)?;
+    let config = config_of(parts, &interface.get().classes, app)?;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
     let template = CookieSetup::find(&interface.get().cookies, interface, parts, &config)?;
     if data.is_empty() {
-        return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, parts, response) };
+        return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, interface, response) };
     }
     let is_permanent = is_permanent(data)?;
     if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
-        add_vary_if(is_accessed, parts, response)?;
+        add_vary_if(is_accessed, interface, response)?;
         return leave_trace(parts, data);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup =
         AppSetup::find(&interface.get().apps, interface, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
-    let headers = Headers::of(parts, response)?;
+    let headers = Headers::of(interface, response)?;
     let template = template.for_session(is_permanent)?;
     let line = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
     leave_trace(parts, data)?;
@@ -290,8 +300,12 @@ fn save<'py>(
 }
 
 /// The end of it where there is no cookie to be set.
-fn add_vary_if(is_accessed: bool, parts: &FlaskParts, response: &Bound<'_, PyAny>) -> Result<(), Stop> {
-    if is_accessed { Headers::of(parts, response)?.add_vary() } else { Ok(()) }
+fn add_vary_if(
+    is_accessed: bool,
+    interface: &Bound<'_, SessionInterfaceMixin>,
+    response: &Bound<'_, PyAny>,
+) -> Result<(), Stop> {
+    if is_accessed { Headers::of(interface, response)?.add_vary() } else { Ok(()) }
 }
 
 /// The `Set-Cookie` line for a session. All that may decline comes before the clocks are read.
@@ -369,8 +383,11 @@ struct Headers<'a, 'py> {
 }
 
 impl<'a, 'py> Headers<'a, 'py> {
-    fn of(parts: &FlaskParts, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
-        Ok(Self { list: hooks::header_list(parts, response)?, response })
+    fn of(interface: &Bound<'py, SessionInterfaceMixin>, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
+        Ok(Self {
+            list: hooks::header_list(FlaskParts::get(interface.py()), &interface.get().classes, response)?,
+            response,
+        })
     }
 
     fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Stop> {

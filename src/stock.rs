@@ -6,12 +6,13 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyType};
 
 use crate::tags::{self, Tag};
+use crate::types::Types;
 
 /// The parts of stock, as they stood when this package was imported.
 pub struct Stock {
-    /// `itsdangerous.URLSafeTimedSerializer` and the base class that knows only JSON.
+    pub types: Types,
+    /// `itsdangerous.URLSafeTimedSerializer`.
     pub timed_serializer: Py<PyType>,
-    pub serializer: Py<PyType>,
     pub signature_expired: Py<PyType>,
     bad_signature: Py<PyType>,
     /// `zlib.compress`, and whether ours gives the same bytes.
@@ -76,8 +77,8 @@ impl Stock {
         let zlib = py.import("zlib")?;
         let compress = zlib.getattr("compress")?;
         Ok(Self {
+            types: Types::look_up(py)?,
             timed_serializer: class("itsdangerous.url_safe", "URLSafeTimedSerializer")?.unbind(),
-            serializer: class("itsdangerous.serializer", "Serializer")?.unbind(),
             signature_expired: class("itsdangerous.exc", "SignatureExpired")?.unbind(),
             bad_signature: class("itsdangerous.exc", "BadSignature")?.unbind(),
             compresses_alike: compresses_alike(&zlib)?,

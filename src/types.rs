@@ -1,12 +1,12 @@
 //! The Python types a session may hold, beyond those PyO3 knows, and how to make their values without Python code.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString, PyType};
 
 use crate::date::DateTime;
+use crate::names::intern;
+use crate::stock::Stock;
 
 /// Types and constructors, looked up once.
 pub struct Types {
@@ -26,12 +26,11 @@ pub struct Types {
 }
 
 impl Types {
-    pub fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        static TYPES: PyOnceLock<Types> = PyOnceLock::new();
-        TYPES.get_or_try_init(py, || Self::look_up(py))
+    pub fn get(py: Python<'_>) -> &'static Self {
+        &Stock::get(py).types
     }
 
-    fn look_up(py: Python<'_>) -> PyResult<Self> {
+    pub fn look_up(py: Python<'_>) -> PyResult<Self> {
         let builtins = py.import("builtins")?;
         let datetime_module = py.import("datetime")?;
         let timezone = datetime_module.getattr("timezone")?.cast_into::<PyType>()?;

@@ -15,6 +15,9 @@ from ._native import remember_flask
 
 if t.TYPE_CHECKING:
     from flask import Flask
+    from flask import Request
+    from flask import Response
+    from flask.sessions import SessionMixin
 
 
 class FastSession(SecureCookieSession):
@@ -42,6 +45,24 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         session_class: type[SecureCookieSession]
     else:
         session_class = DefaultSessionClass(FastSession)
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the session of a request, as :class:`flask.sessions.SecureCookieSessionInterface` does.
+
+        ``None`` where the app has no secret key; an empty session where the cookie is missing, malformed, forged or
+        expired.
+        """
+        session: SecureCookieSession | None = self._open_session(app, request)
+        if session is NotImplemented:
+            return SecureCookieSessionInterface.open_session(self, app, request)
+        return session
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie and the Vary header of a response where the session asks for it, as
+        :class:`flask.sessions.SecureCookieSessionInterface` does.
+        """
+        if not self._save_session(app, session, response):
+            SecureCookieSessionInterface.save_session(self, app, session, response)
 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.

@@ -1,0 +1,52 @@
+//! What was found out lately, kept by an interface for as long as that lives.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+
+/// Something that holds Python objects.
+pub trait Holds {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>>;
+}
+
+/// The few things found out last, latest last.
+pub struct Recent<T>(Mutex<Vec<Arc<T>>>);
+
+/// An interface serves one app as a rule, with its five classes.
+const MAX_RECENT: usize = 16;
+
+impl<T: Holds> Recent<T> {
+    pub const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    pub fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.lock().iter().rev().find(|thing| is_it(thing)).map(Arc::clone)
+    }
+
+    pub fn remember(&self, thing: &Arc<T>) {
+        let mut things = self.lock();
+        let forgotten = (things.len() >= MAX_RECENT).then(|| things.remove(0));
+        things.push(Arc::clone(thing));
+        drop(things);
+        // Letting go of objects may run Python code, so not under the lock.
+        drop(forgotten);
+    }
+
+    pub fn clear(&self) {
+        let things = std::mem::take(&mut *self.lock());
+        drop(things);
+    }
+
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(things) = self.0.try_lock() else {
+            return Ok(());
+        };
+        things.iter().flat_map(|thing| thing.held()).try_for_each(|object| visit.call(object))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
