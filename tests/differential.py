@@ -314,6 +314,9 @@ def real(rng: random.Random) -> float:
         return rng.choice(FLOATS)
     if rng.random() < 0.5:
         return round(rng.uniform(-1e6, 1e6), rng.randrange(6))
+    if rng.random() < 0.3:
+        # Exact in few digits, and often in the middle between two shortest spellings.
+        return (2 * rng.randrange(1 << 10) + 1) / (1 << rng.randrange(60))
     number: float = struct.unpack("<d", rng.randbytes(8))[0]
     return number if math.isfinite(number) else 0.5
 
