@@ -29,10 +29,14 @@ pub struct AppSetup {
     /// `None` where stock is to say what is wrong with it, at the time when it does.
     pub lifetime: Option<Lifetime>,
     pub max_age: Option<i64>,
+    /// How far the clocks of several machines may be apart, in seconds.
+    pub leeway: i64,
+    /// Whether what an older key has signed is to be signed anew.
+    pub resigns: bool,
 }
 
 /// What of an interface decides on its serializer.
-const ATTRIBUTES: [&str; 4] = ["salt", "key_derivation", "digest_method", "serializer"];
+const ATTRIBUTES: [&str; 5] = ["salt", "key_derivation", "digest_method", "serializer", "_options"];
 
 impl AppSetup {
     /// The setup for what config and interface say now; `None` without a secret key.
@@ -57,6 +61,7 @@ impl AppSetup {
             attribute(intern!(py, "key_derivation"))?,
             attribute(intern!(py, "digest_method"))?,
             attribute(intern!(py, "serializer"))?,
+            attribute(intern!(py, "_options"))?,
         ];
         let known =
             recent.find(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
@@ -72,7 +77,7 @@ impl AppSetup {
             return Err(Reason::Hook.into());
         }
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
-        let [.., key_derivation, digest_method, _] = &inputs;
+        let [.., key_derivation, digest_method, _, _] = &inputs;
         if !key_derivation.is_none() && !digest_method.is_none() {
             recent.remember(&setup);
         }
@@ -82,11 +87,12 @@ impl AppSetup {
     /// Has the installed Flask make a serializer, and takes what that signs with.
     fn make<'py>(
         interface: &Bound<'py, PyAny>,
-        inputs: &[Bound<'py, PyAny>; 8],
+        inputs: &[Bound<'py, PyAny>; 9],
         fallback_keys: &[Bound<'py, PyAny>],
     ) -> Result<Self, Stop> {
         let py = interface.py();
-        let [secret_key, _, cookie_name, lifetime, _, _, _, serializer] = inputs;
+        let [secret_key, _, cookie_name, lifetime, _, _, _, serializer, options] = inputs;
+        let option = |name| options.getattr(name).map_err(|_| Reason::Hook);
         // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
         eligible::text_readable(serializer)?;
         if !std::iter::once(secret_key).chain(fallback_keys).all(is_text_or_bytes) {
@@ -109,6 +115,8 @@ impl AppSetup {
                 .ok_or(Reason::CookieOptions)?
                 .to_owned(),
             max_age,
+            leeway: option(intern!(py, "leeway"))?.extract().map_err(|_| Reason::Hook)?,
+            resigns: option(intern!(py, "resign_fallbacks"))?.is_truthy().map_err(|_| Reason::Hook)?,
             lifetime: lifetime.map(|lifetime| Lifetime {
                 seconds: max_age.filter(|seconds| is_whole(&lifetime, *seconds)),
                 timedelta: lifetime.unbind(),
@@ -119,7 +127,7 @@ impl AppSetup {
 
 /// What an interface asks of an app to make its serializer, as it stood when it was looked up: another thread may be
 /// changing the app's config.
-fn still_app<'py>(inputs: &[Bound<'py, PyAny>; 8], fallback_keys: &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
+fn still_app<'py>(inputs: &[Bound<'py, PyAny>; 9], fallback_keys: &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
     let [secret_key, fallbacks, ..] = inputs;
     let py = secret_key.py();
     let config = PyDict::new(py);

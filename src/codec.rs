@@ -227,8 +227,11 @@ fn load<'py>(
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     if let Some(max_age) = max_age {
         clock::is_stock(py)?;
-        token::check_age(signed_at, clock::now(py)?, max_age)
+        token::check_age(signed_at, clock::now(py)?, max_age, 0)
             .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
+    }
+    if let Some(counters) = &*lock(&serializer.get().counters) {
+        counters.get().keys.count(verified.key());
     }
     let readable = eligible::text_readable(setup.serializer.bind(py));
     let value = match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {

@@ -8,6 +8,7 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use crate::error::Reason;
+use crate::sign::KeyAge;
 
 /// How an operation came out.
 #[derive(Clone, Copy)]
@@ -56,6 +57,37 @@ pub struct Counters {
     pub save: Tally,
     pub dumps: Tally,
     pub loads: Tally,
+    pub keys: KeyTally,
+}
+
+/// Counts of the keys that had signed what was read.
+#[derive(Default)]
+pub struct KeyTally {
+    /// By how many keys are newer; the last place is for all that are older still.
+    by_age: [AtomicU64; MAX_AGE + 1],
+    old_digests: AtomicU64,
+}
+
+const MAX_AGE: usize = 7;
+
+impl KeyTally {
+    pub fn count(&self, key: KeyAge) {
+        self.by_age[key.newer_keys.min(MAX_AGE)].fetch_add(1, Relaxed);
+        self.old_digests.fetch_add(key.is_old_digest.into(), Relaxed);
+    }
+
+    fn report(&self) -> KeysReport {
+        let [current, fallbacks @ ..] = self.by_age.each_ref().map(|count| count.load(Relaxed));
+        let used = fallbacks.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
+        KeysReport { current, fallbacks: fallbacks[..used].to_vec(), old_digests: self.old_digests.load(Relaxed) }
+    }
+}
+
+#[derive(Serialize)]
+struct KeysReport {
+    current: u64,
+    fallbacks: Vec<u64>,
+    old_digests: u64,
 }
 
 #[derive(Serialize)]
@@ -64,6 +96,7 @@ struct Report {
     save: DumpsReport,
     dumps: DumpsReport,
     loads: LoadsReport,
+    keys: KeysReport,
 }
 
 #[derive(Serialize)]
@@ -88,7 +121,7 @@ impl Counters {
 
     /// Return the counts as a plain dict.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Self { open, save, dumps, loads } = self;
+        let Self { open, save, dumps, loads, keys } = self;
         let report = Report {
             open: open.report(),
             save: save.report(),
@@ -98,6 +131,7 @@ impl Counters {
                 rejected: loads.rejected.load(Relaxed),
                 declined: loads.declined(),
             },
+            keys: keys.report(),
         };
         Ok(pythonize(py, &report)?)
     }

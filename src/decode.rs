@@ -29,12 +29,13 @@ const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
 
 /// Reads tagged JSON.
 pub fn from_text<'py>(text: &VerifiedText, tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
-    read(text, tags, |builder, deserializer| builder.deserialize(deserializer))
+    read(text.as_bytes(), tags, |builder, deserializer| builder.deserialize(deserializer))
 }
 
 /// Reads tagged JSON into an empty session, a dict of whatever class, whose own methods are not called.
 pub fn into_session<'py>(text: &VerifiedText, tags: &Tags<'py>, session: &Bound<'py, PyDict>) -> Result<(), Reason> {
-    let value = read(text, tags, |builder, deserializer| Session { builder, session }.deserialize(deserializer))?;
+    let value =
+        read(text.as_bytes(), tags, |builder, deserializer| Session { builder, session }.deserialize(deserializer))?;
     if !value.is(session) {
         // All of it was one tag, which has left its member behind.
         let data = value.cast_exact::<PyDict>().map_err(|_| Reason::Session)?;
@@ -44,8 +45,13 @@ pub fn into_session<'py>(text: &VerifiedText, tags: &Tags<'py>, session: &Bound<
     Ok(())
 }
 
+/// Reads tagged JSON from a store, which is trusted as the application's own memory is: nobody signs what is in there.
+pub fn from_record<'py>(text: &[u8], tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
+    read(text, tags, |builder, deserializer| builder.deserialize(deserializer))
+}
+
 fn read<'py>(
-    text: &VerifiedText,
+    text: &[u8],
     tags: &Tags<'py>,
     deserialize: impl FnOnce(Builder<'_, 'py>, &mut TextDeserializer<'_>) -> serde_json::Result<Bound<'py, PyAny>>,
 ) -> Result<Bound<'py, PyAny>, Reason> {
@@ -53,7 +59,7 @@ fn read<'py>(
     let names = RefCell::new(Names::borrow());
     let builder = Builder { py, tags, names: &names, depth: 0, types: Types::get(py) };
     // Read as a whole, so that serde_json need not validate each string.
-    let text = str::from_utf8(text.as_bytes()).map_err(|_| Reason::JsonText)?;
+    let text = str::from_utf8(text).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = deserialize(builder, &mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     names.into_inner().give_back();

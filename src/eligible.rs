@@ -35,6 +35,7 @@ pub struct Setup {
     secret_keys: Py<PyList>,
     signer_kwargs: Py<PyDict>,
     fallback_signers: Py<PyList>,
+    accepted: Vec<Accepted>,
     serializer_kwargs: Py<PyDict>,
     pub serializer: Py<PyAny>,
 }
@@ -49,7 +50,9 @@ impl Setup {
         if attributes.len() != ATTRIBUTES || !get(intern!(py, "is_text_serializer"))?.is(PyBool::new(py, true)) {
             return Err(Reason::Serializer.into());
         }
-        if !get(intern!(py, "signer"))?.is(&Stock::get(py).timestamp_signer) {
+        let signer = get(intern!(py, "signer"))?;
+        let [_, fast_signer] = &FlaskParts::get(py).fast_signers;
+        if !signer.is(&Stock::get(py).timestamp_signer) && !signer.is(fast_signer) {
             return Err(Reason::Signer.into());
         }
         let secret_keys = get(intern!(py, "secret_keys"))?.cast_into_exact().map_err(|_| Reason::Keys)?;
@@ -58,16 +61,17 @@ impl Setup {
             get(intern!(py, "fallback_signers"))?.cast_into_exact().map_err(|_| Reason::Signer)?;
         let serializer_kwargs: Bound<'_, PyDict> =
             get(intern!(py, "serializer_kwargs"))?.cast_into_exact().map_err(|_| Reason::Serializer)?;
-        if !fallback_signers.is_empty() {
-            return Err(Reason::Signer.into());
-        }
         if !serializer_kwargs.is_empty() {
             return Err(Reason::Serializer.into());
         }
-        let inputs = SignerInputs::new(&secret_keys, &get(intern!(py, "salt"))?, &signer_kwargs)?;
+        let salt = get(intern!(py, "salt"))?;
+        let inputs = SignerInputs::new(&secret_keys, &salt, &signer_kwargs)?;
+        let accepted = fallback_signers.iter().map(|options| Accepted::new(&secret_keys, &salt, options));
+        let accepted = accepted.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            keys: inputs.signing_keys(py)?,
+            keys: all_keys(py, &inputs, &accepted)?,
             inputs,
+            accepted,
             secret_keys: secret_keys.unbind(),
             signer_kwargs: signer_kwargs.unbind(),
             fallback_signers: fallback_signers.unbind(),
@@ -87,14 +91,29 @@ impl Setup {
         attributes.len() == ATTRIBUTES
             && self.attributes.iter().all(|(name, value)| is_same(name, value))
             && self.inputs.are_in(self.secret_keys.bind(py), self.signer_kwargs.bind(py))
-            && self.fallback_signers.bind(py).is_empty()
+            && self.are_accepted_in(self.fallback_signers.bind(py))
             && self.serializer_kwargs.bind(py).is_empty()
     }
 
     /// The keys for another salt than the serializer's own.
     pub fn salted_keys(&self, salt: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Stop> {
         let py = salt.py();
-        SignerInputs::new(self.secret_keys.bind(py), salt, self.signer_kwargs.bind(py))?.signing_keys(py)
+        let secret_keys = self.secret_keys.bind(py);
+        let inputs = SignerInputs::new(secret_keys, salt, self.signer_kwargs.bind(py))?;
+        let accepted = self
+            .accepted
+            .iter()
+            .map(|signer| Accepted::new(secret_keys, salt, signer.options.bind(py).clone().into_any()));
+        all_keys(py, &inputs, &accepted.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn are_accepted_in(&self, fallback_signers: &Bound<'_, PyList>) -> bool {
+        let secret_keys = self.secret_keys.bind(fallback_signers.py());
+        fallback_signers.len() == self.accepted.len()
+            && fallback_signers
+                .iter()
+                .zip(&self.accepted)
+                .all(|(options, signer)| signer.is_still(secret_keys, &options))
     }
 
     /// Shows the garbage collector what is held.
@@ -107,9 +126,39 @@ impl Setup {
         visit.call(&self.secret_keys)?;
         visit.call(&self.signer_kwargs)?;
         visit.call(&self.fallback_signers)?;
+        for signer in &self.accepted {
+            signer.inputs.traverse(visit)?;
+            visit.call(&signer.options)?;
+        }
         visit.call(&self.serializer_kwargs)?;
         visit.call(&self.serializer)
     }
+}
+
+/// A fallback signer: itsdangerous's own class with other options, whose signatures are accepted as well.
+struct Accepted {
+    inputs: SignerInputs,
+    options: Py<PyDict>,
+}
+
+impl Accepted {
+    fn new<'py>(
+        secret_keys: &Bound<'py, PyList>,
+        salt: &Bound<'py, PyAny>,
+        options: Bound<'py, PyAny>,
+    ) -> Result<Self, Reason> {
+        let options = options.cast_into_exact().map_err(|_| Reason::Signer)?;
+        Ok(Self { inputs: SignerInputs::new(secret_keys, salt, &options)?, options: options.unbind() })
+    }
+
+    fn is_still(&self, secret_keys: &Bound<'_, PyList>, options: &Bound<'_, PyAny>) -> bool {
+        options.is(&self.options) && self.inputs.are_in(secret_keys, self.options.bind(options.py()))
+    }
+}
+
+fn all_keys(py: Python<'_>, inputs: &SignerInputs, accepted: &[Accepted]) -> Result<Arc<SigningKeys>, Stop> {
+    let keys = inputs.signing_keys(py)?;
+    accepted.iter().try_fold(keys, |keys, signer| Ok(Arc::new(keys.accepting(&*signer.inputs.signing_keys(py)?))))
 }
 
 fn attributes_of<'py>(serializer: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {

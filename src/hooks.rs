@@ -34,10 +34,12 @@ pub struct FlaskParts {
     pub fast_session: Py<PyType>,
     /// `flask_fastsession.signing.URLSafeTimedSerializer`, the one class whose methods are known to be native.
     pub fast_serializer: Py<PyType>,
+    /// `Signer` and `TimestampSigner` of the same module.
+    pub fast_signers: [Py<PyType>; 2],
     /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
-    fast_interface: Py<PyType>,
+    pub fast_interface: Py<PyType>,
     /// `SessionMixin.permanent`.
     permanent: Py<PyAny>,
     open_hooks: Vec<Hook>,
@@ -109,6 +111,7 @@ impl FlaskParts {
         let fast_session = interface.getattr("FastSession")?.cast_into::<PyType>()?;
         let signing = py.import("flask_fastsession.signing")?;
         let fast_serializer = signing.getattr("URLSafeTimedSerializer")?.cast_into::<PyType>()?;
+        let fast_signer = |name: &str| PyResult::Ok(signing.getattr(name)?.cast_into::<PyType>()?.unbind());
         let fast_interface = interface.getattr("FastSessionInterface")?.cast_into::<PyType>()?;
         let stock_interface = sessions.getattr("SecureCookieSessionInterface")?.cast_into::<PyType>()?;
         let name_of = |name| PyString::intern(py, name).unbind();
@@ -169,6 +172,7 @@ impl FlaskParts {
             stock_interface: stock_interface.unbind(),
             fast_session: fast_session.unbind(),
             fast_serializer: fast_serializer.unbind(),
+            fast_signers: [fast_signer("Signer")?, fast_signer("TimestampSigner")?],
             fast_interface: fast_interface.unbind(),
         })
     }

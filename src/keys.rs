@@ -48,13 +48,28 @@ impl SignerInputs {
         if given != signer_kwargs.len() {
             return Err(Reason::Signer);
         }
-        let keys = secret_keys.iter().map(|key| key.cast_into_exact::<PyBytes>().map(Bound::unbind));
         Ok(Self {
-            secret_keys: keys.collect::<Result<_, _>>().map_err(|_| Reason::Keys)?,
+            secret_keys: plain_keys(secret_keys)?,
             salt: salt.clone().unbind(),
             key_derivation: key_derivation.cast_into_exact().map_err(|_| Reason::Signer)?.unbind(),
             digest_method: digest_method.unbind(),
             takes_defaults: has_default_derivation || has_default_digest,
+        })
+    }
+
+    /// Takes what a signer has of its own.
+    pub fn of_signer<'py>(
+        secret_keys: &Bound<'py, PyList>,
+        salt: &Bound<'py, PyAny>,
+        key_derivation: &Bound<'py, PyAny>,
+        digest_method: &Bound<'py, PyAny>,
+    ) -> Result<Self, Reason> {
+        Ok(Self {
+            secret_keys: plain_keys(secret_keys)?,
+            salt: salt.clone().unbind(),
+            key_derivation: key_derivation.clone().cast_into_exact().map_err(|_| Reason::Signer)?.unbind(),
+            digest_method: digest_method.clone().unbind(),
+            takes_defaults: false,
         })
     }
 
@@ -127,6 +142,11 @@ impl SignerInputs {
         visit.call(&self.salt)?;
         visit.call(&self.digest_method)
     }
+}
+
+fn plain_keys(secret_keys: &Bound<'_, PyList>) -> Result<Vec<Py<PyBytes>>, Reason> {
+    let keys = secret_keys.iter().map(|key| key.cast_into_exact::<PyBytes>().map(Bound::unbind));
+    keys.collect::<Result<_, _>>().map_err(|_| Reason::Keys)
 }
 
 /// The inputs by value; the digest method counts by identity.

@@ -3,7 +3,9 @@
 //! A tour, from the outside in:
 //!
 //! * `request` is the corridor that a session walks through a request: from the Cookie header to the view, and back
-//!   into the response. Read it first. `codec` is its middle part, for tokens in other hands.
+//!   into the response. Read it first. `codec` is its middle part, for tokens in other hands,
+//!   and `record` its JSON alone, for sessions that are kept in a store; `signer` is
+//!   its signature alone, for whatever else is signed.
 //! * `eligible` and `hooks` say what of it may run natively at this very call, and why not. They compare with what
 //!   `stock` is made of, and classes with what a `plain_class` was. `keys` has itsdangerous derive the keys, `app` keeps
 //!   what was found out about an app among what is `recent`, and `clock` reads the clocks that stock reads.
@@ -59,7 +61,11 @@ mod plain_class;
 #[cfg(feature = "python")]
 mod recent;
 #[cfg(feature = "python")]
+mod record;
+#[cfg(feature = "python")]
 mod request;
+#[cfg(feature = "python")]
+mod signer;
 #[cfg(feature = "python")]
 mod stock;
 #[cfg(feature = "python")]
@@ -78,7 +84,11 @@ mod _native {
     #[pymodule_export]
     use super::hooks::{DefaultSessionClass, remember_flask};
     #[pymodule_export]
+    use super::record::{dump_tagged, load_tagged};
+    #[pymodule_export]
     use super::request::SessionInterfaceMixin;
+    #[pymodule_export]
+    use super::signer::SignerMixin;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -43,17 +43,19 @@ pub struct SessionInterfaceMixin {
 
 #[pymethods]
 impl SessionInterfaceMixin {
-    /// Takes whatever the `__init__` of a subclass takes; without one, nothing.
+    /// Takes whatever the `__init__` of a subclass takes; without one, nothing by position.
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*args, **kwargs))]
-    fn new(class: &Bound<'_, PyType>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    #[pyo3(signature = (*args, **_kwargs))]
+    fn new(
+        class: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
         let py = class.py();
-        let is_given = !args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty());
-        let init = intern!(py, "__init__");
-        if is_given && class.getattr(init)?.is(&py.get_type::<PyAny>().getattr(init)?) {
-            let name = class.name()?;
-            let message = format!("{name}() takes no arguments; write app.session_interface = {name}()");
+        if !args.is_empty() && class.is(FlaskParts::get(py).fast_interface.bind(py)) {
+            let message = "FastSessionInterface() takes no arguments by position; \
+                           write app.session_interface = FastSessionInterface()";
             return Err(PyTypeError::new_err(message));
         }
         Ok(Self {
@@ -189,23 +191,29 @@ fn read_session<'py>(
     let tags = eligible::text_readable(setup.serializer.bind(py))?;
     let check_age = || {
         clock::is_stock(py)?;
-        token::check_age(signed_at, clock::now(py)?, max_age).map_err(|_| Stop::Reject(None))
+        token::check_age(signed_at, clock::now(py)?, max_age, setup.leeway).map_err(|_| Stop::Reject(None))
     };
     // Stock takes a session class that raises `BadSignature` for a bad signature.
     let raised =
         |error| if Stock::get(py).is_bad_signature(&error, py) { Stop::Reject(None) } else { Stop::Raise(error) };
     let class = session_class(interface).map_err(raised)?;
-    let Some(on_update) = parts.plain_session_class(&class) else {
+    let session = if let Some(on_update) = parts.plain_session_class(&class) {
+        let session = empty_session(parts, on_update.bind(py)).map_err(Stop::Raise)?;
+        decode::into_session(&text, &tags, &session)?;
+        check_age()?;
+        let loaded = (PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes()));
+        session.setattr(intern!(py, "_loaded"), loaded).map_err(Stop::Raise)?;
+        session.into_any()
+    } else {
         let data = decode::from_text(&text, &tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
         check_age()?;
-        return class.call1((data,)).map_err(raised);
+        class.call1((data,)).map_err(raised)?
     };
-    let session = empty_session(parts, on_update.bind(py)).map_err(Stop::Raise)?;
-    decode::into_session(&text, &tags, &session)?;
-    check_age()?;
-    let loaded = (PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes()));
-    session.setattr(intern!(py, "_loaded"), loaded).map_err(Stop::Raise)?;
-    Ok(session.into_any())
+    interface.get().counters.get().keys.count(verified.key());
+    if setup.resigns && !verified.key().is_current() {
+        session.setattr(intern!(py, "modified"), true).map_err(Stop::Raise)?;
+    }
+    Ok(session)
 }
 
 fn new_session<'py>(

@@ -96,12 +96,29 @@ impl Signature {
 /// # use _native::sign::{SigningKeys, Verified};
 /// # use _native::token::UnverifiedToken;
 /// fn verify<'t>(keys: &SigningKeys, token: &UnverifiedToken<'t>) -> Option<Verified<'t>> {
-///     Some(Verified { payload: token.payload, timestamp: token.timestamp })
+///     Some(Verified { payload: token.payload, timestamp: token.timestamp, key: todo!() })
 /// }
 /// ```
 pub struct Verified<'t> {
     payload: &'t [u8],
     timestamp: &'t [u8],
+    key: KeyAge,
+}
+
+/// Which key has signed a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyAge {
+    /// How many keys are newer.
+    pub newer_keys: usize,
+    /// Whether it was with a digest that is accepted, but not signed with any more.
+    pub is_old_digest: bool,
+}
+
+impl KeyAge {
+    /// Whether a token made now would be signed likewise.
+    pub fn is_current(self) -> bool {
+        self.newer_keys == 0 && !self.is_old_digest
+    }
 }
 
 impl<'t> Verified<'t> {
@@ -111,6 +128,10 @@ impl<'t> Verified<'t> {
 
     pub fn timestamp(&self) -> &'t [u8] {
         self.timestamp
+    }
+
+    pub fn key(&self) -> KeyAge {
+        self.key
     }
 }
 
@@ -127,13 +148,21 @@ pub enum Unverified {
 pub struct SigningKeys {
     /// Newest first: the first one signs, and verification tries them in this order.
     keys: Vec<Keyed>,
+    /// As many again for each digest that is accepted besides.
+    accepted: Vec<Keyed>,
 }
 
 impl SigningKeys {
     /// Takes derived keys from oldest to newest, as itsdangerous lists them. `None` for an unknown digest or no key.
     pub fn new<'k>(digest: &str, derived: impl DoubleEndedIterator<Item = &'k [u8]>) -> Option<Self> {
         let keys = derived.rev().map(|key| Keyed::new(digest, key)).collect::<Option<Vec<_>>>()?;
-        (!keys.is_empty()).then_some(Self { keys })
+        (!keys.is_empty()).then_some(Self { keys, accepted: Vec::new() })
+    }
+
+    /// The same keys, with those of another signer accepted as well, derived from as many secrets.
+    #[must_use]
+    pub fn accepting(&self, other: &Self) -> Self {
+        Self { keys: self.keys.clone(), accepted: [&self.accepted[..], &other.keys].concat() }
     }
 
     /// Signs with the newest key.
@@ -141,16 +170,20 @@ impl SigningKeys {
         self.keys[0].sign(value)
     }
 
+    /// Whether one of the keys has made this signature of a value that is no token.
+    pub fn has_signed(&self, value: &[u8], signature: &[u8]) -> bool {
+        self.keys.iter().any(|key| key.verifies(value, signature))
+    }
+
     /// Verifies with each key in turn.
     pub fn verify<'t>(&self, token: &UnverifiedToken<'t>) -> Result<Verified<'t>, Unverified> {
         let mut signature = [0; MAX_SIGNATURE];
         let length = base64::decode_into(&mut signature, token.signature).ok_or(Unverified::OddSignature)?;
         let signature = &signature[..length];
-        if self.keys.iter().any(|key| key.verifies(token.signed, signature)) {
-            Ok(Verified { payload: token.payload, timestamp: token.timestamp })
-        } else {
-            Err(Unverified::Forged)
-        }
+        let mut keys = self.keys.iter().chain(&self.accepted);
+        let at = keys.position(|key| key.verifies(token.signed, signature)).ok_or(Unverified::Forged)?;
+        let key = KeyAge { newer_keys: at % self.keys.len(), is_old_digest: at >= self.keys.len() };
+        Ok(Verified { payload: token.payload, timestamp: token.timestamp, key })
     }
 }
 

@@ -58,13 +58,13 @@ pub fn parse_timestamp(timestamp: &[u8]) -> Option<u64> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expired(pub String);
 
-/// Judges the age of a token signed at `signed_at`: exactly `max_age` is accepted, and one below zero is not.
-/// All are in seconds.
-pub fn check_age(signed_at: u64, now: i128, max_age: i64) -> Result<(), Expired> {
+/// Judges the age of a token signed at `signed_at`: exactly `max_age` is accepted, and one below zero is not, both by
+/// `leeway` more. All are in seconds.
+pub fn check_age(signed_at: u64, now: i128, max_age: i64, leeway: i64) -> Result<(), Expired> {
     let age = now.saturating_sub(signed_at.into());
-    if age > max_age.into() {
+    if age > i128::from(max_age) + i128::from(leeway) {
         Err(Expired(format!("Signature age {age} > {max_age} seconds")))
-    } else if age < 0 {
+    } else if age < -i128::from(leeway) {
         Err(Expired(format!("Signature age {age} < 0 seconds")))
     } else {
         Ok(())
@@ -117,12 +117,16 @@ mod tests {
     #[test]
     fn the_age_rule() {
         let expired = |text: &str| Err(Expired(text.to_owned()));
-        assert_eq!(check_age(100, 160, 60), Ok(()));
-        assert_eq!(check_age(100, 100, 0), Ok(()));
-        assert_eq!(check_age(100, 161, 60), expired("Signature age 61 > 60 seconds"));
-        assert_eq!(check_age(101, 100, 60), expired("Signature age -1 < 0 seconds"));
-        assert_eq!(check_age(100, 100, -1), expired("Signature age 0 > -1 seconds"));
-        assert_eq!(check_age(105, 100, -9), expired("Signature age -5 > -9 seconds"));
-        assert!(check_age(0, u64::MAX.into(), i64::MAX).is_err());
+        assert_eq!(check_age(100, 160, 60, 0), Ok(()));
+        assert_eq!(check_age(100, 100, 0, 0), Ok(()));
+        assert_eq!(check_age(100, 161, 60, 0), expired("Signature age 61 > 60 seconds"));
+        assert_eq!(check_age(101, 100, 60, 0), expired("Signature age -1 < 0 seconds"));
+        assert_eq!(check_age(100, 100, -1, 0), expired("Signature age 0 > -1 seconds"));
+        assert_eq!(check_age(105, 100, -9, 0), expired("Signature age -5 > -9 seconds"));
+        assert_eq!(check_age(100, 165, 60, 5), Ok(()));
+        assert_eq!(check_age(105, 100, 60, 5), Ok(()));
+        assert_eq!(check_age(100, 166, 60, 5), expired("Signature age 66 > 60 seconds"));
+        assert_eq!(check_age(106, 100, 60, 5), expired("Signature age -6 < 0 seconds"));
+        assert!(check_age(0, u64::MAX.into(), i64::MAX, 0).is_err());
     }
 }

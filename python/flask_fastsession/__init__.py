@@ -1,7 +1,32 @@
-"""Flask's sessions, nearly free: the same cookies, signed and decoded in Rust."""
+"""Flask's sessions, nearly free: the same cookies, signed and decoded in Rust; and sessions on the server."""
+
+from __future__ import annotations
+
+import typing as t
 
 from ._native import __version__
 from .interface import FastSession
 from .interface import FastSessionInterface
+from .options import SessionTooLargeError
 
-__all__ = ["FastSession", "FastSessionInterface", "__version__"]
+if t.TYPE_CHECKING:
+    from .server import ServerSession
+    from .server import SessionStoreError
+
+__all__ = [
+    "FastSession",
+    "FastSessionInterface",
+    "ServerSession",
+    "SessionStoreError",
+    "SessionTooLargeError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> t.Any:
+    # Whose sessions are in cookies need not load stores.
+    if name in ("ServerSession", "SessionStoreError"):
+        from . import server
+
+        return getattr(server, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@ import typing as t
 from flask import Flask
 from flask import Request
 from flask import Response
+from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSession
 from flask.sessions import SessionMixin
 from typing_extensions import Self
@@ -12,15 +13,20 @@ __all__ = [
     "Counters",
     "DefaultSessionClass",
     "SessionInterfaceMixin",
+    "SignerMixin",
     "TimedSerializerMixin",
     "UnreadText",
     "__version__",
+    "dump_tagged",
+    "load_tagged",
     "remember_flask",
 ]
 
 __version__: str
 
 def remember_flask() -> None: ...
+def dump_tagged(serializer: TaggedJSONSerializer, value: t.Any) -> bytes | None: ...
+def load_tagged(serializer: TaggedJSONSerializer, text: bytes) -> t.Any: ...
 
 @t.final
 class Counters:
@@ -45,6 +51,13 @@ class TimedSerializerMixin:
     def _loads(
         self, s: str | bytes, max_age: int | None, return_timestamp: bool, salt: str | bytes | None
     ) -> t.Any: ...
+
+@disjoint_base
+class SignerMixin:
+    def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> Self: ...
+    def __getnewargs__(self) -> tuple[()]: ...
+    def _get_signature(self, value: str | bytes) -> t.Any: ...
+    def _verify_signature(self, value: str | bytes, sig: str | bytes) -> t.Any: ...
 
 @t.final
 class UnreadText:

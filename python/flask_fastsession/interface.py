@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Callable
+from collections.abc import Iterable
+from datetime import timedelta
 
 import itsdangerous
 from flask.sessions import SecureCookieSession
@@ -12,6 +15,9 @@ from . import signing
 from ._native import DefaultSessionClass
 from ._native import SessionInterfaceMixin
 from ._native import remember_flask
+from .options import PLAIN
+from .options import Options
+from .options import age_in_seconds
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -35,16 +41,58 @@ class FastSession(SecureCookieSession):
 class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
     """Flask's signed cookie sessions, opened and saved natively.
 
-    Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. It takes no arguments. Like
+    Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. Like
     :class:`flask.sessions.SecureCookieSessionInterface`, which it extends, it may be shared by several apps and
     subclassed, and ``salt``, ``digest_method``, ``key_derivation``, ``serializer`` and ``session_class`` may be set on
     a subclass or an instance.
+
+    Each argument is for something that Flask does not do, and off if it is not given:
+
+    ``digest_method``
+        Sign with this digest, such as :func:`hashlib.sha256`, instead of SHA-1.
+    ``accept_digest_methods``
+        Accept cookies signed with these digests as well. They are signed anew when they are next saved.
+    ``resign_fallbacks``
+        Save what was signed with a key of ``SECRET_KEY_FALLBACKS``, or with an accepted digest, at once, by marking the
+        session as modified.
+    ``absolute_lifetime``
+        Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
+        When it began is kept in it, under ``_created``.
+    ``leeway``
+        So many whole seconds a cookie may be older than its lifetime, or younger than now, for machines whose clocks
+        are apart.
+    ``oversize``
+        What to do about a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does in any case; ``"raise"``
+        a :exc:`SessionTooLargeError`; or a callable, which is given the session, the response and the size in bytes.
     """
+
+    _options = PLAIN
 
     if t.TYPE_CHECKING:
         session_class: type[SecureCookieSession]
     else:
         session_class = DefaultSessionClass(FastSession)
+
+    def __init__(
+        self,
+        *args: t.Any,
+        digest_method: t.Any = None,
+        accept_digest_methods: Iterable[t.Any] = (),
+        resign_fallbacks: bool = False,
+        absolute_lifetime: float | timedelta | None = None,
+        leeway: int = 0,
+        oversize: t.Literal["warn", "raise"] | Callable[[SessionMixin, Response, int], object] = "warn",
+        **kwargs: t.Any,
+    ) -> None:
+        # To the other bases of a subclass.
+        super().__init__(*args, **kwargs)
+        if isinstance(absolute_lifetime, timedelta):
+            absolute_lifetime = absolute_lifetime.total_seconds()
+        options = Options(tuple(accept_digest_methods), resign_fallbacks, absolute_lifetime, leeway, oversize)
+        if options != PLAIN:
+            self._options = options
+        if digest_method is not None:
+            self.digest_method = digest_method
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """Return the session of a request, as :class:`flask.sessions.SecureCookieSessionInterface` does.
@@ -54,15 +102,54 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         """
         session: SecureCookieSession | None = self._open_session(app, request)
         if session is NotImplemented:
-            return SecureCookieSessionInterface.open_session(self, app, request)
+            session = self._open_by_stock(app, request)
+        if self._options is not PLAIN and session is not None and self._options.is_over(session):
+            return self.session_class()
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Set the cookie and the Vary header of a response where the session asks for it, as
         :class:`flask.sessions.SecureCookieSessionInterface` does.
         """
+        if self._options is not PLAIN:
+            self._options.date(session)
         if not self._save_session(app, session, response):
             SecureCookieSessionInterface.save_session(self, app, session, response)
+            if self._options is not PLAIN:
+                self._options.check_size(self.get_cookie_name(app), session, response)
+
+    def _open_by_stock(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if self._options.leeway:
+            session = self._open_with_leeway(app, request)
+        else:
+            session = SecureCookieSessionInterface.open_session(self, app, request)
+        if self._options.resign_fallbacks and session and not self._is_signed_as_now(app, request):
+            session.modified = True
+        return session
+
+    def _open_with_leeway(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        serializer = self.get_signing_serializer(app)
+        if serializer is None:
+            return None
+        cookie = request.cookies.get(self.get_cookie_name(app))
+        if not cookie:
+            return self.session_class()
+        try:
+            data, signed_at = serializer.loads(cookie, return_timestamp=True)
+        except itsdangerous.BadSignature:
+            return self.session_class()
+        leeway, max_age = self._options.leeway, int(app.permanent_session_lifetime.total_seconds())
+        is_of_age = -leeway <= age_in_seconds(signed_at) <= max_age + leeway
+        return self.session_class(data) if is_of_age else self.session_class()
+
+    def _is_signed_as_now(self, app: Flask, request: Request) -> bool:
+        serializer = self.get_signing_serializer(app)
+        if serializer is None:
+            return True
+        signer = itsdangerous.TimestampSigner(
+            serializer.secret_keys[-1], salt=serializer.salt, **serializer.signer_kwargs
+        )
+        return signer.validate(request.cookies[self.get_cookie_name(app)])
 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.
@@ -72,6 +159,10 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         stock = super().get_signing_serializer(app)
         if type(stock) is not itsdangerous.URLSafeTimedSerializer:
             return stock
+        stock.fallback_signers = [
+            {"key_derivation": self.key_derivation, "digest_method": digest_method}
+            for digest_method in self._options.accept_digest_methods
+        ]
         return signing.URLSafeTimedSerializer._adopt(stock, self._counters)
 
     def __reduce_ex__(self, protocol: t.SupportsIndex) -> str | tuple[t.Any, ...]:
@@ -86,11 +177,15 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
             {"open": {"native": 100, "declined": {}},
              "save": {"native": 99, "declined": {"value_type": 1}},
              "dumps": {"native": 41, "declined": {"value_type": 1}},
-             "loads": {"native": 98, "rejected": 2, "declined": {}}}
+             "loads": {"native": 98, "rejected": 2, "declined": {}},
+             "keys": {"current": 90, "fallbacks": [8], "old_digests": 0}}
 
         ``open`` and ``save`` count requests, ``loads`` cookies read and ``dumps`` cookies written; these two also count
         what serializers of :meth:`get_signing_serializer` do in other hands. ``rejected`` counts cookies that are
-        malformed, forged or expired.
+        malformed, forged or expired. ``keys`` counts the keys by which cookies were verified: ``SECRET_KEY``, then
+        those of ``SECRET_KEY_FALLBACKS``, the last of them first, as far as they were used, and how often it was with a
+        digest from ``accept_digest_methods``. A key that has not been counted for as long as sessions live may
+        go, if no cookie was read by stock code meanwhile.
         """
         return self._counters.report()
 

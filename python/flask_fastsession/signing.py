@@ -1,4 +1,8 @@
-"""Serializers of itsdangerous with native hot paths."""
+"""The signers and serializers of itsdangerous with native hot paths, for whoever signs tokens.
+
+Each is a subclass of its namesake, with the same arguments, results and errors; what is unusual is left to that one.
+All state is in the base class's attributes, which may be changed at any time.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,75 @@ import typing as t
 
 import itsdangerous
 
+from ._native import SignerMixin
 from ._native import TimedSerializerMixin
 from ._native import UnreadText
 
 if t.TYPE_CHECKING:
     from ._native import Counters
 
+__all__ = [
+    "Serializer",
+    "Signer",
+    "TimedSerializer",
+    "TimestampSigner",
+    "URLSafeSerializer",
+    "URLSafeTimedSerializer",
+]
+
+
+class _FastSigner(SignerMixin):
+    """Native signatures for a class of itsdangerous's that comes after it."""
+
+    def get_signature(self, value: str | bytes) -> bytes:
+        """Return the signature of a value, base64, as :meth:`itsdangerous.Signer.get_signature`."""
+        signature: bytes = self._get_signature(value)
+        if signature is NotImplemented:
+            signature = super().get_signature(value)  # type: ignore[misc]
+        return signature
+
+    def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
+        """Return whether one of the keys has signed a value so, as :meth:`itsdangerous.Signer.verify_signature`."""
+        is_ours: bool = self._verify_signature(value, sig)
+        if is_ours is NotImplemented:
+            is_ours = super().verify_signature(value, sig)  # type: ignore[misc]
+        return is_ours
+
+
+class Signer(_FastSigner, itsdangerous.Signer):
+    """:class:`itsdangerous.Signer`, whose keys are derived once, and whose HMAC is native for SHA-1 and SHA-2."""
+
+
+class TimestampSigner(_FastSigner, itsdangerous.TimestampSigner):
+    """:class:`itsdangerous.TimestampSigner`, with the signatures of :class:`Signer`."""
+
+
+class Serializer(itsdangerous.Serializer[t.Any]):
+    """:class:`itsdangerous.Serializer`, which signs by :class:`Signer`."""
+
+    default_signer = Signer
+
+
+class TimedSerializer(itsdangerous.TimedSerializer[t.Any]):
+    """:class:`itsdangerous.TimedSerializer`, which signs by :class:`TimestampSigner`."""
+
+    default_signer = TimestampSigner
+
+
+class URLSafeSerializer(itsdangerous.URLSafeSerializer):
+    """:class:`itsdangerous.URLSafeSerializer`, which signs by :class:`Signer`."""
+
+    default_signer = Signer
+
 
 class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSerializer):
-    """:class:`itsdangerous.URLSafeTimedSerializer` whose ``dumps`` and ``loads`` run natively where the answer is
-    provably the same: for Flask's tagged JSON, an HMAC over SHA-1 or SHA-2, and values of built-in types.
-    ``dump``, ``load`` and ``loads_unsafe`` are inherited and go through these two.
+    """:class:`itsdangerous.URLSafeTimedSerializer` whose ``dumps`` and ``loads`` run natively.
 
-    Takes the arguments and raises the errors of its base class, to which it turns for anything odd. All its state is in
-    the base class's attributes, which may be changed at any time.
+    All of it for Flask's tagged JSON and values of built-in types; but for the JSON, where ``serializer`` is another,
+    such as :mod:`json` by default. ``dump``, ``load`` and ``loads_unsafe`` are inherited and go through these two.
     """
+
+    default_signer = TimestampSigner
 
     def dumps(self, obj: t.Any, salt: str | bytes | None = None) -> str:
         """Return the token of a value, as :meth:`itsdangerous.Serializer.dumps`."""

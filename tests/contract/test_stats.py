@@ -109,6 +109,7 @@ def test_a_request_runs_natively(clock):
         "save": {"native": 2, "declined": {}},
         "dumps": {"native": 2, "declined": {}},
         "loads": {"native": 1, "rejected": 0, "declined": {}},
+        "keys": {"current": 1, "fallbacks": [], "old_digests": 0},
     }
 
 
@@ -232,7 +233,7 @@ BOTH_WAYS: dict[str, dict[str, Cause]] = {
     },
     "signer": {
         "a signer class": Cause(prepare=setting("signer", OwnSigner)),
-        "fallback signers": Cause(prepare=setting("fallback_signers", [{"digest_method": hashlib.sha512}])),
+        "fallback signers": Cause(prepare=setting("fallback_signers", [OwnSigner])),
         "a separator": Cause(prepare=lambda s: s.signer_kwargs.update(sep=":")),
         "a derivation that is no name": Cause(prepare_app=with_interface(key_derivation=Name("hmac"))),
         "a salt of another type": Cause(prepare=setting("salt", bytearray(b"salt"))),

@@ -6,10 +6,12 @@ Those suites know nothing of this package, so this comes in by ``pytest -p stand
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
 from pathlib import Path
 
 import flask.sessions
+import itsdangerous
 import itsdangerous.url_safe
 import pytest
 from flask.json.tag import TaggedJSONSerializer
@@ -44,6 +46,9 @@ def stand_in() -> t.Callable[[], dict[str, t.Any]]:
         made.count_with(interface._counters)
         return made
 
+    for name in ("Signer", "TimestampSigner", "Serializer", "TimedSerializer", "URLSafeSerializer"):
+        module = sys.modules[getattr(itsdangerous, name).__module__]
+        setattr(module, name, getattr(signing, name))
     # A function rather than the class, for only an instance can be told where to count.
     itsdangerous.url_safe.URLSafeTimedSerializer = serializer  # type: ignore[assignment,misc]
     return interface.stats

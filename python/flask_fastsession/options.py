@@ -1,0 +1,75 @@
+"""What :class:`~flask_fastsession.FastSessionInterface` does beyond Flask, where it is asked to."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field
+
+if t.TYPE_CHECKING:
+    from flask import Response
+    from flask.sessions import SecureCookieSession
+    from flask.sessions import SessionMixin
+
+#: The key in a session that says when it began, in whole seconds since 1970, where it has an absolute lifetime.
+CREATED = "_created"
+
+
+class SessionTooLargeError(ValueError):
+    """A session's cookie is larger than browsers take, and ``oversize="raise"``."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is beyond Flask. Without an argument, nothing is."""
+
+    accept_digest_methods: tuple[t.Any, ...] = ()
+    resign_fallbacks: bool = False
+    absolute_lifetime: float | None = None
+    leeway: int = 0
+    oversize: t.Literal["warn", "raise"] | Callable[[SessionMixin, Response, int], object] = field(default="warn")
+
+    def __post_init__(self) -> None:
+        if self.leeway < 0 or type(self.leeway) is not int:
+            raise ValueError(f"leeway is a number of whole seconds, not {self.leeway!r}")
+        if self.oversize not in ("warn", "raise") and not callable(self.oversize):
+            raise ValueError(f'oversize is "warn", "raise" or a callable, not {self.oversize!r}')
+
+    def is_over(self, session: SecureCookieSession) -> bool:
+        """Whether a session is at the end of its absolute lifetime. One that does not say when it began begins now."""
+        if self.absolute_lifetime is None or not session:
+            return False
+        created = dict.get(session, CREATED)
+        if isinstance(created, int):
+            return time.time() >= created + self.absolute_lifetime
+        session[CREATED] = int(time.time())
+        return False
+
+    def date(self, session: SessionMixin) -> None:
+        """Have a session that begins say when."""
+        if self.absolute_lifetime is not None and isinstance(session, dict) and session and session.modified:
+            dict.setdefault(session, CREATED, int(time.time()))
+
+    def check_size(self, name: str, session: SessionMixin, response: Response) -> None:
+        """Do what is to be done about a cookie that is too large; Werkzeug has warned of it already."""
+        if self.oversize == "warn":
+            return
+        size = max(
+            (len(line) for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{name}=")), default=0
+        )
+        if not 0 < response.max_cookie_size < size:
+            return
+        if self.oversize == "raise":
+            raise SessionTooLargeError(
+                f"the session cookie has {size} bytes, and browsers take {response.max_cookie_size}"
+            )
+        self.oversize(session, response, size)
+
+
+PLAIN = Options()
+
+
+def age_in_seconds(signed_at: t.Any) -> int:
+    return int(time.time()) - int(signed_at.timestamp())

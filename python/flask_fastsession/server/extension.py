@@ -1,0 +1,168 @@
+"""Server-side sessions as an extension of Flask: what the config says, made into a session interface."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from .interface import Options
+from .interface import ServerSessionInterface
+from .record import RecordFormat
+from .store import Store
+from .store import SweepingStore
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+#: How each type of store writes sessions, if the config does not say. Flask-Session writes msgpack.
+FORMATS = {"sqlite": "tagged", "redis": "msgpack", "memcached": "msgpack"}
+
+#: An SQLite file is swept after so many requests that stored something, on average.
+SWEPT_EVERY = 500
+
+METHODS = ("load", "create", "replace", "delete", "touch")
+
+
+class ServerSession:
+    """Keeps the sessions of an app on the server, and an id in the cookie.
+
+    ::
+
+        app = Flask(__name__)
+        ServerSession(app)
+
+    With nothing configured they are kept in the file ``sessions.sqlite`` in ``app.instance_path``. The config is read
+    once, here; what is wrong with it is a :exc:`ValueError`. After that ``app.session_interface`` is a
+    :class:`ServerSessionInterface`, and ``flask session_cleanup`` a command. Its counterpart is
+    ``flask_session.Session``.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        interface = interface_of(app)
+        app.session_interface = interface
+        app.cli.add_command(click.Command("session_cleanup", callback=cleaner(interface), help=CLEANUP_HELP))
+        if app.config.get("SESSION_REGENERATE_ON_LOGIN", True):
+            follow_logins(app, interface)
+
+
+def interface_of(app: Flask) -> ServerSessionInterface:
+    config = app.config
+    kind = config.get("SESSION_TYPE", "sqlite")
+    store = STORES[kind](app) if kind in STORES else kind
+    if isinstance(store, str) or not all(callable(getattr(store, method, None)) for method in METHODS):
+        raise ValueError(f"SESSION_TYPE is one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}")
+    name = FORMATS.get(kind, "tagged") if isinstance(kind, str) else "tagged"
+    sweeps = isinstance(store, SweepingStore)
+    options = Options(
+        key_prefix=config.get("SESSION_KEY_PREFIX", "session:"),
+        permanent=bool(config.get("SESSION_PERMANENT", True)),
+        id_length=id_length_of(config.get("SESSION_ID_LENGTH", 32)),
+        use_signer=bool(config.get("SESSION_USE_SIGNER", False)),
+        hash_sid=bool(config.get("SESSION_HASH_SID", False)),
+        refresh_unaccessed=bool(config.get("SESSION_REFRESH_UNACCESSED", False)),
+        absolute_lifetime=seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
+        cleanup_n_requests=config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None),
+    )
+    if options.use_signer and not app.secret_key:
+        raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")
+    return ServerSessionInterface(store, RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name)), options)
+
+
+def id_length_of(length: object) -> int:
+    # Sixteen characters are the least, and 128 the most, that an id in a cookie may have.
+    if not isinstance(length, int) or not 12 <= length <= 96:
+        raise ValueError(f"SESSION_ID_LENGTH is a number of random bytes from 12 to 96, not {length!r}")
+    return length
+
+
+def seconds_of(lifetime: object) -> float | None:
+    if isinstance(lifetime, timedelta):
+        return lifetime.total_seconds()
+    if lifetime is None or isinstance(lifetime, (int, float)):
+        return lifetime
+    raise ValueError(f"SESSION_ABSOLUTE_LIFETIME is a timedelta or a number of seconds, not {lifetime!r}")
+
+
+# --- Stores ---------------------------------------------------------------------------------------------------------
+
+
+def sqlite_store(app: Flask) -> Store:
+    from .sqlite import SQLiteStore
+
+    path = Path(app.instance_path) / app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
+    return SQLiteStore(path, timeout=app.config.get("SESSION_SQLITE_TIMEOUT", 5.0))
+
+
+def redis_store(app: Flask) -> Store:
+    client = client_of(app, "SESSION_REDIS", "redis", "redis.Redis(host=...)")
+    from .redis import RedisStore
+
+    return RedisStore(client)
+
+
+def memcached_store(app: Flask) -> Store:
+    client = client_of(app, "SESSION_MEMCACHED", "pymemcache", "pymemcache.PooledClient((host, port), no_delay=True)")
+    from .memcached import MemcachedStore
+
+    return MemcachedStore(client)
+
+
+def client_of(app: Flask, name: str, package: str, example: str) -> object:
+    client = app.config.get(name)
+    if client is None:
+        raise ValueError(f"{name} is not configured: set it to a client of {package}, such as {example}")
+    return client
+
+
+STORES: dict[str, t.Callable[[Flask], Store]] = {
+    "sqlite": sqlite_store,
+    "redis": redis_store,
+    "memcached": memcached_store,
+}
+
+
+# --- What happens around them ---------------------------------------------------------------------------------------
+
+CLEANUP_HELP = "Remove sessions that have expired from the store, where it does not do so by itself."
+
+
+def cleaner(interface: ServerSessionInterface) -> t.Callable[[], None]:
+    def clean() -> None:
+        if not isinstance(interface.store, SweepingStore):
+            click.echo("Nothing to do: this store removes by itself what has expired.")
+            return
+        removed = 0
+        for count in interface.sweep():
+            removed += count
+            click.echo(f"\r{removed} removed ...", nl=False, err=True)
+        click.echo("\r", nl=False, err=True)
+        click.echo(f"{removed} expired sessions removed.")
+
+    return clean
+
+
+def follow_logins(app: Flask, interface: ServerSessionInterface) -> None:
+    """Regenerate at each login, and have the session be its user's, where Flask-Login is in use."""
+    try:
+        import flask_login
+    except ImportError:
+        return
+    from flask import session
+
+    def begin(sender: object, user: t.Any, **extra: object) -> None:
+        interface.regenerate(session)
+        interface.bind_user(session, user.get_id())
+
+    def end(sender: object, **extra: object) -> None:
+        interface.bind_user(session, None)
+
+    for signal in (flask_login.user_logged_in, flask_login.user_loaded_from_cookie):
+        signal.connect(begin, app, weak=False)
+    flask_login.user_logged_out.connect(end, app, weak=False)

@@ -1,0 +1,430 @@
+"""The way of a session from its cookie to the store and back.
+
+::
+
+    cookie -> id -> key -> record, loaded at first access -> data -> session
+    session -> data -> record, if it has changed -> compare and set, merging what others wrote -> cookie, if it is due
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import re
+import secrets
+import time
+import typing as t
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+
+from flask.sessions import SessionInterface
+from itsdangerous import BadSignature
+from itsdangerous import Signer
+
+from .merge import merged
+from .record import NotARecord
+from .record import RecordFormat
+from .session import Facts
+from .session import ServerSideSession
+from .session import Stored
+from .session import UnloadedSession
+from .store import SessionStoreError
+from .store import Store
+from .store import SweepingStore
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from flask import Request
+    from flask import Response
+    from flask.sessions import SessionMixin
+
+log = logging.getLogger("flask_fastsession")
+
+#: What may be an id. Anything else in a cookie never reaches the store.
+SID = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
+
+#: So often a write that others overtake is merged with theirs before it is an error.
+ATTEMPTS = 64
+
+#: A cookie is set anew after this share of its lifetime.
+REFRESHED_SHARE = 0.05
+
+#: So many of a user's sessions are looked at when another one begins, whether they have ended.
+LOOKED_AT = 4
+
+#: From when it is one of its user's until it is stored.
+SECONDS_TO_BEGIN = 600
+
+#: So many expired records are removed by the way.
+SWEPT = 1000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How sessions are kept; :class:`ServerSession` says what each is called in the config. Times are in seconds."""
+
+    key_prefix: str = "session:"
+    permanent: bool = True
+    id_length: int = 32
+    use_signer: bool = False
+    hash_sid: bool = False
+    refresh_unaccessed: bool = False
+    absolute_lifetime: float | None = None
+    cleanup_n_requests: int | None = None
+
+
+class ServerSessionInterface(SessionInterface):
+    """Opens and saves sessions whose data is in a store, and whose cookie holds an id.
+
+    Made by :class:`ServerSession`, as ``app.session_interface``.
+    """
+
+    def __init__(self, store: Store, record_format: RecordFormat, options: Options) -> None:
+        self.store = store
+        self.format = record_format
+        self.options = options
+
+    # --- In ---------------------------------------------------------------------------------------------------------
+
+    def open_session(self, app: Flask, request: Request) -> UnloadedSession:
+        """Return a session that is loaded when it is first looked at."""
+        return UnloadedSession(self, app, request)
+
+    def load(self, app: Flask, request: Request, session: ServerSideSession) -> None:
+        """Fill a session with what the store has for the cookie of a request; raise :exc:`SessionStoreError`."""
+        sid = self._sid_in(app, request)
+        if sid is None or not self._fill(session, sid, self.store.load(self._key(sid), lifetime_of(app))):
+            session.new = True
+            if self.options.permanent:
+                dict.__setitem__(session, "_permanent", True)
+
+    def _sid_in(self, app: Flask, request: Request) -> str | None:
+        cookie = request.cookies.get(self.get_cookie_name(app), "")
+        if cookie and self.options.use_signer:
+            try:
+                cookie = self._signer(app).unsign(cookie).decode()
+            except (BadSignature, UnicodeDecodeError):
+                return None
+        return cookie if SID.fullmatch(cookie) else None
+
+    def _fill(self, session: ServerSideSession, sid: str, record: bytes | None) -> bool:
+        if record is None:
+            return False
+        try:
+            data = self.format.loads(record)
+        except NotARecord as reason:
+            log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
+            return False
+        facts = Facts.taken_from(data)
+        if self._has_ended(facts):
+            self.store.delete(self._key(sid))
+            return False
+        dict.update(session, data)
+        session.sid, session.facts, session.bound_to = sid, facts, facts.user
+        session.stored = Stored(record, session.permanent)
+        return True
+
+    def _has_ended(self, facts: Facts) -> bool:
+        limit = self.options.absolute_lifetime
+        return limit is not None and (facts.begun is None or time.time() >= facts.begun + limit)
+
+    # --- Out --------------------------------------------------------------------------------------------------------
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Store a session if it has changed, and set its cookie if that is due; raise :exc:`SessionStoreError`."""
+        assert isinstance(session, ServerSideSession)
+        if session.accessed:
+            response.vary.add("Cookie")
+        if session.failure is not None:
+            # The response says so, or is about to; Flask saves the session along with its answer to the error.
+            return
+        if isinstance(session, UnloadedSession):
+            if not self._is_refreshed_unaccessed(app, session):
+                return
+            session.load()
+        try:
+            self._save(app, session, response)
+        except SessionStoreError as error:
+            session.failure = error
+            raise
+
+    def _is_refreshed_unaccessed(self, app: Flask, session: UnloadedSession) -> bool:
+        return self.options.refresh_unaccessed and self._sid_in(app, session.source[2]) is not None
+
+    def _save(self, app: Flask, session: ServerSideSession, response: Response) -> None:
+        if session.is_empty:
+            self._end(app, session, response)
+        elif self._store(app, session):
+            self._set_cookie(app, session, response)
+            response.vary.add("Cookie")
+        self._sweep_now_and_then()
+
+    def _end(self, app: Flask, session: ServerSideSession, response: Response) -> None:
+        if session.stored is not None and session.sid is not None:
+            self.store.delete(self._key(session.sid))
+            self._change_sessions_of(session.bound_to, removed=session.sid)
+            session.stored = None
+        elif not session.modified:
+            return
+        response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
+        response.vary.add("Cookie")
+
+    def _store(self, app: Flask, session: ServerSideSession) -> bool:
+        """Write what has changed, and return whether the cookie is to be set."""
+        now = int(time.time())
+        if self.options.absolute_lifetime is not None and session.facts.begun is None:
+            session.facts.begun = now
+        is_due = self._is_cookie_due(app, session, now)
+        if is_due and session.permanent:
+            session.facts.refreshed = now
+        record = self._record_of(session)
+        ttl = self._ttl(app, session.facts, now)
+        if session.stored is None or session.sid is None:
+            return self._create(session, record, ttl)
+        if session.is_moving:
+            return self._move(session, record, ttl)
+        if record != session.stored.record:
+            self._bind(session, session.sid)
+            if not self._replace(session, session.sid, record, ttl):
+                return False
+        return is_due
+
+    def _is_cookie_due(self, app: Flask, session: ServerSideSession, now: int) -> bool:
+        stored = session.stored
+        if stored is None or stored.permanent != session.permanent:
+            return True
+        if not (session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]):
+            return False
+        refreshed = session.facts.refreshed
+        return refreshed is None or not 0 <= now - refreshed < lifetime_of(app) * REFRESHED_SHARE
+
+    def _record_of(self, session: ServerSideSession) -> bytes:
+        return self.format.dumps(session.facts.put_into(dict(session)))
+
+    def _create(self, session: ServerSideSession, record: bytes, ttl: int) -> bool:
+        for _ in range(ATTEMPTS):
+            sid = secrets.token_urlsafe(self.options.id_length)
+            self._bind(session, sid)
+            if self.store.create(self._key(sid), record, ttl):
+                return self._has_begun(session, sid, record)
+        raise SessionStoreError("the store has a record for every new id")
+
+    def _has_begun(self, session: ServerSideSession, sid: str, record: bytes) -> bool:
+        """Whether all sessions of the user were not revoked while this one was made."""
+        user = session.facts.user
+        if user is not None and self._name(sid) not in self._names_of(user):
+            self.store.delete(self._key(sid))
+            return False
+        session.sid, session.new, session.is_moving = sid, False, False
+        session.bound_to, session.stored = user, Stored(record, session.permanent)
+        return True
+
+    def _replace(self, session: ServerSideSession, sid: str, record: bytes | None, ttl: int) -> bool:
+        """Compare and set, or with ``None`` compare and delete. Return whether the session was still there."""
+        assert session.stored is not None
+        known = session.stored.record
+        for _ in range(ATTEMPTS):
+            done = self.store.replace(self._key(sid), known, record, ttl)
+            if done is True or done == record:
+                if record is not None:
+                    session.bound_to, session.stored = session.facts.user, Stored(record, session.permanent)
+                return True
+            if done is False:
+                # It was deleted meanwhile, by a logout as a rule: a logout stays one.
+                return False
+            self._merge(session, known, done)
+            known = done
+            record = record and self._record_of(session)
+        raise SessionStoreError(f"a session was overtaken {ATTEMPTS} times by other requests")
+
+    def _merge(self, session: ServerSideSession, base: bytes, theirs: bytes) -> None:
+        try:
+            found = self.format.loads(theirs)
+        except NotARecord:
+            return
+        before = self.format.loads(base)
+        facts = Facts.taken_from(found)
+        Facts.taken_from(before)
+        data = merged(before, found, dict(session), self.format.dumps)
+        dict.clear(session)
+        dict.update(session, data)
+        if session.facts.user == session.bound_to:
+            session.facts.user = session.bound_to = facts.user
+
+    def _move(self, session: ServerSideSession, record: bytes, ttl: int) -> bool:
+        """Give the session another id, unless it has been deleted meanwhile."""
+        old = session.sid
+        assert old is not None
+        if not self._replace(session, old, None, ttl):
+            return False
+        self._change_sessions_of(session.bound_to, removed=old)
+        return self._create(session, self._record_of(session), ttl)
+
+    # --- The cookie -------------------------------------------------------------------------------------------------
+
+    def _set_cookie(self, app: Flask, session: ServerSideSession, response: Response) -> None:
+        assert session.sid is not None
+        value = self._signer(app).sign(session.sid).decode() if self.options.use_signer else session.sid
+        expires = self.get_expiration_time(app, session)
+        response.set_cookie(self.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app))
+
+    def _cookie_attributes(self, app: Flask) -> dict[str, t.Any]:
+        attributes: dict[str, t.Any] = {
+            "domain": self.get_cookie_domain(app),
+            "path": self.get_cookie_path(app),
+            "secure": self.get_cookie_secure(app),
+            "httponly": self.get_cookie_httponly(app),
+            "samesite": self.get_cookie_samesite(app),
+        }
+        # Flask 3.0 knows nothing of it.
+        partitioned = getattr(self, "get_cookie_partitioned", None)
+        if partitioned is not None:
+            attributes["partitioned"] = partitioned(app)
+        return attributes
+
+    def _signer(self, app: Flask) -> Signer:
+        keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
+        return Signer(keys, salt="flask-session", key_derivation="hmac")
+
+    # --- Ids and keys -----------------------------------------------------------------------------------------------
+
+    def _name(self, sid: str) -> str:
+        """What the store knows a session by."""
+        return sha256(sid.encode()).hexdigest() if self.options.hash_sid else sid
+
+    def _key(self, sid: str) -> str:
+        return self.options.key_prefix + self._name(sid)
+
+    def _ttl(self, app: Flask, facts: Facts, now: int) -> int:
+        lifetime, limit = lifetime_of(app), self.options.absolute_lifetime
+        if limit is not None and facts.begun is not None:
+            lifetime = min(lifetime, int(facts.begun + limit - now))
+        return max(lifetime, 1)
+
+    def _sweep_now_and_then(self) -> None:
+        every = self.options.cleanup_n_requests
+        if every and isinstance(self.store, SweepingStore) and random.random() * every < 1:
+            self.store.sweep(SWEPT)
+
+    # --- For the application ----------------------------------------------------------------------------------------
+
+    def regenerate(self, session: SessionMixin) -> None:
+        """Give a session another id when it is saved, so that who knew the old one is left with nothing.
+
+        To be called when somebody logs in or gains rights. On Flask-Login's signals it is done by itself.
+        """
+        self._loaded(session).is_moving = True
+
+    def bind_user(self, session: SessionMixin, user_id: str | None) -> None:
+        """Say whose session this is, for :meth:`sessions_of` and :meth:`revoke_user`; ``None`` stands for nobody's."""
+        self._loaded(session).facts.user = None if user_id is None else str(user_id)
+
+    def sessions_of(self, user_id: str) -> list[str]:
+        """Return what the store knows the user's sessions by, oldest first: their ids, or hashes of these."""
+        names = self._names_of(str(user_id))
+        return [name for name in names if self.store.load(self.options.key_prefix + name) is not None]
+
+    def revoke(self, *sids: str) -> None:
+        """End sessions, given by their ids or as in :meth:`sessions_of`. No request in flight brings them back."""
+        names = {name for sid in sids for name in (sid, self._name(sid)) if SID.fullmatch(name)}
+        self.store.delete(*(self.options.key_prefix + name for name in names))
+
+    def revoke_user(self, user_id: str, keep: str | None = None) -> None:
+        """End all sessions of a user but the one to ``keep``, given as for :meth:`revoke`; that of the request, say."""
+        key, kept = self._user_key(str(user_id)), set() if keep is None else {keep, self._name(keep)}
+        for _ in range(ATTEMPTS):
+            record = self.store.load(key)
+            if record is None:
+                return
+            names = names_in(record)
+            ended = [name for name in names if name not in kept]
+            if ended:
+                self.store.delete(*(self.options.key_prefix + name for name in ended))
+            left = {name: since for name, since in names.items() if name in kept}
+            if self.store.replace(key, record, record_of(left) if left else None, None) is True:
+                return
+        raise SessionStoreError(f"new sessions of the user began {ATTEMPTS} times meanwhile")
+
+    def sweep(self) -> Iterator[int]:
+        """Remove expired records from a store that does not do so by itself, and yield how many at each step."""
+        while isinstance(self.store, SweepingStore) and (count := self.store.sweep(SWEPT)):
+            yield count
+
+    def _loaded(self, session: t.Any) -> ServerSideSession:
+        session = getattr(session, "_get_current_object", lambda: session)()
+        if isinstance(session, UnloadedSession):
+            session.load()
+        if not isinstance(session, ServerSideSession):
+            raise TypeError(f"a server-side session is wanted, not {type(session).__name__}")
+        return session
+
+    # --- The sessions of a user: a record of their names, and since when they are his ---------------------------------
+
+    def _user_key(self, user: str) -> str:
+        # No session has a colon in its name.
+        return f"{self.options.key_prefix}user:{sha256(user.encode()).hexdigest()}"
+
+    def _names_of(self, user: str) -> Names:
+        record = self.store.load(self._user_key(user))
+        return {} if record is None else names_in(record)
+
+    def _bind(self, session: ServerSideSession, sid: str) -> None:
+        """Have the session among those of its user, before it is stored as such."""
+        user = session.facts.user
+        if user != session.bound_to or session.stored is None or session.is_moving:
+            self._change_sessions_of(user, added=sid)
+            if session.bound_to != user:
+                self._change_sessions_of(session.bound_to, removed=sid)
+
+    def _change_sessions_of(self, user: str | None, added: str | None = None, removed: str | None = None) -> None:
+        if user is None:
+            return
+        key = self._user_key(user)
+        record = self.store.load(key)
+        for _ in range(ATTEMPTS):
+            names = self._without_ended({} if record is None else names_in(record))
+            if removed is not None:
+                names.pop(self._name(removed), None)
+            if added is not None:
+                names.setdefault(self._name(added), int(time.time()))
+            if record is None:
+                if not names or self.store.create(key, record_of(names), None):
+                    return
+                record = self.store.load(key)
+                continue
+            done = self.store.replace(key, record, record_of(names) if names else None, None)
+            if done is True:
+                return
+            record = None if done is False else done
+        raise SessionStoreError(f"the sessions of a user were overtaken {ATTEMPTS} times by other requests")
+
+    def _without_ended(self, names: Names) -> Names:
+        """Look at a few, so that the record does not grow without end. One that is just beginning is not there yet."""
+        settled = [name for name, since in names.items() if time.time() - since > SECONDS_TO_BEGIN]
+        chosen = random.sample(settled, min(LOOKED_AT, len(settled)))
+        ended = {name for name in chosen if self.store.load(self.options.key_prefix + name) is None}
+        return {name: since for name, since in names.items() if name not in ended}
+
+
+def lifetime_of(app: Flask) -> int:
+    """``PERMANENT_SESSION_LIFETIME`` in whole seconds, at least one."""
+    lifetime: timedelta = app.permanent_session_lifetime
+    return max(int(lifetime.total_seconds()), 1)
+
+
+Names: t.TypeAlias = "dict[str, int]"
+
+
+def names_in(record: bytes) -> Names:
+    try:
+        names = json.loads(record)
+    except ValueError:
+        return {}
+    return {name: int(since) for name, since in names.items()} if isinstance(names, dict) else {}
+
+
+def record_of(names: Names) -> bytes:
+    return json.dumps(names).encode()

@@ -1,0 +1,179 @@
+"""Sessions in Redis, or in whatever speaks its protocol: Valkey, Sentinel, Cluster."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from hashlib import sha1
+
+from redis import ConnectionPool
+from redis import Redis
+from redis.exceptions import NoScriptError
+from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
+
+from .store import SessionStoreError
+
+# KEYS[1] is the key, ARGV what it should hold, what it is to hold, and for how many seconds: 0 stands for no end.
+# A command that was sent twice, because the first reply was lost, finds its own value and has done what it should.
+REPLACE = b"""
+local found = redis.call('GET', KEYS[1])
+if found ~= ARGV[1] and found ~= ARGV[2] then return found end
+if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
+return 1
+"""
+
+REMOVE = b"""
+local found = redis.call('GET', KEYS[1])
+if found ~= ARGV[1] then return found end
+return redis.call('DEL', KEYS[1])
+"""
+
+Reply: t.TypeAlias = "bytes | int | None"
+
+
+class RedisStore:
+    """Keeps sessions by a client of redis-py, or one made like it, whose connections, time limits and retries are used.
+
+    One command for each call, each on one key, so that any of them may be on another node of a cluster.
+    """
+
+    def __init__(self, client: t.Any) -> None:
+        if not callable(getattr(client, "execute_command", None)) or is_asynchronous(client):
+            raise ValueError(
+                "SESSION_REDIS is to be a client such as redis.Redis(host=...), redis.RedisCluster(...) or that of"
+                f" Sentinel's master_for(...), and is {type(client).__module__}.{type(client).__qualname__}"
+            )
+        self.client = client
+        self.has_getex = True
+        self._command: t.Callable[..., Reply] = Pipe(client) if has_plain_pool(client) else self._public_command
+
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        try:
+            return self._load(key, ttl)
+        except ResponseError as error:
+            if is_wrong_type(error):
+                return b""
+            raise failed(error) from error
+        except ERRORS as error:
+            raise failed(error) from error
+
+    def _load(self, key: str, ttl: int | None) -> bytes | None:
+        if ttl is None:
+            return t.cast("bytes | None", self._command("GET", key))
+        if self.has_getex:
+            try:
+                return t.cast("bytes | None", self._command("GETEX", key, "EX", ttl))
+            except ResponseError as error:
+                if not str(error).lower().startswith("unknown command"):
+                    raise
+                self.has_getex = False  # Before Redis 6.2.
+        data = self._command("GET", key)
+        if data is not None:
+            self._command("EXPIRE", key, ttl)
+        return t.cast("bytes | None", data)
+
+    def create(self, key: str, data: bytes, ttl: int | None) -> bool:
+        life = () if ttl is None else ("EX", ttl)
+        return self._try("SET", key, data, "NX", *life) is not None
+
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        try:
+            reply = self._run(REMOVE, key, old) if new is None else self._run(REPLACE, key, old, new, ttl or 0)
+        except ERRORS as error:
+            if isinstance(error, ResponseError) and is_wrong_type(error):
+                return False
+            raise failed(error) from error
+        if reply is None:
+            return False
+        return reply if isinstance(reply, bytes) else True
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self._try("DEL", key)
+
+    def touch(self, key: str, ttl: int) -> bool:
+        return self._try("EXPIRE", key, ttl) == 1
+
+    def _run(self, script: bytes, key: str, *arguments: bytes | int) -> Reply:
+        try:
+            return self._command("EVALSHA", SHA1[script], 1, key, *arguments)
+        except NoScriptError:
+            return self._command("EVAL", script, 1, key, *arguments)
+
+    def _try(self, *command: str | bytes | int) -> Reply:
+        try:
+            return self._command(*command)
+        except ERRORS as error:
+            raise failed(error) from error
+
+    def _public_command(self, *command: str | bytes | int) -> Reply:
+        # Some clients are set up to decode what they are answered.
+        return t.cast(Reply, self.client.execute_command(*command, NEVER_DECODE=True))
+
+
+class Pipe:
+    """Commands on connections of a client's pool, without what its ``execute_command`` does around them."""
+
+    def __init__(self, client: Redis) -> None:
+        self.pool = client.connection_pool
+        self.process = os.getpid()
+        self.idle: list[t.Any] = []
+
+    def __call__(self, *command: str | bytes | int) -> Reply:
+        connection = self.take()
+        try:
+            connection.send_command(*command)
+            reply = connection.read_response(disable_decoding=True)
+        except ResponseError:
+            self.idle.append(connection)
+            raise
+        except BaseException:
+            # An answer may still be on its way to somebody else.
+            connection.disconnect()
+            self.idle.append(connection)
+            raise
+        self.idle.append(connection)
+        return t.cast(Reply, reply)
+
+    def take(self) -> t.Any:
+        if self.process != os.getpid():
+            self.process, self.idle = os.getpid(), []
+        try:
+            connection = self.idle.pop()
+        except IndexError:
+            connection = self.pool.make_connection()
+        if connection._sock is not None and (connection.should_reconnect() or is_stale(connection)):
+            connection.disconnect()
+        return connection
+
+
+def is_stale(connection: t.Any) -> bool:
+    """Whether the other end has closed it, or says something unasked."""
+    try:
+        return bool(connection.can_read())
+    except (RedisError, OSError):
+        return True
+
+
+ERRORS = (RedisError, RedisClusterException, OSError)
+SHA1 = {script: sha1(script).hexdigest() for script in (REPLACE, REMOVE)}
+
+
+def failed(error: Exception) -> SessionStoreError:
+    return SessionStoreError(f"Redis did not do what it was asked: {error}")
+
+
+def is_wrong_type(error: ResponseError) -> bool:
+    # In the midst of it where a script has met it.
+    return "WRONGTYPE" in str(error)
+
+
+def is_asynchronous(client: object) -> bool:
+    return any(".asyncio" in base.__module__ for base in type(client).__mro__)
+
+
+def has_plain_pool(client: t.Any) -> bool:
+    """Whether commands may go past the client: it adds nothing to them, and its pool nothing to a connection."""
+    return type(client) is Redis and type(client.connection_pool) is ConnectionPool and client.connection is None

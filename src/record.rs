@@ -1,0 +1,39 @@
+//! The tagged JSON of sessions that are kept in a store: text alone, neither compressed nor signed.
+//!
+//! Source: `flask.json.tag.TaggedJSONSerializer`, to which all is left that native code cannot show to be the same.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::error::{Stop, contained};
+use crate::{decode, eligible, encode};
+
+/// What `serializer.dumps(value)` gives, UTF-8 encoded; `None` where stock is to write it.
+#[pyfunction]
+pub fn dump_tagged<'py>(
+    serializer: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    contained(|| {
+        let app = eligible::current_app(serializer.py());
+        let writable = app.and_then(|app| eligible::text_writable(serializer, app.as_ref()));
+        match writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?)) {
+            Ok(text) => Ok(Some(PyBytes::new(serializer.py(), &text))),
+            Err(Stop::Raise(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    })
+}
+
+/// What `serializer.loads(text)` gives; `NotImplemented` where stock is to read it.
+#[pyfunction]
+pub fn load_tagged<'py>(serializer: &Bound<'py, PyAny>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    contained(|| {
+        let readable = eligible::text_readable(serializer);
+        match readable.and_then(|tags| Ok(decode::from_record(text, &tags)?)) {
+            Ok(value) => Ok(value),
+            Err(Stop::Raise(error)) => Err(error),
+            Err(_) => Ok(serializer.py().NotImplemented().into_bound(serializer.py())),
+        }
+    })
+}
