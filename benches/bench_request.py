@@ -211,7 +211,7 @@ def declined_share(interface: SessionInterface) -> float:
     """Return the share of requests that were left to stock code; one that was so twice counts twice."""
     assert isinstance(interface, FastSessionInterface)
     stats = interface.stats()
-    declined: dict[str, int] = {call: sum(counts["declined"].values()) for call, counts in stats.items()}
+    declined = {call: sum(counts.get("declined", {}).values()) for call, counts in stats.items()}
     requests: int = stats["open"]["native"] + declined["open"]
     return sum(declined.values()) / requests
 

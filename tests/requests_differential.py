@@ -2123,7 +2123,8 @@ class Run:
         result = compare(case, self.ours)
         self.requests += len(result.outcomes)
         self.outcomes.update(result.outcomes)
-        for method, counts in result.stats.items():
+        for method in ("open", "save", "dumps", "loads"):
+            counts = result.stats[method]
             for name, count in {**counts, **counts.get("declined", {})}.items():
                 if isinstance(count, int):
                     self.stats[method, name] += count
