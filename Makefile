@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 OLDEST := $(VENV)/oldest
 RUST := $(wildcard src/*.rs src/*/*.rs) Cargo.toml Cargo.lock pyproject.toml
 DEMO_TOOLS := $(VENV)/demo.installed $(VENV)/bench.installed
-ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed
+ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed $(VENV)/docs.installed
 
 # pyo3 is to build for this interpreter, and maturin to install here, whatever else is active in the calling shell.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -21,9 +21,9 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-oldest lint check differential clean
-.PHONY: fuzz miri matrix free-threaded audit reproducible
-.PHONY: bench bench-timing bench-codec bench-request bench-growth bench-serve bench-quick bench-check bench-baseline
+.PHONY: help demo serve test test-oldest lint check differential docs wheel servers clean
+.PHONY: fuzz miri stress matrix free-threaded audit reproducible trust
+.PHONY: bench bench-timing bench-codec bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-baseline
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,11 @@ demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, loo
 serve: $(VENV)/extension $(DEMO_TOOLS) ## Serve that app on 127.0.0.1:5000 (PORT=...) until stopped
 	@$(BIN)/python -m examples.serve --port $(PORT)
 
-test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python
+servers: ## Install what tests start by themselves: redis-server, memcached, chromium (Debian)
+	scripts/servers.sh
+	scripts/chromium.sh
+
+test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python (after make servers)
 	cargo test --locked --no-default-features --lib
 	cargo test --locked --no-default-features --doc
 	$(BIN)/python -m pytest
@@ -43,10 +47,13 @@ lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stub
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets --no-default-features --target-dir target -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/stubtest flask_fastsession
+	$(BIN)/zizmor --offline --quiet .github
 
 test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite with the oldest Flask
 	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/contract
@@ -57,13 +64,16 @@ differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a
 	$(BIN)/python -m tests.differential --cases $(CASES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.requests_differential --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
 
-bench: bench-codec bench-request bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
+bench: bench-codec bench-request bench-server bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
 
 bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Measure dumps and loads beside stock and tuned Python
 	$(BIN)/python -m benches.bench_codec
 
 bench-request: $(VENV)/extension $(DEMO_TOOLS) ## Measure what sessions cost a request, and draw docs/request.svg
 	$(BIN)/python -m benches.bench_request --results docs/request.json --chart docs/request.svg
+
+bench-server: $(VENV)/extension $(ALL_TOOLS) ## Measure server-side sessions beside Flask-Session, and draw docs/server.svg (after make servers)
+	$(BIN)/python -m benches.bench_server --results docs/server.json --chart docs/server.svg
 
 bench-growth: $(VENV)/extension $(DEMO_TOOLS) ## Measure large sessions, memory over 1,000,000 requests, import and wheel
 	$(BIN)/python -m benches.bench_growth
@@ -90,6 +100,9 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS=60 (needs rustup; brings a nightly of
 miri: ## Run the tests of the rooms that know no Python under Miri and AddressSanitizer (needs rustup)
 	scripts/miri.sh
 
+stress: $(VENV)/extension $(ALL_TOOLS) ## Run the tests of faults and load in full: threads, forks, greenlets, leaks
+	FAULTS=whole $(BIN)/python -m pytest tests/faults tests/server
+
 matrix: $(VENV)/build.installed ## Run our suite and those of others on each CPython that can be had, and write docs/matrix.md
 	$(BIN)/python -m scripts.matrix
 
@@ -99,11 +112,31 @@ free-threaded: ## Build a free-threaded CPython from Debian's source, and test a
 audit: ## Hold the crates to deny.toml: licences, sources, known vulnerabilities
 	scripts/audit.sh
 
+docs: $(VENV)/extension $(VENV)/docs.installed ## Build the pages of docs/ into build/docs
+	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html docs build/docs
+	@echo "file://$(CURDIR)/build/docs/index.html"
+
+wheel: ## Build wheels and the sdist into dist/, check them, and use them on each Python here (needs rustup)
+	scripts/wheel.sh
+
 reproducible: ## Build the wheel here and from the sdist elsewhere, and compare them
 	scripts/reproducible.sh
 
+# All parts are run, whatever fails: some take hours.
+TRUST := differential fuzz miri stress matrix free-threaded bench-timing audit reproducible
+
+trust: CASES = 5000000
+trust: ## Run all that SECURITY.md rests on, in hours, and say at the end what failed
+	@failed=; \
+	for part in $(TRUST); do \
+		printf '\n=== make %s ===\n\n' "$$part"; \
+		$(MAKE) --no-print-directory "$$part" CASES=$(CASES) || failed="$$failed $$part"; \
+	done; \
+	if [ -n "$$failed" ]; then printf '\n=== Failed:%s ===\n' "$$failed"; exit 1; fi; \
+	printf '\n=== All passed: %s ===\n' "$(TRUST)"
+
 clean: ## Remove all that was built
-	rm -rf $(VENV) target build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) target build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/flask_fastsession/_native*.so
 	find python tests examples benches -name __pycache__ -prune -exec rm -rf {} +
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! value -> tagged JSON -> deflate if shorter -> base64 -> timestamp -> signature -> token
-//! token -> split -> verify -> age -> base64 -> inflate -> JSON, untagged -> value
+//! token -> split -> verify -> base64 -> inflate -> age -> JSON, untagged -> value
 //! ```
 //!
 //! Source: `itsdangerous.URLSafeTimedSerializer` with `flask.json.tag.TaggedJSONSerializer`. Where the corridor ends

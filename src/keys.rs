@@ -214,7 +214,9 @@ fn is_plain_function(digest_method: &Bound<'_, PyAny>) -> bool {
     }
     let holds_nothing = |name: &str| digest_method.getattr(name).is_ok_and(|held| held.is_none());
     let holds_text = |name: &str| digest_method.getattr(name)?.extract::<Option<Vec<Bound<'_, PyBytes>>>>();
-    let is_function = digest_method.get_type().name().is_ok_and(|name| name == "function");
+    // Not by `PyType::name`, whose first use lets go of the GIL.
+    let class_name = digest_method.get_type().getattr(intern!(digest_method.py(), "__name__"));
+    let is_function = class_name.is_ok_and(|name| name.eq("function").unwrap_or(false));
     is_function && holds_nothing("__closure__") && holds_nothing("__kwdefaults__") && holds_text("__defaults__").is_ok()
 }
 

@@ -86,7 +86,7 @@ mod _native {
     #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};
     #[pymodule_export]
-    use super::request::SessionInterfaceMixin;
+    use super::request::{SessionHeaders, SessionInterfaceMixin};
     #[pymodule_export]
     use super::signer::SignerMixin;
 

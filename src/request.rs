@@ -1,7 +1,7 @@
 //! The outer ends of the corridor: a session opened from a request, and saved into a response.
 //!
 //! ```text
-//! Cookie header -> find -> verify -> age -> unpack -> decode -> session
+//! Cookie header -> find -> verify -> unpack -> decode -> age -> session
 //! session -> encode -> payload, kept or packed -> timestamp -> signature -> Set-Cookie, Vary -> response
 //! ```
 //!
@@ -125,6 +125,54 @@ impl SessionInterfaceMixin {
             Err(stop) => {
                 give_way(&slf.get().counters.get().save, stop)?;
                 Ok(false)
+            }
+        })
+    }
+}
+
+/// The two headers that matter to a session whose data is in a store.
+#[pyclass(frozen, module = "flask_fastsession._native")]
+pub struct SessionHeaders {
+    classes: Recent<KnownClass>,
+}
+
+#[pymethods]
+impl SessionHeaders {
+    #[new]
+    const fn new() -> Self {
+        Self { classes: Recent::new() }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.classes.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.classes.clear();
+    }
+
+    /// What `request.cookies.get(name, "")` gives; `None` where that is to be called.
+    fn cookie<'py>(&self, request: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyString>>> {
+        contained(|| {
+            let Ok(header) = cookie_header(FlaskParts::get(request.py()), &self.classes, request) else {
+                return Ok(None);
+            };
+            let Ok(header) = header.as_ref().map_or(Ok(""), |header| header.to_str()) else {
+                return Ok(None);
+            };
+            let found = cookie::find(header, name).ok();
+            Ok(found.map(|found| PyString::new(request.py(), found.unwrap_or(""))))
+        })
+    }
+
+    /// Does what `response.vary.add("Cookie")` does, or gives `False` where that is to be called.
+    fn add_vary(&self, response: &Bound<'_, PyAny>) -> PyResult<bool> {
+        contained(|| {
+            match Headers::of(&self.classes, response).map_err(Stop::from).and_then(|headers| headers.add_vary()) {
+                Ok(()) => Ok(true),
+                Err(Stop::Raise(error)) => Err(error),
+                Err(_) => Ok(false),
             }
         })
     }
@@ -292,7 +340,7 @@ fn save<'py>(
     let setup =
         AppSetup::find(&interface.get().apps, interface, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
-    let headers = Headers::of(interface, response)?;
+    let headers = Headers::of(&interface.get().classes, response)?;
     let template = template.for_session(is_permanent)?;
     let line = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
     leave_trace(parts, data)?;
@@ -313,7 +361,7 @@ fn add_vary_if(
     interface: &Bound<'_, SessionInterfaceMixin>,
     response: &Bound<'_, PyAny>,
 ) -> Result<(), Stop> {
-    if is_accessed { Headers::of(interface, response)?.add_vary() } else { Ok(()) }
+    if is_accessed { Headers::of(&interface.get().classes, response)?.add_vary() } else { Ok(()) }
 }
 
 /// The `Set-Cookie` line for a session. All that may decline comes before the clocks are read.
@@ -391,11 +439,8 @@ struct Headers<'a, 'py> {
 }
 
 impl<'a, 'py> Headers<'a, 'py> {
-    fn of(interface: &Bound<'py, SessionInterfaceMixin>, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
-        Ok(Self {
-            list: hooks::header_list(FlaskParts::get(interface.py()), &interface.get().classes, response)?,
-            response,
-        })
+    fn of(seen: &Recent<KnownClass>, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
+        Ok(Self { list: hooks::header_list(FlaskParts::get(response.py()), seen, response)?, response })
     }
 
     fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Stop> {

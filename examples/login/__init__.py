@@ -21,6 +21,8 @@ from werkzeug.security import generate_password_hash
 
 from flask_fastsession import FastSessionInterface
 
+from .inspector import inspector
+
 USERS = {"ada": generate_password_hash("lovelace"), "alan": generate_password_hash("turing")}
 
 
@@ -32,6 +34,7 @@ def create_app(session_interface: SessionInterface | None = None) -> Flask:
         # Without FLASK_SECRET_KEY in the environment, a restart logs everybody out.
         app.secret_key = secrets.token_hex()
     app.session_interface = session_interface or FastSessionInterface()
+    app.register_blueprint(inspector)
 
     @app.get("/")
     def index() -> str:

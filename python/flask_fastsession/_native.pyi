@@ -12,6 +12,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "Counters",
     "DefaultSessionClass",
+    "SessionHeaders",
     "SessionInterfaceMixin",
     "SignerMixin",
     "TimedSerializerMixin",
@@ -65,6 +66,12 @@ class UnreadText:
     def text(self) -> bytes: ...
     @property
     def signed_at(self) -> int: ...
+
+@t.final
+class SessionHeaders:
+    def __new__(cls) -> SessionHeaders: ...
+    def cookie(self, request: Request, name: str) -> str | None: ...
+    def add_vary(self, response: Response) -> bool: ...
 
 @disjoint_base
 class SessionInterfaceMixin:

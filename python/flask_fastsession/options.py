@@ -32,6 +32,11 @@ class Options:
     oversize: t.Literal["warn", "raise"] | Callable[[SessionMixin, Response, int], object] = field(default="warn")
 
     def __post_init__(self) -> None:
+        lifetime = self.absolute_lifetime
+        if lifetime is not None and (
+            isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or lifetime <= 0
+        ):
+            raise ValueError(f"absolute_lifetime is a timedelta or a number of seconds, not {lifetime!r}")
         if self.leeway < 0 or type(self.leeway) is not int:
             raise ValueError(f"leeway is a number of whole seconds, not {self.leeway!r}")
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):

@@ -96,7 +96,7 @@ class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSeri
     ) -> t.Any:
         """Return the value of a token, as :meth:`itsdangerous.TimedSerializer.loads`.
 
-        ``max_age`` is in seconds. With ``return_timestamp`` it is a pair of the value and the :class:`datetime`, in
+        ``max_age`` is in seconds. With ``return_timestamp`` it is a pair of the value and the :class:`~datetime.datetime`, in
         UTC, at which the token was signed. :exc:`itsdangerous.BadSignature`, :exc:`itsdangerous.SignatureExpired` and
         :exc:`itsdangerous.BadPayload` are raised as by stock.
         """

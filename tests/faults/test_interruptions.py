@@ -1,7 +1,7 @@
-"""Exceptions that strike out of the blue: Ctrl-C, a time limit, a server that ends its worker.
+"""Exceptions that strike out of the blue: Ctrl-C, a time limit, a server that ends its worker, memory that has run out.
 
 They are raised at the first, the second, the third call of a Python function while a session is opened or saved, and so
-on until its end.
+on until its end; and by every single allocation of memory in turn.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from werkzeug.datastructures import Headers
 from contract.parity import Interface
 from contract.parity import serializer_of
 from faults.support import AtCall
+from faults.support import Ending
 from faults.support import app_with
 from faults.support import open_by
 from faults.support import request_of
+from faults.support import run_script
 from faults.support import save_by
+from faults.support import scaled
 from faults.support import token_in
 from flask_fastsession import FastSessionInterface
 
@@ -111,6 +114,38 @@ def test_an_interruption_passes_through_wherever_it_strikes(
                 held_up.append((number, moment.name))
             check_that_all_is_well(app)
     assert held_up == []
+
+
+ALLOCATING = """
+    import _testcapi
+    from faults.test_interruptions import *
+
+    for number in range(1, int(sys.argv[4])):
+        app = app_with(interface_class)
+        with app.app_context():
+            call = prepare(app, globals()[sys.argv[2]], is_warm=sys.argv[3] == "True")
+            try:
+                _testcapi.set_nomemory(number, number + 1)
+                try:
+                    call()
+                finally:
+                    _testcapi.remove_mem_hooks()
+            except Exception:
+                pass  # Stock has many names for it: MemoryError, SystemError, BadPayload.
+            except BaseException as error:
+                print(f"allocation {number}: {type(error).__name__}", flush=True)
+            check_that_all_is_well(app)
+"""
+
+
+@ACTS
+@WARM
+def test_an_allocation_that_fails_is_an_error_of_the_request(
+    interface_class: type[Interface], act: t.Any, is_warm: bool
+) -> None:
+    pytest.importorskip("_testcapi", reason="this interpreter cannot make allocations fail")
+    ending = run_script(interface_class, ALLOCATING, act.__name__, is_warm, scaled(120, 400))
+    assert ending == Ending("exit 0", "")
 
 
 def test_the_next_request_is_native_after_an_interruption() -> None:

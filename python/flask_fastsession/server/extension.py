@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
 import typing as t
 from datetime import timedelta
 from pathlib import Path
@@ -55,20 +58,20 @@ class ServerSession:
 def interface_of(app: Flask) -> ServerSessionInterface:
     config = app.config
     kind = config.get("SESSION_TYPE", "sqlite")
-    store = STORES[kind](app) if kind in STORES else kind
-    if isinstance(store, str) or not all(callable(getattr(store, method, None)) for method in METHODS):
+    store = STORES[kind](app) if isinstance(kind, str) and kind in STORES else kind
+    if isinstance(store, (str, type)) or not all(callable(getattr(store, method, None)) for method in METHODS):
         raise ValueError(f"SESSION_TYPE is one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}")
     name = FORMATS.get(kind, "tagged") if isinstance(kind, str) else "tagged"
     sweeps = isinstance(store, SweepingStore)
     options = Options(
-        key_prefix=config.get("SESSION_KEY_PREFIX", "session:"),
+        key_prefix=prefix_of(config.get("SESSION_KEY_PREFIX", "session:")),
         permanent=bool(config.get("SESSION_PERMANENT", True)),
         id_length=id_length_of(config.get("SESSION_ID_LENGTH", 32)),
         use_signer=bool(config.get("SESSION_USE_SIGNER", False)),
         hash_sid=bool(config.get("SESSION_HASH_SID", False)),
         refresh_unaccessed=bool(config.get("SESSION_REFRESH_UNACCESSED", False)),
         absolute_lifetime=seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
-        cleanup_n_requests=config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None),
+        cleanup_n_requests=cleanup_of(config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None)),
     )
     if options.use_signer and not app.secret_key:
         raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")
@@ -82,12 +85,28 @@ def id_length_of(length: object) -> int:
     return length
 
 
+def prefix_of(prefix: object) -> str:
+    # With the longest id it is to be a key for any store.
+    if not isinstance(prefix, str) or not re.fullmatch(r"[!-~]{0,120}", prefix):
+        raise ValueError(f"SESSION_KEY_PREFIX is up to 120 visible ASCII characters without spaces, not {prefix!r}")
+    return prefix
+
+
 def seconds_of(lifetime: object) -> float | None:
-    if isinstance(lifetime, timedelta):
-        return lifetime.total_seconds()
-    if lifetime is None or isinstance(lifetime, (int, float)):
-        return lifetime
-    raise ValueError(f"SESSION_ABSOLUTE_LIFETIME is a timedelta or a number of seconds, not {lifetime!r}")
+    if lifetime is None:
+        return None
+    seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 1 <= seconds < math.inf:
+        raise ValueError(
+            f"SESSION_ABSOLUTE_LIFETIME is a timedelta or a number of seconds, at least 1, not {lifetime!r}"
+        )
+    return seconds
+
+
+def cleanup_of(number: object) -> int | None:
+    if number is None or (isinstance(number, int) and number >= 0):
+        return number
+    raise ValueError(f"SESSION_CLEANUP_N_REQUESTS is a number of requests, or None, not {number!r}")
 
 
 # --- Stores ---------------------------------------------------------------------------------------------------------
@@ -96,8 +115,13 @@ def seconds_of(lifetime: object) -> float | None:
 def sqlite_store(app: Flask) -> Store:
     from .sqlite import SQLiteStore
 
-    path = Path(app.instance_path) / app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
-    return SQLiteStore(path, timeout=app.config.get("SESSION_SQLITE_TIMEOUT", 5.0))
+    path = app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"SESSION_SQLITE_PATH is the path of a file, not {path!r}")
+    timeout = app.config.get("SESSION_SQLITE_TIMEOUT", 5.0)
+    if not isinstance(timeout, (int, float)) or not timeout >= 0:
+        raise ValueError(f"SESSION_SQLITE_TIMEOUT is a number of seconds, not {timeout!r}")
+    return SQLiteStore(Path(app.instance_path) / path, timeout)
 
 
 def redis_store(app: Flask) -> Store:

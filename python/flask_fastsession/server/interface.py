@@ -24,9 +24,12 @@ from flask.sessions import SessionInterface
 from itsdangerous import BadSignature
 from itsdangerous import Signer
 
+from .._native import SessionHeaders
 from .merge import merged
+from .record import TAGGED
 from .record import NotARecord
 from .record import RecordFormat
+from .record import tagged
 from .session import Facts
 from .session import ServerSideSession
 from .session import Stored
@@ -86,6 +89,9 @@ class ServerSessionInterface(SessionInterface):
         self.store = store
         self.format = record_format
         self.options = options
+        self._headers = SessionHeaders()
+        # To ask this of a protocol takes as long as a load from SQLite.
+        self._is_swept = isinstance(store, SweepingStore)
 
     # --- In ---------------------------------------------------------------------------------------------------------
 
@@ -102,7 +108,10 @@ class ServerSessionInterface(SessionInterface):
                 dict.__setitem__(session, "_permanent", True)
 
     def _sid_in(self, app: Flask, request: Request) -> str | None:
-        cookie = request.cookies.get(self.get_cookie_name(app), "")
+        name = self.get_cookie_name(app)
+        cookie = self._headers.cookie(request, name)
+        if cookie is None:
+            cookie = request.cookies.get(name, "")
         if cookie and self.options.use_signer:
             try:
                 cookie = self._signer(app).unsign(cookie).decode()
@@ -137,7 +146,7 @@ class ServerSessionInterface(SessionInterface):
         """Store a session if it has changed, and set its cookie if that is due; raise :exc:`SessionStoreError`."""
         assert isinstance(session, ServerSideSession)
         if session.accessed:
-            response.vary.add("Cookie")
+            self._add_vary(response)
         if session.failure is not None:
             # The response says so, or is about to; Flask saves the session along with its answer to the error.
             return
@@ -155,54 +164,85 @@ class ServerSessionInterface(SessionInterface):
         return self.options.refresh_unaccessed and self._sid_in(app, session.source[2]) is not None
 
     def _save(self, app: Flask, session: ServerSideSession, response: Response) -> None:
-        if session.is_empty:
+        if self._is_over(session):
             self._end(app, session, response)
         elif self._store(app, session):
             self._set_cookie(app, session, response)
-            response.vary.add("Cookie")
+            self._add_vary(response)
         self._sweep_now_and_then()
 
     def _end(self, app: Flask, session: ServerSideSession, response: Response) -> None:
-        if session.stored is not None and session.sid is not None:
-            self.store.delete(self._key(session.sid))
-            self._change_sessions_of(session.bound_to, removed=session.sid)
-            session.stored = None
+        if session.stored is not None:
+            self._leave(session)
         elif not session.modified:
             return
         response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
-        response.vary.add("Cookie")
+        self._add_vary(response)
+
+    def _is_over(self, session: ServerSideSession) -> bool:
+        """Whether nothing is left in it. One that was not cleared, but lost its last key, is compared and deleted here:
+        others may have put something into it meanwhile."""
+        for _ in range(ATTEMPTS):
+            if not session.is_empty:
+                return False
+            if session.stored is None or session.sid is None or session.is_cleared:
+                return True
+            done = self.store.replace(self._key(session.sid), session.stored.record, None, None)
+            if isinstance(done, bool):
+                return True
+            self._merge(session, session.stored.record, done)
+            session.stored = Stored(done, session.permanent)
+        raise overtaken()
+
+    def _leave(self, session: ServerSideSession) -> None:
+        """Have nothing more to do with what is stored, which is deleted, or is to be."""
+        assert session.sid is not None
+        if session.is_cleared:
+            self.store.delete(self._key(session.sid))
+        self._change_sessions_of(session.bound_to, removed=session.sid)
+        session.sid = session.stored = session.bound_to = None
+        session.is_cleared = False
 
     def _store(self, app: Flask, session: ServerSideSession) -> bool:
         """Write what has changed, and return whether the cookie is to be set."""
+        if session.is_cleared and session.stored is not None:
+            # Others may be writing to it: what was ended is not to come back with what they write.
+            self._leave(session)
         now = int(time.time())
         if self.options.absolute_lifetime is not None and session.facts.begun is None:
             session.facts.begun = now
-        is_due = self._is_cookie_due(app, session, now)
-        if is_due and session.permanent:
+        lifetime = lifetime_of(app)
+        is_due = self._is_cookie_due(app, session, lifetime, now)
+        if is_due and session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]:
             session.facts.refreshed = now
         record = self._record_of(session)
-        ttl = self._ttl(app, session.facts, now)
+        if session.stored is not None and record == session.stored.record and not session.is_moving:
+            return is_due
+        ttl = self._ttl(lifetime, session.facts, now)
         if session.stored is None or session.sid is None:
             return self._create(session, record, ttl)
         if session.is_moving:
             return self._move(session, record, ttl)
-        if record != session.stored.record:
-            self._bind(session, session.sid)
-            if not self._replace(session, session.sid, record, ttl):
-                return False
-        return is_due
+        self._bind(session, session.sid)
+        return self._replace(session, session.sid, record, ttl) and is_due
 
-    def _is_cookie_due(self, app: Flask, session: ServerSideSession, now: int) -> bool:
-        stored = session.stored
-        if stored is None or stored.permanent != session.permanent:
+    def _is_cookie_due(self, app: Flask, session: ServerSideSession, lifetime: int, now: int) -> bool:
+        stored, permanent = session.stored, session.permanent
+        if stored is None or stored.permanent != permanent:
             return True
-        if not (session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]):
+        if not (permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]):
             return False
         refreshed = session.facts.refreshed
-        return refreshed is None or not 0 <= now - refreshed < lifetime_of(app) * REFRESHED_SHARE
+        return refreshed is None or not 0 <= now - refreshed < lifetime * REFRESHED_SHARE
 
     def _record_of(self, session: ServerSideSession) -> bytes:
-        return self.format.dumps(session.facts.put_into(dict(session)))
+        data, stored = session.facts.put_into(dict(session)), session.stored
+        if self.format.name != "tagged" and stored is not None and stored.record.startswith(TAGGED):
+            # It stays as it is until it changes, though it could be in the configured format by now.
+            record = tagged(data)
+            if record == stored.record:
+                return record
+        return self.format.dumps(data)
 
     def _create(self, session: ServerSideSession, record: bytes, ttl: int) -> bool:
         for _ in range(ATTEMPTS):
@@ -228,7 +268,7 @@ class ServerSessionInterface(SessionInterface):
         known = session.stored.record
         for _ in range(ATTEMPTS):
             done = self.store.replace(self._key(sid), known, record, ttl)
-            if done is True or done == record:
+            if done is True:
                 if record is not None:
                     session.bound_to, session.stored = session.facts.user, Stored(record, session.permanent)
                 return True
@@ -238,7 +278,7 @@ class ServerSessionInterface(SessionInterface):
             self._merge(session, known, done)
             known = done
             record = record and self._record_of(session)
-        raise SessionStoreError(f"a session was overtaken {ATTEMPTS} times by other requests")
+        raise overtaken()
 
     def _merge(self, session: ServerSideSession, base: bytes, theirs: bytes) -> None:
         try:
@@ -255,7 +295,10 @@ class ServerSessionInterface(SessionInterface):
             session.facts.user = session.bound_to = facts.user
 
     def _move(self, session: ServerSideSession, record: bytes, ttl: int) -> bool:
-        """Give the session another id, unless it has been deleted meanwhile."""
+        """Give the session another id, unless it has been deleted meanwhile.
+
+        The old one goes first: if the store fails then, the session has ended, and nobody has two.
+        """
         old = session.sid
         assert old is not None
         if not self._replace(session, old, None, ttl):
@@ -285,6 +328,10 @@ class ServerSessionInterface(SessionInterface):
             attributes["partitioned"] = partitioned(app)
         return attributes
 
+    def _add_vary(self, response: Response) -> None:
+        if not self._headers.add_vary(response):
+            response.vary.add("Cookie")
+
     def _signer(self, app: Flask) -> Signer:
         keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
         return Signer(keys, salt="flask-session", key_derivation="hmac")
@@ -298,16 +345,20 @@ class ServerSessionInterface(SessionInterface):
     def _key(self, sid: str) -> str:
         return self.options.key_prefix + self._name(sid)
 
-    def _ttl(self, app: Flask, facts: Facts, now: int) -> int:
-        lifetime, limit = lifetime_of(app), self.options.absolute_lifetime
+    def _ttl(self, lifetime: int, facts: Facts, now: int) -> int:
+        limit = self.options.absolute_lifetime
         if limit is not None and facts.begun is not None:
             lifetime = min(lifetime, int(facts.begun + limit - now))
         return max(lifetime, 1)
 
     def _sweep_now_and_then(self) -> None:
         every = self.options.cleanup_n_requests
-        if every and isinstance(self.store, SweepingStore) and random.random() * every < 1:
-            self.store.sweep(SWEPT)
+        if every and self._is_swept and random.random() * every < 1:
+            try:
+                t.cast(SweepingStore, self.store).sweep(SWEPT)
+            except SessionStoreError as error:
+                # The session is stored, and somebody else will sweep.
+                log.warning("Expired sessions could not be removed: %s", error)
 
     # --- For the application ----------------------------------------------------------------------------------------
 
@@ -324,8 +375,8 @@ class ServerSessionInterface(SessionInterface):
 
     def sessions_of(self, user_id: str) -> list[str]:
         """Return what the store knows the user's sessions by, oldest first: their ids, or hashes of these."""
-        names = self._names_of(str(user_id))
-        return [name for name in names if self.store.load(self.options.key_prefix + name) is not None]
+        user, prefix = str(user_id), self.options.key_prefix
+        return [name for name in self._names_of(user) if self._user_in(self.store.load(prefix + name)) == user]
 
     def revoke(self, *sids: str) -> None:
         """End sessions, given by their ids or as in :meth:`sessions_of`. No request in flight brings them back."""
@@ -334,17 +385,19 @@ class ServerSessionInterface(SessionInterface):
 
     def revoke_user(self, user_id: str, keep: str | None = None) -> None:
         """End all sessions of a user but the one to ``keep``, given as for :meth:`revoke`; that of the request, say."""
-        key, kept = self._user_key(str(user_id)), set() if keep is None else {keep, self._name(keep)}
+        user, kept = str(user_id), set() if keep is None else {keep, self._name(keep)}
+        key = self._user_key(user)
         for _ in range(ATTEMPTS):
             record = self.store.load(key)
             if record is None:
                 return
             names = names_in(record)
-            ended = [name for name in names if name not in kept]
-            if ended:
-                self.store.delete(*(self.options.key_prefix + name for name in ended))
+            ended = [self.options.key_prefix + name for name in names if name not in kept and self._may_be(name, user)]
+            self.store.delete(*ended)
             left = {name: since for name, since in names.items() if name in kept}
             if self.store.replace(key, record, record_of(left) if left else None, None) is True:
+                # One that was listed, but not yet stored, may have begun in between; now none does any more.
+                self.store.delete(*ended)
                 return
         raise SessionStoreError(f"new sessions of the user began {ATTEMPTS} times meanwhile")
 
@@ -371,13 +424,24 @@ class ServerSessionInterface(SessionInterface):
         record = self.store.load(self._user_key(user))
         return {} if record is None else names_in(record)
 
+    def _may_be(self, name: str, user: str) -> bool:
+        """Whether a session is the user's, or nobody's so far and perhaps about to be his."""
+        return self._user_in(self.store.load(self.options.key_prefix + name)) in (None, user)
+
+    def _user_in(self, record: bytes | None) -> str | None:
+        try:
+            return None if record is None else Facts.taken_from(self.format.loads(record)).user
+        except NotARecord:
+            return None
+
     def _bind(self, session: ServerSideSession, sid: str) -> None:
-        """Have the session among those of its user, before it is stored as such."""
+        """Have the session among those of its user, before it is stored as such.
+
+        It stays among those of the one before, whose it may be again while this request is under way.
+        """
         user = session.facts.user
         if user != session.bound_to or session.stored is None or session.is_moving:
             self._change_sessions_of(user, added=sid)
-            if session.bound_to != user:
-                self._change_sessions_of(session.bound_to, removed=sid)
 
     def _change_sessions_of(self, user: str | None, added: str | None = None, removed: str | None = None) -> None:
         if user is None:
@@ -409,6 +473,10 @@ class ServerSessionInterface(SessionInterface):
         return {name: since for name, since in names.items() if name not in ended}
 
 
+def overtaken() -> SessionStoreError:
+    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by other requests")
+
+
 def lifetime_of(app: Flask) -> int:
     """``PERMANENT_SESSION_LIFETIME`` in whole seconds, at least one."""
     lifetime: timedelta = app.permanent_session_lifetime
@@ -423,7 +491,8 @@ def names_in(record: bytes) -> Names:
         names = json.loads(record)
     except ValueError:
         return {}
-    return {name: int(since) for name, since in names.items()} if isinstance(names, dict) else {}
+    pairs = names.items() if isinstance(names, dict) else ()
+    return {name: since for name, since in pairs if isinstance(since, int)}
 
 
 def record_of(names: Names) -> bytes:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import threading
 import time
 import typing as t
-from contextlib import AbstractContextManager
-from contextlib import nullcontext
+from copy import copy
 
 from pymemcache import Client
 from pymemcache import HashClient
@@ -39,10 +37,10 @@ class MemcachedStore:
             )
         check(client)
         self.client = client
-        # Threads that use one socket read each other's answers.
-        is_shared = type(client) is Client
-        self.turn: AbstractContextManager[t.Any] = threading.Lock() if is_shared else nullcontext()
-        self.process = os.getpid()
+        self.servers = (
+            {name: Connections(one) for name, one in client.clients.items()} if isinstance(client, HashClient) else {}
+        )
+        self.server = None if self.servers else Connections(client)
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         data = self._call("get", key)
@@ -60,7 +58,7 @@ class MemcachedStore:
             if data is None:
                 return False
             if data != old:
-                return data if isinstance(data, bytes) else False
+                return isinstance(data, bytes) and data
             # What has a negative time to live is gone at once.
             swapped = self._call("cas", key, new or b"", token, -1 if new is None else expires(ttl), noreply=False)
             if swapped:
@@ -76,15 +74,53 @@ class MemcachedStore:
     def touch(self, key: str, ttl: int) -> bool:
         return bool(self._call("touch", key, expires(ttl), noreply=False))
 
-    def _call(self, method: str, *args: object, **options: bool) -> t.Any:
-        with self.turn:
-            if self.process != os.getpid():
-                self.process = os.getpid()
-                self.client.close()
+    def _call(self, method: str, key: str, *args: object, **options: bool) -> t.Any:
+        # Not by the HashClient itself: while a server is away it answers without asking, and turns to others later.
+        server = self.server or self.servers.get(self.client.hasher.get_node(key))
+        if server is None:
+            raise SessionStoreError("memcached: the client has none of its servers left")
+        try:
+            return server.call(method, key, *args, **options)
+        except (MemcacheError, OSError) as error:
+            raise SessionStoreError(f"memcached did not do what it was asked: {type(error).__name__}") from error
+
+
+class Connections:
+    """Connections to one server, as a client makes them: one for each call that is under way."""
+
+    def __init__(self, client: t.Any) -> None:
+        self.client = client
+        self.process = os.getpid()
+        self.idle: list[Client] = []
+
+    def call(self, method: str, *args: object, **options: bool) -> t.Any:
+        connection = self.take()
+        try:
+            return getattr(connection, method)(*args, **options)
+        except BaseException:
+            # An answer may still be on its way to somebody else.
+            connection.close()
+            raise
+        finally:
+            self.idle.append(connection)
+
+    def take(self) -> Client:
+        if self.process != os.getpid():
+            self.idle, self.process = [], os.getpid()
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return self.another()
+
+    def another(self) -> Client:
+        if isinstance(self.client, PooledClient):
             try:
-                return getattr(self.client, method)(*args, **options)
-            except (MemcacheError, OSError) as error:
-                raise SessionStoreError(f"memcached did not do what it was asked: {error}") from error
+                return t.cast(Client, self.client.client_pool.get())
+            except RuntimeError as error:
+                raise MemcacheError(str(error)) from error
+        connection = copy(self.client)
+        connection.sock = None
+        return connection
 
 
 def expires(ttl: int | None) -> int:
@@ -105,4 +141,7 @@ def check(client: t.Any) -> None:
 
 def unpickles(deserialize: t.Callable[[str, bytes, int], object]) -> bool:
     """Whether it takes a pickle for what is in it, where the flag of pymemcache says that it is one."""
-    return deserialize("key", pickle.dumps(["probe"]), FLAG_PICKLE) == ["probe"]
+    try:
+        return deserialize("key", pickle.dumps(["probe"]), FLAG_PICKLE) == ["probe"]
+    except Exception:
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Callable
 
 from .record import Data
@@ -24,22 +23,28 @@ def merged(base: Data, theirs: Data, mine: Data, dumps: Callable[[Data], bytes])
 
     result = dict(theirs)
     for key in [*mine, *(key for key in base if key not in mine)]:
-        before, value = base.get(key, MISSING), mine.get(key, MISSING)
+        before, found, value = (data.get(key, MISSING) for data in (base, theirs, mine))
         if not differs(before, value):
             continue
+        if differs(before, found):
+            value = grown(before, found, value, differs)
         if value is MISSING:
             result.pop(key, None)
         else:
-            result[key] = grown(before, theirs.get(key), value) or value
+            result[key] = value
     return result
 
 
-def grown(before: object, theirs: object, mine: t.Any) -> list[t.Any] | None:
-    """The list that has grown on both sides, if it is one."""
-    start = [] if before is MISSING else before
-    if not (isinstance(start, list) and isinstance(theirs, list) and isinstance(mine, list)):
-        return None
+def grown(before: object, theirs: object, mine: object, differs: Callable[[object, object], bool]) -> object:
+    """Of lists that have only grown, or been used up, all that is new; of anything else, mine."""
+    start, others, ours = ([] if value is MISSING else value for value in (before, theirs, mine))
+    if not (isinstance(start, list) and isinstance(others, list) and isinstance(ours, list)):
+        return mine
     length = len(start)
-    if theirs[:length] != start or mine[:length] != start:
-        return None
-    return theirs + mine[length:]
+    for value, items in ((theirs, others), (mine, ours)):
+        if value is not MISSING and differs(start, items[:length]):
+            return mine
+    new = others[length:] + ours[length:]
+    if theirs is MISSING or mine is MISSING:
+        return new or MISSING
+    return start + new

@@ -31,6 +31,7 @@ class RecordFormat:
     """
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.dumps: Callable[[Data], bytes]
         if name == "tagged":
             self.dumps = tagged
@@ -43,8 +44,9 @@ class RecordFormat:
         """Return the data of a record; raise :exc:`NotARecord` if it is none. Nothing is ever unpickled."""
         try:
             data = reader_of(record)(record)
-        except (ValueError, TypeError, RecursionError, ImportError) as error:
-            raise NotARecord(type(error).__name__) from error
+        except Exception as error:
+            # A tag can be around anything, and then each reader fails in a way of its own.
+            raise NotARecord(str(error) if isinstance(error, ImportError) else type(error).__name__) from error
         if type(data) is not dict:
             raise NotARecord("no mapping")
         return data
@@ -99,4 +101,5 @@ def read_msgpack(record: bytes) -> t.Any:
 
 
 def read_json(record: bytes) -> t.Any:
-    return json.loads(record)
+    # Of bytes it would also guess UTF-16 and UTF-32.
+    return json.loads(record.decode())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import typing as t
+import weakref
 from hashlib import sha1
 
 from redis import ConnectionPool
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 from redis.exceptions import RedisClusterException
 from redis.exceptions import RedisError
@@ -16,10 +18,9 @@ from redis.exceptions import ResponseError
 from .store import SessionStoreError
 
 # KEYS[1] is the key, ARGV what it should hold, what it is to hold, and for how many seconds: 0 stands for no end.
-# A command that was sent twice, because the first reply was lost, finds its own value and has done what it should.
 REPLACE = b"""
 local found = redis.call('GET', KEYS[1])
-if found ~= ARGV[1] and found ~= ARGV[2] then return found end
+if found ~= ARGV[1] then return found end
 if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
 return 1
 """
@@ -40,14 +41,18 @@ class RedisStore:
     """
 
     def __init__(self, client: t.Any) -> None:
-        if not callable(getattr(client, "execute_command", None)) or is_asynchronous(client):
+        if not is_client(client):
             raise ValueError(
                 "SESSION_REDIS is to be a client such as redis.Redis(host=...), redis.RedisCluster(...) or that of"
                 f" Sentinel's master_for(...), and is {type(client).__module__}.{type(client).__qualname__}"
             )
         self.client = client
         self.has_getex = True
-        self._command: t.Callable[..., Reply] = Pipe(client) if has_plain_pool(client) else self._public_command
+        # A client sends a command once more whose answer was lost, and it may have been done the first time.
+        self.repeats = not has_plain_pool(client)
+        self._command: t.Callable[..., Reply] = (
+            self._public_command if self.repeats else pipe_of(client.connection_pool)
+        )
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         try:
@@ -87,7 +92,7 @@ class RedisStore:
             raise failed(error) from error
         if reply is None:
             return False
-        return reply if isinstance(reply, bytes) else True
+        return reply if isinstance(reply, bytes) and not (self.repeats and reply == new) else True
 
     def delete(self, *keys: str) -> None:
         for key in keys:
@@ -114,39 +119,68 @@ class RedisStore:
 
 
 class Pipe:
-    """Commands on connections of a client's pool, without what its ``execute_command`` does around them."""
+    """Commands on connections of a client's pool, without what its ``execute_command`` does around them.
 
-    def __init__(self, client: Redis) -> None:
-        self.pool = client.connection_pool
+    Nothing is sent twice.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.pool = pool
         self.process = os.getpid()
         self.idle: list[t.Any] = []
 
     def __call__(self, *command: str | bytes | int) -> Reply:
         connection = self.take()
         try:
-            connection.send_command(*command)
+            send(connection, command)
             reply = connection.read_response(disable_decoding=True)
         except ResponseError:
-            self.idle.append(connection)
             raise
         except BaseException:
             # An answer may still be on its way to somebody else.
             connection.disconnect()
-            self.idle.append(connection)
             raise
-        self.idle.append(connection)
+        finally:
+            self.idle.append(connection)
         return t.cast(Reply, reply)
 
     def take(self) -> t.Any:
         if self.process != os.getpid():
-            self.process, self.idle = os.getpid(), []
+            self.idle, self.process = [], os.getpid()
         try:
             connection = self.idle.pop()
         except IndexError:
-            connection = self.pool.make_connection()
-        if connection._sock is not None and (connection.should_reconnect() or is_stale(connection)):
+            # Made by the pool, which knows of forks, counts it, and never has it back.
+            return self.pool.get_connection()
+        try:
+            if connection._sock is not None and (connection.should_reconnect() or is_stale(connection)):
+                connection.disconnect()
+        except BaseException:
             connection.disconnect()
+            self.idle.append(connection)
+            raise
         return connection
+
+
+try:
+    from hiredis import pack_command
+except ImportError:
+
+    def send(connection: t.Any, command: tuple[str | bytes | int, ...]) -> None:
+        connection.send_command(*command)
+
+else:
+
+    def send(connection: t.Any, command: tuple[str | bytes | int, ...]) -> None:
+        connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]
+
+
+#: Apps may come and go while their client stays, and with it the connections that it counts.
+PIPES: weakref.WeakKeyDictionary[ConnectionPool, Pipe] = weakref.WeakKeyDictionary()
+
+
+def pipe_of(pool: ConnectionPool) -> Pipe:
+    return PIPES.setdefault(pool, Pipe(pool))
 
 
 def is_stale(connection: t.Any) -> bool:
@@ -162,7 +196,8 @@ SHA1 = {script: sha1(script).hexdigest() for script in (REPLACE, REMOVE)}
 
 
 def failed(error: Exception) -> SessionStoreError:
-    return SessionStoreError(f"Redis did not do what it was asked: {error}")
+    # Its text may quote the key, and with it the id. Who looks for the cause finds it there.
+    return SessionStoreError(f"Redis did not do what it was asked: {type(error).__name__}")
 
 
 def is_wrong_type(error: ResponseError) -> bool:
@@ -170,8 +205,10 @@ def is_wrong_type(error: ResponseError) -> bool:
     return "WRONGTYPE" in str(error)
 
 
-def is_asynchronous(client: object) -> bool:
-    return any(".asyncio" in base.__module__ for base in type(client).__mro__)
+def is_client(client: object) -> bool:
+    """Whether it answers commands: one by one, and without being awaited."""
+    is_ready = callable(getattr(client, "execute_command", None)) and not isinstance(client, (type, Pipeline))
+    return is_ready and not any(".asyncio" in base.__module__ for base in type(client).__mro__)
 
 
 def has_plain_pool(client: t.Any) -> bool:

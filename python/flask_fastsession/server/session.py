@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 from collections.abc import Callable
 
@@ -44,7 +45,7 @@ class Facts:
         found = data.pop(FACTS, None)
         if not isinstance(found, dict):
             return cls()
-        begun, refreshed, user = (found.get(name) for name in cls.__slots__)
+        begun, refreshed, user = found.get("begun"), found.get("refreshed"), found.get("user")
         return cls(
             begun if isinstance(begun, int) else None,
             refreshed if isinstance(refreshed, int) else None,
@@ -52,9 +53,17 @@ class Facts:
         )
 
     def put_into(self, data: Data) -> Data:
-        known = {name: getattr(self, name) for name in self.__slots__}
-        known = {name: value for name, value in known.items() if value is not None}
-        return {**data, FACTS: known} if known else data
+        """Add to the data of a record what is known."""
+        known: Data = {}
+        if self.begun is not None:
+            known["begun"] = self.begun
+        if self.refreshed is not None:
+            known["refreshed"] = self.refreshed
+        if self.user is not None:
+            known["user"] = self.user
+        if known:
+            data[FACTS] = known
+        return data
 
 
 #: The key in a record, never seen by the application.
@@ -76,6 +85,8 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     stored: Stored | None = None
     #: Whether the session is to have another id when it is saved.
     is_moving = False
+    #: Whether what is stored is to end, rather than to change.
+    is_cleared = False
     #: The user it was stored as belonging to.
     bound_to: str | None = None
     #: What kept it from being loaded or stored.
@@ -91,12 +102,17 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     @property
     def is_empty(self) -> bool:
         """Whether it holds nothing but that it is permanent, or not."""
-        return not self or self.keys() == {"_permanent"}
+        return not len(self) or self.keys() == {"_permanent"}
+
+    def __bool__(self) -> bool:
+        return not self.is_empty
 
     def clear(self) -> None:
         """Remove all but whether it is permanent, as Flask-Session does: the next user's is to be as long-lived."""
         permanent = self.get("_permanent")
         super().clear()
+        # What is put into it now is another session.
+        self.is_cleared, self.facts = True, Facts()
         if permanent is not None:
             dict.__setitem__(self, "_permanent", permanent)
 
@@ -107,28 +123,40 @@ class UnloadedSession(ServerSideSession):
     def __init__(self, interface: ServerSessionInterface, app: Flask, request: Request) -> None:
         super().__init__()
         self.source = interface, app, request
+        self.turn = threading.Lock()
+        # What looks past the methods below, as the encoder of json does, is not to take it for empty.
+        dict.__setitem__(self, "", None)
 
     def load(self) -> None:
         """Load it now. After a :exc:`SessionStoreError` the same is raised again, without another attempt."""
-        if self.failure is not None:
-            raise self.failure
-        interface, app, request = self.source
-        self.__class__ = ServerSideSession  # type: ignore[assignment]
-        try:
-            interface.load(app, request, self)
-        except BaseException as error:
-            self.__class__ = UnloadedSession
-            if isinstance(error, SessionStoreError):
+        # Threads may share it, as those that copy_current_request_context starts, and be first at once.
+        turn = vars(self).get("turn")
+        if turn is None:
+            return
+        with turn:
+            if type(self) is not UnloadedSession:
+                return
+            if self.failure is not None:
+                raise self.failure
+            interface, app, request = self.source
+            loaded = ServerSideSession()
+            try:
+                interface.load(app, request, loaded)
+            except SessionStoreError as error:
                 self.failure = error
-            raise
-        self.accessed = True
+                raise
+            dict.clear(self)
+            dict.update(self, loaded)
+            vars(self).update(vars(loaded), accessed=True)
+            self.__class__ = ServerSideSession  # type: ignore[assignment]
+            del self.source, self.turn
 
 
 def loaded_first(name: str) -> Callable[..., t.Any]:
     """A method that loads the session, and then does what it does in a session that is loaded."""
 
     def method(self: UnloadedSession, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        self.load()
+        UnloadedSession.load(self)
         return getattr(ServerSideSession, name)(self, *args, **kwargs)
 
     method.__name__ = name
@@ -137,14 +165,14 @@ def loaded_first(name: str) -> Callable[..., t.Any]:
 
 def known_when_loaded(name: str) -> property:
     def read(self: UnloadedSession) -> t.Any:
-        self.load()
+        UnloadedSession.load(self)
         return getattr(self, name)
 
     return property(read)
 
 
 #: All that looks at the data of a dict, or changes it, and all that is known of a session once it is loaded.
-SPECIAL_METHODS = ("contains", "copy", "delitem", "eq", "getitem", "ior", "iter", "len", "ne", "or")
+SPECIAL_METHODS = ("bool", "contains", "delitem", "eq", "getitem", "ior", "iter", "len", "ne", "or")
 MORE_SPECIAL_METHODS = ("reduce_ex", "repr", "reversed", "ror", "setitem")
 METHODS = ("clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values")
 ATTRIBUTES = ("new", "sid")

@@ -8,6 +8,8 @@ import threading
 import time
 import typing as t
 import weakref
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from .store import SessionStoreError
@@ -19,6 +21,9 @@ CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires) WHERE expire
 
 #: What is alive at a time given as parameter.
 ALIVE = "(expires IS NULL OR expires > ?)"
+
+LOAD = f"SELECT data, expires FROM sessions WHERE key = ? AND {ALIVE}"
+REPLACE = f"UPDATE sessions SET data = ?, expires = ? WHERE key = ? AND data = ? AND {ALIVE}"
 
 #: A record is not touched before this share of its life has passed: reading is to cost no writing.
 UNTOUCHED_SHARE = 0.05
@@ -34,14 +39,15 @@ class SQLiteStore:
     def __init__(self, path: str | os.PathLike[str], timeout: float = 5.0) -> None:
         self.path = Path(path)
         self.timeout = timeout
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[Connection] = []
         self._in_use = 0
+        self._is_forking = False
         self._changed = threading.Condition()
         STORES.add(self)
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         now = time.time()
-        rows, _ = self._execute(f"SELECT data, expires FROM sessions WHERE key = ? AND {ALIVE}", key, now)
+        rows, _ = self._execute(LOAD, key, now)
         if not rows:
             return None
         ((data, expires),) = rows
@@ -67,12 +73,10 @@ class SQLiteStore:
         if new is None:
             _, count = self._execute(f"DELETE FROM sessions WHERE key = ? AND data = ? AND {ALIVE}", key, old, now)
         else:
-            sql = f"UPDATE sessions SET data = ?, expires = ? WHERE key = ? AND data = ? AND {ALIVE}"
-            _, count = self._execute(sql, new, end_of(ttl, now), key, old, now)
+            _, count = self._execute(REPLACE, new, end_of(ttl, now), key, old, now)
         if count:
             return True
-        other = self.load(key)
-        return False if other is None else other
+        return self.load(key) or False
 
     def delete(self, *keys: str) -> None:
         marks = ", ".join("?" * len(keys))
@@ -111,33 +115,60 @@ class SQLiteStore:
         self._give_back(connection)
         return answer
 
-    def _take(self) -> sqlite3.Connection | None:
+    def _take(self) -> Connection | None:
         with self._changed:
+            if self._is_forking:
+                self._changed.wait_for(lambda: not self._is_forking)
             self._in_use += 1
-            return self._idle.pop() if self._idle else None
+            connection = self._idle.pop() if self._idle else None
+        if connection is None or connection.file == file_at(self.path):
+            return connection
+        # Somebody has deleted the file or put another in its place.
+        connection.close()
+        return None
 
-    def _give_back(self, connection: sqlite3.Connection | None) -> None:
+    def _give_back(self, connection: Connection | None) -> None:
         with self._changed:
             self._in_use -= 1
             if connection is not None:
                 self._idle.append(connection)
-            if not self._in_use:
+            if self._is_forking and not self._in_use:
                 self._changed.notify_all()
 
-    def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)):
-            pass
+    def _connect(self) -> Connection:
+        self._make_file()
         # One thread at a time has it, not always the same.
-        connection = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False, factory=Connection
+        )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.file = file_at(self.path)
+            self._use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(SCHEMA)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _make_file(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # To close any handle on the file ends all locks that other connections of this process have on it, and another
+        # process then takes itself for the last one. So this is done only where there are none.
+        with MAKING, suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+    def _use_wal(self, connection: Connection) -> None:
+        # For this SQLite does not wait by itself.
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.002)
 
     def close(self) -> None:
         """Close all connections that are not in use."""
@@ -151,15 +182,36 @@ class SQLiteStore:
 
     def _before_fork(self) -> None:
         self._changed.acquire()
+        self._is_forking = True
         self._changed.wait_for(lambda: not self._in_use, timeout=self.timeout)
         for connection in self._idle:
             connection.close()
         self._idle.clear()
 
-    def _after_fork(self) -> None:
+    def _after_fork(self, is_child: bool) -> None:
+        if is_child:
+            # Who used it then is not here.
+            self._in_use = 0
+        self._is_forking = False
+        self._changed.notify_all()
         self._changed.release()
 
 
+class Connection(sqlite3.Connection):
+    """A connection that knows which file it is to."""
+
+    file: tuple[int, int] | None
+
+
+def file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+MAKING = threading.Lock()
 STORES: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
 _forking: list[SQLiteStore] = []
 
@@ -170,13 +222,15 @@ def _before_fork() -> None:
         store._before_fork()
 
 
-def _after_fork() -> None:
+def _after_fork(is_child: bool) -> None:
     while _forking:
-        _forking.pop()._after_fork()
+        _forking.pop()._after_fork(is_child)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=partial(_after_fork, False), after_in_child=partial(_after_fork, True)
+    )
 
 
 def end_of(ttl: int | None, now: float) -> float | None:

@@ -1,0 +1,369 @@
+"""A session cookie taken apart: what anybody can tell of it, and what an app with its keys makes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import typing as t
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+
+import itsdangerous
+from flask.json.tag import TaggedJSONSerializer
+from itsdangerous.encoding import base64_decode
+from itsdangerous.encoding import bytes_to_int
+from werkzeug.http import parse_cookie
+
+from .options import PLAIN
+from .options import Options
+from .options import age_in_seconds
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from flask import Request
+
+#: No more JSON than this is unpacked from a cookie that may be anybody's: a few bytes of zlib can hold gigabytes.
+MAX_TEXT = 1 << 20
+
+#: Timestamps of itsdangerous before 1.1 count from 2011. Those that count from 1970 have been larger since long before.
+START_OF_2011 = 1_293_840_000
+
+#: The digests of itsdangerous's signatures, by their length in bytes.
+DIGESTS = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64: "sha512"}
+
+HEADER = re.compile(r"[<>\s]*(?:set-)?cookie:", re.IGNORECASE)
+# Visible ASCII that goes through a Cookie header as it is.
+VALUE = re.compile(r'[^\x00- ";\\\x7f-\U0010ffff]+')
+TOKEN = re.compile(r"\.?[\w-][\w=-]*(?:\.[\w=-]*){2}", re.ASCII)
+ID = re.compile(r"[\w-]{16,128}(?:\.[\w-]+)?", re.ASCII)
+
+
+class NotACookie(ValueError):
+    """Text in which there is no session cookie."""
+
+
+def find_cookie(text: str, name: str) -> str:
+    """Return the value of the session cookie in a text; raise :exc:`NotACookie`.
+
+    The text is a value by itself, ``name=value``, or lines with ``Cookie`` or ``Set-Cookie`` headers among them.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    headers = [line for line in lines if HEADER.match(line)]
+    if not headers and len(lines) != 1:
+        raise NotACookie("there is no cookie" if not lines else "these lines have no Cookie or Set-Cookie header")
+    found = [cookies_in(HEADER.sub("", line)) for line in headers or lines]
+    candidates = [cookies[name] for cookies in found if name in cookies]
+    candidates += [value for cookies in found for value in cookies.values() if TOKEN.fullmatch(value)]
+    value = candidates[0] if candidates else lines[0]
+    if headers and not candidates:
+        raise NotACookie(f"these headers have no cookie named {name}")
+    if not value:
+        raise NotACookie("the cookie is empty, which deletes the session")
+    if not VALUE.fullmatch(value):
+        raise NotACookie("it has characters that no session cookie has")
+    if value.count(".") < 2 and not ID.fullmatch(value):
+        raise NotACookie("it is neither payload.timestamp.signature nor the id of a session on the server")
+    return value
+
+
+def cookies_in(header: str) -> t.Mapping[str, str]:
+    # Werkzeug takes a header as WSGI has it: bytes, each as a character.
+    return parse_cookie(header.encode("utf-8", "replace").decode("latin-1"))
+
+
+def is_id(value: str) -> bool:
+    """Whether a cookie names a session that is kept on the server."""
+    return value.count(".") < 2
+
+
+# --- Without a key --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a payload holds: the ``text``, and the ``data`` in it, as far as it could be read; else the ``problem``."""
+
+    is_compressed: bool
+    text: bytes | None = None
+    data: t.Any = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """A cookie in its three parts.
+
+    ``second`` is the timestamp as it is, ``signed_at`` the date it stands for, if it stands for any.
+    """
+
+    value: str
+    payload: Payload
+    second: int | None
+    signed_at: datetime | None
+    signature_size: int | None
+
+    @property
+    def counts_from_2011(self) -> bool:
+        return self.second is not None and self.second < START_OF_2011
+
+    @property
+    def age(self) -> int | None:
+        """Seconds since it was signed, by the date that its timestamp stands for."""
+        return None if self.signed_at is None else int(time.time()) - int(self.signed_at.timestamp())
+
+    @property
+    def digest(self) -> str | None:
+        """The digest that makes signatures of this length."""
+        return DIGESTS.get(self.signature_size or 0)
+
+
+def take_apart(value: str) -> Token:
+    payload, timestamp, signature = value.rsplit(".", 2)
+    second, signature_bytes = second_in(timestamp), decoded(signature)
+    since = 0 if second is None or second >= START_OF_2011 else START_OF_2011
+    return Token(
+        value=value,
+        payload=read_payload(payload),
+        second=second,
+        signed_at=None if second is None else date_of(second + since),
+        signature_size=None if signature_bytes is None else len(signature_bytes),
+    )
+
+
+def second_in(timestamp: str) -> int | None:
+    data = decoded(timestamp)
+    # More bytes than eight are no time, and may be a number that is too long to print.
+    return bytes_to_int(data) if data and len(data) <= 8 else None
+
+
+def date_of(second: int) -> datetime | None:
+    try:
+        return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=second)
+    except OverflowError:
+        return None
+
+
+def decoded(text: str) -> bytes | None:
+    try:
+        return base64_decode(text)
+    except itsdangerous.BadData:
+        return None
+
+
+def read_payload(text: str) -> Payload:
+    is_compressed = text.startswith(".")
+    data = decoded(text.removeprefix("."))
+    if data is None:
+        return Payload(is_compressed, problem="it is not base64")
+    if not is_compressed:
+        return Payload(False, data, *read_json(data))
+    try:
+        inflated = inflate(data)
+    except ValueError as error:
+        return Payload(True, problem=str(error))
+    return Payload(True, inflated, *read_json(inflated))
+
+
+def inflate(data: bytes) -> bytes:
+    """Return what zlib has compressed; raise :exc:`ValueError` if it is damaged or long."""
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(data, MAX_TEXT + 1)
+    except zlib.error:
+        raise ValueError("it is marked as compressed, and is not") from None
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"it inflates to more than {MAX_TEXT} bytes, and was not read")
+    if not stream.eof:
+        raise ValueError("it is compressed, and cut short")
+    return text
+
+
+def read_json(text: bytes) -> tuple[t.Any, str | None]:
+    """Return the value of a tagged JSON text, and what is wrong with it.
+
+    Tags of the app's own are left alone: they are its code, and this is anybody's text.
+    """
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, "it is not JSON"
+    try:
+        return TaggedJSONSerializer().loads(text.decode()), None
+    except Exception:
+        # What is not as Flask wrote it may raise anything.
+        return plain, "its tagged values are not as Flask writes them"
+
+
+# --- With the keys of an app ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an app makes of a cookie.
+
+    ``key`` is the name of the key in the config that has signed it, and ``digest`` the name of its digest, if the app
+    has such a key. ``reason`` says why the app does not accept it. ``data`` is the session, if it is genuine.
+    """
+
+    accepted: bool
+    reason: str | None = None
+    key: str | None = None
+    digest: str | None = None
+    expires_at: datetime | None = None
+    data: t.Any = None
+
+
+class Signature(t.NamedTuple):
+    key: str
+    digest: str
+
+
+class Unusable(ValueError):
+    """The app has no keys to try, or such as cannot be used. The text quotes none."""
+
+
+@contextmanager
+def quoting_no_key() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Unusable(f"the app's keys or settings cannot be used: {type(error).__name__}") from None
+
+
+def serializer_of(app: Flask) -> t.Any:
+    """Return what signs the app's cookies, in the app's context; raise :exc:`Unusable`."""
+    make_serializer = getattr(app.session_interface, "get_signing_serializer", None)
+    if make_serializer is None:
+        raise Unusable("the app does not keep its sessions in signed cookies")
+    with quoting_no_key():
+        serializer = make_serializer(app)
+    if serializer is None:
+        raise Unusable("the app has no SECRET_KEY")
+    return serializer
+
+
+def judge(app: Flask, token: Token) -> Verdict:
+    """Say what an app makes of a cookie, in the app's context."""
+    try:
+        serializer = serializer_of(app)
+        with quoting_no_key():
+            signature = find_signature(app, serializer, token.value)
+    except Unusable as error:
+        return Verdict(False, str(error))
+    if signature is None:
+        return Verdict(False, "the signature is by none of the app's keys")
+    return judge_genuine(app, serializer, token.value, signature)
+
+
+def find_signature(app: Flask, serializer: t.Any, value: str) -> Signature | None:
+    """Return by which key, and with which digest, a cookie was signed."""
+    for signer in serializer.iter_unsigners():
+        signed, _, signature = value.encode().rpartition(signer.sep)
+        for key in reversed(signer.secret_keys):
+            signer.secret_keys = [key]
+            if signer.verify_signature(signed, signature):
+                return Signature(name_of_key(app, key), name_of_digest(signer.digest_method))
+    return None
+
+
+def name_of_key(app: Flask, key: bytes) -> str:
+    if key == encoded(app.secret_key):
+        return "SECRET_KEY"
+    fallbacks = [encoded(fallback) for fallback in app.config.get("SECRET_KEY_FALLBACKS") or ()]
+    return f"SECRET_KEY_FALLBACKS[{fallbacks.index(key)}]" if key in fallbacks else "a key of the serializer"
+
+
+def encoded(key: object) -> object:
+    return key.encode() if isinstance(key, str) else key
+
+
+def name_of_digest(digest_method: t.Any) -> str:
+    return str(getattr(digest_method(), "name", "unknown"))
+
+
+def judge_genuine(app: Flask, serializer: t.Any, value: str, signature: Signature) -> Verdict:
+    try:
+        data, signed_at = serializer.loads(value, return_timestamp=True)
+    except itsdangerous.BadSignature:
+        return Verdict(False, "its timestamp cannot be read", *signature)
+    except Exception as error:
+        return Verdict(False, f"each request with it fails: {type(error).__name__}", *signature)
+    options: Options = getattr(app.session_interface, "_options", PLAIN)
+    lifetime = int(app.permanent_session_lifetime.total_seconds())
+    age = age_in_seconds(signed_at)
+    if age > lifetime + options.leeway:
+        reason: str | None = f"it is too old: {age} seconds, and PERMANENT_SESSION_LIFETIME is {lifetime}"
+    elif age < -options.leeway:
+        reason = f"it is signed {-age} seconds from now"
+    else:
+        reason = why_not_opened(app, value, data)
+    expires_at = date_of(int(signed_at.timestamp()) + lifetime + options.leeway)
+    return Verdict(reason is None, reason, *signature, expires_at, data)
+
+
+def why_not_opened(app: Flask, value: str, data: object) -> str | None:
+    """Have the app's own interface open the session from a request."""
+    try:
+        session = app.session_interface.open_session(app, request_with(app, value))
+    except Exception as error:
+        return f"each request with it fails: {type(error).__name__}"
+    if session or not data:
+        return None
+    return "the app opens an empty session, as at the end of an absolute lifetime"
+
+
+def request_with(app: Flask, value: str | None) -> Request:
+    """A request as it comes from a browser that has this session cookie."""
+    # It takes its time, which Flask's other commands, who load this one along, need not wait for.
+    from werkzeug.test import create_environ
+
+    headers = {} if value is None else {"Cookie": f"{app.session_interface.get_cookie_name(app)}={value}"}
+    return app.request_class(create_environ("/", headers=headers))
+
+
+# --- On the server --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """The session on the server that a cookie names; or the ``problem`` with that."""
+
+    problem: str | None = None
+    data: t.Any = None
+    begun: datetime | None = None
+    user: str | None = None
+    size: int | None = None
+
+
+def find_record(app: Flask, value: str) -> Record:
+    """Look up the session that a cookie names, and leave its life as it is."""
+    from .server.interface import ServerSessionInterface
+    from .server.record import NotARecord
+    from .server.session import Facts
+    from .server.store import SessionStoreError
+
+    interface = app.session_interface
+    if not isinstance(interface, ServerSessionInterface):
+        return Record("the app does not keep its sessions in a store of this package")
+    sid = interface._sid_in(app, request_with(app, value))
+    if sid is None:
+        return Record("the app takes it for no id: it is not signed, or by none of its keys")
+    try:
+        record = interface.store.load(interface._key(sid))
+        if record is None:
+            return Record("the store has no such session: it has ended, or never begun")
+        data = interface.format.loads(record)
+    except SessionStoreError as error:
+        return Record(f"the store failed: {type(error.__cause__ or error).__name__}")
+    except NotARecord:
+        return Record("what the store has cannot be read")
+    facts = Facts.taken_from(data)
+    if interface._has_ended(facts):
+        return Record("the session is at the end of its absolute lifetime")
+    return Record(None, data, None if facts.begun is None else date_of(facts.begun), facts.user, len(record))

@@ -1,0 +1,31 @@
+"""Draws docs/inspector.png: the inspector page of the login application, after somebody has logged in.
+
+``python -m scripts.screenshot`` from the root of the project.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from selenium.webdriver.common.by import By
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from browser import browser  # noqa: E402
+from browser import log_in  # noqa: E402
+from browser import login_application  # noqa: E402
+
+
+def main() -> None:
+    with login_application() as url, browser(width=700) as driver:
+        log_in(driver, url)
+        driver.get(f"{url}/inspector")
+        height = driver.find_element(By.CSS_SELECTOR, "main").rect["height"] + 320
+        driver.set_window_size(700, height)
+        driver.save_screenshot(str(ROOT / "docs" / "inspector.png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Does the installed package work? One login over Flask's test client, beside stock's, then a look at the counters.
+
+::
+
+    python -I scripts/smoke.py
+
+It needs nothing but the installed package, and is run in an empty environment after a wheel was installed there.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import sysconfig
+import time
+import zlib
+from importlib import metadata
+from pathlib import Path
+
+import flask
+from flask.sessions import SecureCookieSessionInterface
+from flask.testing import FlaskClient
+from flask.typing import ResponseReturnValue
+
+import flask_fastsession
+from flask_fastsession import FastSessionInterface
+from flask_fastsession import _native
+
+#: What came of one request: status, all headers in their order, body.
+Answer = tuple[int, list[tuple[str, str]], str]
+
+PATHS = ("/login", "/", "/", "/logout")
+
+#: Not all Pythons are built with the classic zlib; others are tuned, and compress to other bytes.
+MAY_COMPRESS_OTHERWISE = "ng" in zlib.ZLIB_RUNTIME_VERSION or sys.platform == "darwin"
+
+
+def make_app(interface: SecureCookieSessionInterface) -> flask.Flask:
+    app = flask.Flask("smoke")
+    app.secret_key = "a secret key for the smoke test"
+    app.session_interface = interface
+
+    @app.post("/login")
+    def login() -> ResponseReturnValue:
+        flask.session.permanent = True
+        flask.session["user"] = "ada"
+        return "welcome"
+
+    @app.get("/")
+    def index() -> ResponseReturnValue:
+        return f"logged in as {flask.session['user']}"
+
+    @app.post("/logout")
+    def logout() -> ResponseReturnValue:
+        flask.session.clear()
+        return "goodbye"
+
+    return app
+
+
+def visit(client: FlaskClient, path: str) -> Answer:
+    response = client.open(path, method="GET" if path == "/" else "POST")
+    return response.status_code, response.headers.to_wsgi_list(), response.text
+
+
+def log_in_and_out(interface: SecureCookieSessionInterface) -> list[Answer]:
+    client = make_app(interface).test_client()
+    return [visit(client, path) for path in PATHS]
+
+
+def compare_with_stock() -> FastSessionInterface:
+    """Have both log in and out within the same second, for that is what cookies are dated by."""
+    while True:
+        second = int(time.time())
+        ours = FastSessionInterface()
+        answers = log_in_and_out(SecureCookieSessionInterface()), log_in_and_out(ours)
+        if int(time.time()) == second:
+            break
+    assert answers[0] == answers[1], answers
+    assert [status for status, _, _ in answers[1]] == [200] * len(PATHS), answers
+    return ours
+
+
+def check_that_it_was_native(interface: FastSessionInterface) -> str:
+    """That native code did all but the deletion and, where Python has a zlib of its own, what that one compresses."""
+    stats = interface.stats()
+    # The first request brings no cookie, and the last one deletes it.
+    cookies = len(PATHS) - 1
+    assert stats["open"] == {"native": len(PATHS), "declined": {}}, stats
+    assert stats["loads"] == {"native": cookies, "rejected": 0, "declined": {}}, stats
+    if MAY_COMPRESS_OTHERWISE and stats["dumps"] == {"native": 0, "declined": {"zlib": cookies}}:
+        assert stats["save"] == {"native": 0, "declined": {"deletion": 1, "zlib": cookies}}, stats
+        return f"natively but for zlib {zlib.ZLIB_RUNTIME_VERSION}"
+    assert stats["dumps"] == {"native": cookies, "declined": {}}, stats
+    assert stats["save"] == {"native": cookies, "declined": {"deletion": 1}}, stats
+    return "natively"
+
+
+def check_what_was_installed() -> str:
+    """That it is not the clone that was imported, that all entry points load, and that the GIL stayed off."""
+    extension = Path(_native.__file__)
+    assert extension.is_relative_to(sysconfig.get_path("platlib")), extension
+    distribution = metadata.distribution("flask-fastsession")
+    assert distribution.version == flask_fastsession.__version__, distribution.version
+    for entry_point in distribution.entry_points:
+        entry_point.load()
+    for name in flask_fastsession.__all__:
+        getattr(flask_fastsession, name)
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert not sys._is_gil_enabled(), "the extension brought the GIL back"  # type: ignore[attr-defined]
+    return extension.name
+
+
+def main() -> None:
+    extension = check_what_was_installed()
+    how = check_that_it_was_native(compare_with_stock())
+    python = f"{platform.python_implementation()} {platform.python_version()} {platform.system()} {platform.machine()}"
+    print(f"{python}, Flask {metadata.version('flask')}: {extension} logs in and out as stock does, {how}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Server-side sessions: their stores, beside real servers and the real Flask-Session."""

@@ -1,0 +1,296 @@
+"""Real servers for tests and benchmarks of server-side sessions, each on a loopback port of its own.
+
+::
+
+    with redis_server(tmp_path) as server:
+        client = redis.Redis(host=server.host, port=server.port)
+        server.kill()
+
+``scripts/servers.sh`` installs what is started here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import typing as t
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack
+from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+#: Below the range from which Linux takes the ports of clients: one of these could otherwise have the port of a server
+#: that is restarting, or connect to itself there.
+PORTS = range(10_000, 22_000)
+
+#: A node of a cluster listens for the other nodes at a port that much above its own.
+BUS = 10_000
+
+SECONDS_TO_START = 10
+
+
+class ServerMissing(Exception):
+    """A server that tests need is not installed."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(f"{program} is not installed: run scripts/servers.sh, which installs it with apt-get")
+
+
+class ServerFailed(Exception):
+    """A server ended, or does not answer, at its start."""
+
+
+@dataclass
+class Server:
+    """A server that runs, and what can befall it."""
+
+    command: list[str]
+    folder: Path
+    port: int
+    #: What a server that is ready answers to what.
+    hello: tuple[bytes, bytes]
+    unix_socket: Path | None = None
+    host: t.ClassVar[str] = HOST
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.port}.log"
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_until(self.is_ready, f"{self.command[0]} to answer")
+        except ServerFailed as error:
+            self.kill()
+            raise ServerFailed(f"{error}: {self.log.read_text()}") from None
+
+    def is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise ServerFailed(f"{self.command[0]} ended with {self.process.returncode}")
+        question, answer = self.hello
+        with suppress(OSError):
+            return self.ask(question).startswith(answer)
+        return False
+
+    def ask(self, question: bytes) -> bytes:
+        """Send one line over a connection of its own, and return what comes first."""
+        with socket.create_connection((self.host, self.port), timeout=1) as connection:
+            connection.sendall(question + b"\r\n")
+            return connection.recv(65536)
+
+    def kill(self) -> None:
+        """End it at once by SIGKILL, also where it is paused or has ended already."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start it anew, empty, at the same port."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Let it accept connections and answer nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def running(self) -> Iterator[Server]:
+        self.start()
+        try:
+            yield self
+        finally:
+            self.kill()
+
+
+def redis_server(folder: Path, *options: str) -> t.ContextManager[Server]:
+    """A Redis that keeps nothing on disk; ``options`` are more of its command line."""
+    return redis_at(free_port(), folder, *options).running()
+
+
+def redis_at(port: int, folder: Path, *options: str) -> Server:
+    unix_socket = folder / f"{port}.sock"
+    command = [program("redis-server"), "--port", str(port), "--bind", HOST, "--unixsocket", str(unix_socket)]
+    command += ["--save", "", "--appendonly", "no", "--loglevel", "warning", *options]
+    return Server(command, folder, port, hello=(b"PING", b"+PONG"), unix_socket=unix_socket)
+
+
+def memcached_server(folder: Path, *options: str) -> t.ContextManager[Server]:
+    """A memcached; ``options`` are more of its command line."""
+    port = free_port()
+    # Root has to say as whom it is to run; others cannot choose.
+    command = [program("memcached"), "-l", HOST, "-p", str(port), "-u", "root", *options]
+    return Server(command, folder, port, hello=(b"version", b"VERSION")).running()
+
+
+@contextmanager
+def redis_cluster(folder: Path) -> Iterator[list[Server]]:
+    """Three masters of a Redis Cluster, without replicas."""
+    redis_cli = program("redis-cli")
+    with ExitStack() as stack:
+        nodes = []
+        for number in range(3):
+            home = folder / f"node-{number}"
+            home.mkdir()
+            node = redis_at(free_port(BUS), home, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+            nodes.append(stack.enter_context(node.running()))
+        addresses = [f"{node.host}:{node.port}" for node in nodes]
+        done = subprocess.run(
+            [redis_cli, "--cluster", "create", *addresses, "--cluster-yes"], capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise ServerFailed(f"redis-cli could not create a cluster: {done.stdout}{done.stderr}")
+        for node in nodes:
+            wait_until(partial(is_in_cluster, node), "the cluster to be formed")
+        yield nodes
+
+
+def is_in_cluster(node: Server) -> bool:
+    return b"cluster_state:ok" in node.ask(b"CLUSTER INFO")
+
+
+def program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise ServerMissing(name)
+    return path
+
+
+def free_port(*offsets: int) -> int:
+    """A port at which nothing listens, nor at the given offsets from it."""
+    while True:
+        port = random.choice(PORTS)
+        if all(map(is_free, [port, *(port + offset for offset in offsets)])):
+            return port
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def wait_until(condition: Callable[[], bool], aim: str) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ServerFailed(f"waited {SECONDS_TO_START} s in vain for {aim}")
+        time.sleep(0.005)
+
+
+# --- A distance between client and server ---------------------------------------------------------------------------
+
+
+@dataclass
+class Proxy:
+    """The near end of a proxy, which runs in a process of its own so as to take no time from the client's."""
+
+    process: subprocess.Popen[str]
+    port: int
+    host: t.ClassVar[str] = HOST
+
+    def reset_all(self) -> None:
+        """Reset all connections; when this returns, it is done."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write("reset\n")
+        self.process.stdin.flush()
+        self.process.stdout.readline()
+
+
+@contextmanager
+def delaying_proxy(target_port: int, delay_seconds: float = 0.0005) -> Iterator[Proxy]:
+    """A proxy before a port of this machine, which passes each byte on that much later, either way.
+
+    A tenth of a millisecond of its own comes on top, each way.
+    """
+    command = [sys.executable, __file__, str(target_port), str(delay_seconds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        try:
+            yield Proxy(process, int(process.stdout.readline()))
+        finally:
+            process.kill()
+
+
+class Relay:
+    """The proxy itself: it prints its port, then obeys lines on stdin until that ends."""
+
+    def __init__(self, target_port: int, delay: float) -> None:
+        self.target_port = target_port
+        self.delay = delay
+        self.writers: set[asyncio.StreamWriter] = set()
+
+    async def run(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        server = await asyncio.start_server(self.accept, HOST)
+        print(server.sockets[0].getsockname()[1], flush=True)
+        self.is_over = self.loop.create_future()
+        self.loop.add_reader(sys.stdin, self.obey)
+        await self.is_over
+
+    def obey(self) -> None:
+        if not sys.stdin.readline():
+            self.is_over.set_result(None)
+            return
+        for writer in self.writers:
+            reset(writer)
+        # Sockets are closed by callbacks that are due before this one.
+        self.loop.call_soon(lambda: print("done", flush=True))
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection(HOST, self.target_port)
+        except OSError:
+            reset(writer)
+            return
+        ends = {writer, far_writer}
+        self.writers |= ends
+        await asyncio.gather(self.pass_on(reader, far_writer), self.pass_on(far_reader, writer))
+        self.writers -= ends
+
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                self.loop.call_later(self.delay, writer.write, data)
+        self.loop.call_later(self.delay, writer.close)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection so that the other side sees a reset, not an end."""
+    linger_not = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+    writer.transport.abort()
+
+
+def relay(target_port: str, delay: str) -> None:
+    # The default selector of Linux counts in whole milliseconds.
+    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+    loop.run_until_complete(Relay(int(target_port), float(delay)).run())
+
+
+if __name__ == "__main__":
+    relay(*sys.argv[1:])

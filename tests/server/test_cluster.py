@@ -1,0 +1,171 @@
+"""A Redis Cluster of three nodes, each of which has the sessions of its slots."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+from flask import Flask
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+from faults.support import scaled
+from server.load import Visitor
+from server.load import visited
+from server.load import visited_app
+from server.servers import Server
+from server.servers import redis_cluster
+
+TIMEOUT = 0.5
+
+#: The client asks for the nodes' whereabouts when one is missing, one after the other.
+LONGEST = 8 * TIMEOUT
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        for node in nodes:
+            # A node that is away takes its own sessions with it, and no others.
+            with redis.Redis(host=node.host, port=node.port) as client:
+                client.config_set("cluster-require-full-coverage", "no")
+        yield nodes
+
+
+@pytest.fixture
+def client(nodes: list[Server]) -> Iterator[RedisCluster]:
+    with RedisCluster(
+        host=nodes[0].host,
+        port=nodes[0].port,
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
+        retry=Retry(NoBackoff(), 1),
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def app(client: RedisCluster) -> Flask:
+    return visited_app(SESSION_TYPE="redis", SESSION_REDIS=client)
+
+
+def port_of(client: t.Any, visitor: Visitor) -> int:
+    """The port of the node that has a visitor's session."""
+    return int(client.get_node_from_key(f"session:{visitor.sid}").port)
+
+
+def test_the_life_of_sessions_on_all_nodes(app: Flask, client: RedisCluster, nodes: list[Server]) -> None:
+    before: set[int] = set()
+    after: set[int] = set()
+    moves = 0
+    for number in range(scaled(30, 1_000)):
+        visitor = Visitor(app, f"user-{number}")
+        visitor.write()
+        visitor.read()
+        old, old_port = visitor.sid, port_of(client, visitor)
+        visitor.login()
+        visitor.read()
+        assert visitor.sid != old
+        assert client.get(f"session:{old}") is None
+        before.add(old_port)
+        after.add(port_of(client, visitor))
+        moves += old_port != port_of(client, visitor)
+        visitor.write()
+        visitor.read()
+        visitor.logout()
+        visitor.read()
+        assert not visitor.tally.failures
+    assert before == after == {node.port for node in nodes}
+    assert moves
+
+
+def test_all_sessions_of_a_user_are_revoked_on_whichever_node(app: Flask, client: RedisCluster) -> None:
+    interface: t.Any = app.session_interface
+    visitors = [Visitor(app, "ada") for _ in range(12)]
+    for visitor in visitors:
+        visitor.login()
+    sids = [visitor.sid for visitor in visitors]
+    assert len({port_of(client, visitor) for visitor in visitors}) == 3
+    assert sorted(interface.sessions_of("ada")) == sorted(sids)
+    interface.revoke_user("ada", keep=sids[0])
+    assert interface.sessions_of("ada") == sids[:1]
+    assert [client.exists(f"session:{sid}") for sid in sids] == [1] + 11 * [0]
+    visitors[0].read()
+    interface.revoke_user("ada")
+    assert interface.sessions_of("ada") == []
+
+
+def test_requests_to_one_session_are_merged(app: Flask, client: RedisCluster) -> None:
+    for number in range(scaled(10, 300)):
+        visitor = Visitor(app, f"user-{number}")
+        visitor.write()
+        with in_flight(app, visitor.sid, mine=number):
+            visitor.client.post(f"/note/yours/{number}")
+        found = visitor.client.get("/").json
+        assert found is not None
+        assert (found["mine"], found["yours"], found["name"]) == (number, number, visitor.name)
+
+
+def test_a_logout_stays_one(app: Flask) -> None:
+    visitor = Visitor(app, "ada")
+    visitor.write()
+    with in_flight(app, visitor.sid, mine=1):
+        visitor.logout()
+    visitor.read()
+
+
+@contextmanager
+def in_flight(app: Flask, sid: str, **values: t.Any) -> Iterator[None]:
+    """A request that has read its session before, and stores values after the block."""
+    with app.test_request_context(headers={"Cookie": f"session={sid}"}) as context:
+        session: t.Any = app.session_interface.open_session(app, context.request)
+        session.update(values)
+        yield
+        app.session_interface.save_session(app, session, app.response_class())
+
+
+def test_visitors_at_once(app: Flask) -> None:
+    with visited(app) as tally:
+        time.sleep(scaled(0.5, 30))
+    assert tally.requests > 100
+    assert (tally.failures, tally.losses) == (0, 0)
+
+
+def test_a_node_that_is_away_takes_its_sessions_with_it_and_no_others(
+    app: Flask, client: RedisCluster, nodes: list[Server]
+) -> None:
+    visitors = [Visitor(app, f"user-{number}") for number in range(30)]
+    for visitor in visitors:
+        visitor.write()
+    missing = nodes[1]
+    stays = {visitor.name: port_of(client, visitor) != missing.port for visitor in visitors}
+    assert len(set(stays.values())) == 2
+    missing.kill()
+    try:
+        for _ in range(scaled(3, 30)):
+            for visitor in visitors:
+                before = visitor.tally.failures
+                visitor.read()
+                visitor.write()
+                assert visitor.tally.failures - before == (0 if stays[visitor.name] else 2)
+                assert visitor.tally.longest < LONGEST
+    finally:
+        missing.start()
+    deadline = time.monotonic() + 10
+    for visitor in visitors:
+        visitor.may_lose = not stays[visitor.name]
+        while visitor.tally.failures and not has_written(visitor):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        visitor.read()
+
+
+def has_written(visitor: Visitor) -> bool:
+    before = visitor.tally.failures
+    visitor.write()
+    return visitor.tally.failures == before

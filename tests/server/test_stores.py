@@ -1,0 +1,422 @@
+"""The stores keep the promises of the protocol; and the kit that says so notices when one does not."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+import typing as t
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymemcache
+import pytest
+import redis
+from redis.cluster import ClusterNode
+
+from flask_fastsession.server import SessionStoreError
+from flask_fastsession.server import Store
+from flask_fastsession.server import SweepingStore
+from flask_fastsession.server.memcached import MemcachedStore
+from flask_fastsession.server.redis import RedisStore
+from flask_fastsession.server.sqlite import SQLiteStore
+from flask_fastsession.testing import StoreTests
+from flask_fastsession.testing import SweepingStoreTests
+from server.conftest import MemoryStore
+from server.conftest import redis_client
+from server.servers import Server
+from server.servers import memcached_server
+
+
+class TestSQLite(SweepingStoreTests):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = SQLiteStore(tmp_path / "sessions.sqlite")
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def other_store(self, tmp_path: Path, store: Store) -> Iterator[Store]:
+        other = SQLiteStore(tmp_path / "sessions.sqlite")
+        yield other
+        other.close()
+
+
+def blocking(server: Server) -> t.Any:
+    pool = redis.BlockingConnectionPool(host=server.host, port=server.port, decode_responses=True, protocol=2)
+    return redis.Redis(connection_pool=pool)
+
+
+#: A client whose connections the store uses by itself, and one that it leaves to its own ways.
+REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {"pool": redis_client, "blocking, decoding": blocking}
+
+
+class TestRedis(StoreTests):
+    @pytest.fixture(params=REDIS_CLIENTS)
+    def client_of(self, request: pytest.FixtureRequest) -> Callable[[Server], t.Any]:
+        return REDIS_CLIENTS[request.param]
+
+    @pytest.fixture
+    def store(self, redis_process: Server, client_of: Callable[[Server], t.Any]) -> Iterator[Store]:
+        with client_of(redis_process) as client:
+            yield RedisStore(client)
+
+    @pytest.fixture
+    def other_store(self, redis_process: Server, client_of: Callable[[Server], t.Any]) -> Iterator[Store]:
+        with client_of(redis_process) as client:
+            yield RedisStore(client)
+
+    def test_another_type_of_value_is_no_record(self, store: Store, key: str, redis_process: Server) -> None:
+        with redis_client(redis_process) as client:
+            client.rpush(key, "element")
+            for ttl in (None, 1000):
+                assert store.load(key, ttl) == b""
+            assert store.create(key, b"data", 1000) is False
+            assert store.replace(key, b"data", b"new", 1000) in (False, b"")
+            assert store.replace(key, b"data", None, 1000) in (False, b"")
+            assert client.lrange(key, 0, -1) == [b"element"]
+            store.delete(key)
+            assert store.load(key) is None
+
+    def test_below_6_2_there_is_no_getex(self, store: t.Any, key: str) -> None:
+        command, sent = store._command, []
+
+        def older(name: str, *arguments: t.Any) -> t.Any:
+            sent.append(name)
+            if name == "GETEX":
+                raise redis.ResponseError("unknown command 'GETEX', with args beginning with: 'key' 'EX' '1000' ")
+            return command(name, *arguments)
+
+        store._command = older
+        assert store.load(key, 1000) is None
+        store.create(key, b"data", 10)
+        assert store.load(key, 1000) == b"data"
+        assert sent == ["GETEX", "GET", "SET", "GET", "EXPIRE"]
+        assert 10 < command("TTL", key) <= 1000
+
+
+class TestRedisCluster(StoreTests):
+    @pytest.fixture
+    def store(self, cluster_processes: list[Server]) -> Iterator[Store]:
+        with redis.RedisCluster(startup_nodes=[ClusterNode(n.host, n.port) for n in cluster_processes]) as client:
+            yield RedisStore(client)
+
+    @pytest.fixture
+    def other_store(self, cluster_processes: list[Server]) -> Iterator[Store]:
+        node = cluster_processes[-1]
+        with redis.RedisCluster(host=node.host, port=node.port, decode_responses=True) as client:
+            yield RedisStore(client)
+
+
+# Threads that read each other's answers may wait for one that never comes.
+OPTIONS = {"no_delay": True, "timeout": 2}
+
+MEMCACHED_CLIENTS: dict[str, Callable[[tuple[str, int]], t.Any]] = {
+    "Client": lambda address: pymemcache.Client(address, **OPTIONS),
+    "a subclass of Client": lambda address: type("Own", (pymemcache.Client,), {})(address, **OPTIONS),
+    "PooledClient": lambda address: pymemcache.PooledClient(address, **OPTIONS),
+    "HashClient": lambda address: pymemcache.HashClient([address], **OPTIONS),
+    "HashClient with pools": lambda address: pymemcache.HashClient([address], use_pooling=True, **OPTIONS),
+}
+
+
+class TestMemcached(StoreTests):
+    @pytest.fixture(params=MEMCACHED_CLIENTS)
+    def client_of(self, request: pytest.FixtureRequest) -> Callable[[tuple[str, int]], t.Any]:
+        return MEMCACHED_CLIENTS[request.param]
+
+    @pytest.fixture
+    def store(self, memcached_process: Server, client_of: Callable[[tuple[str, int]], t.Any]) -> Iterator[Store]:
+        client = client_of((memcached_process.host, memcached_process.port))
+        yield MemcachedStore(client)
+        client.close()
+
+    @pytest.fixture
+    def other_store(self, memcached_process: Server, client_of: Callable[[tuple[str, int]], t.Any]) -> Iterator[Store]:
+        client = client_of((memcached_process.host, memcached_process.port))
+        yield MemcachedStore(client)
+        client.close()
+
+
+@pytest.mark.parametrize("kind", MEMCACHED_CLIENTS)
+def test_nothing_is_said_to_be_done_by_a_memcached_that_is_gone(kind: str, tmp_path: Path) -> None:
+    with memcached_server(tmp_path) as server:
+        client = MEMCACHED_CLIENTS[kind]((server.host, server.port))
+        store = MemcachedStore(client)
+        store.create("key", b"data", 1000)
+        server.kill()
+        for _ in range(3):
+            for call in CALLS:
+                with pytest.raises(SessionStoreError):
+                    call(store)
+        server.restart()
+        assert store.load("key") is None
+        assert store.create("key", b"data", 1000) is True
+        client.close()
+
+
+CALLS: list[Callable[[Store], object]] = [
+    lambda store: store.load("key"),
+    lambda store: store.load("key", 1000),
+    lambda store: store.create("key", b"data", 1000),
+    lambda store: store.replace("key", b"data", b"new", 1000),
+    lambda store: store.replace("key", b"data", None, 1000),
+    lambda store: store.touch("key", 1000),
+    lambda store: store.delete("key"),
+]
+
+
+def test_what_is_no_blob_in_sqlite_is_no_record(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "sessions.sqlite")
+    store.load("key")
+    store._execute("INSERT INTO sessions VALUES ('key', 'text', NULL)")
+    assert store.load("key") == store.load("key", 1000) == b""
+    store.close()
+
+
+def test_the_file_of_sqlite_is_its_owners(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "sub" / "sessions.sqlite")
+    store.create("key", b"data", 1000)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "sub").iterdir()} == {0o600}
+    store.close()
+
+
+# --- The kit --------------------------------------------------------------------------------------------------------
+
+
+class Kit(SweepingStoreTests):
+    """The tests, run by hand on a store whose clock can be turned."""
+
+    __test__ = False
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.memory = store
+
+    def passes(self, seconds: float) -> None:
+        self.memory.now += seconds
+
+    def failures(self) -> Iterator[str]:
+        for name in dir(self):
+            if name.startswith("test_"):
+                for arguments in self.arguments_of(getattr(self, name)):
+                    try:
+                        getattr(self, name)(**arguments)
+                    except Exception as error:
+                        yield f"{name}: {error!r}"
+
+    def arguments_of(self, test: Callable[..., None]) -> Iterator[dict[str, t.Any]]:
+        marks = getattr(test, "pytestmark", [])
+        for values in marks[0].args[1] if marks else [None]:
+            values_by_name = {marks[0].args[0]: values} if marks else {}
+            yield {
+                name: values_by_name[name] if name in values_by_name else self.fixture(name)
+                for name in inspect.signature(test).parameters
+            }
+
+    def fixture(self, name: str) -> t.Any:
+        if name in ("store", "other_store"):
+            return self.memory
+        function = getattr(type(self), name).__wrapped__
+        return function(self, self.memory) if "store" in inspect.signature(function).parameters else function(self)
+
+
+def in_turn(method: t.Any) -> t.Any:
+    def one_at_a_time(self: MemoryStore, *arguments: t.Any) -> t.Any:
+        with self.turn:
+            return method(self, *arguments)
+
+    return one_at_a_time
+
+
+def locked(store_class: type[MemoryStore]) -> MemoryStore:
+    """A store whose only fault is its own."""
+    methods = {name: in_turn(getattr(store_class, name)) for name in ("load", "create", "replace", "delete", "touch")}
+    return type(store_class.__name__, (store_class,), {**methods, "turn": threading.RLock()})()
+
+
+class CreatesTwice(MemoryStore):
+    def create(self, key: str, data: bytes, ttl: int | None) -> bool:
+        self._put(key, data, ttl)
+        return True
+
+
+class CreatesUnseen(MemoryStore):
+    def create(self, key: str, data: bytes, ttl: int | None) -> bool:
+        super().create(key, data, ttl)
+        return True
+
+
+class ForgetsNothing(MemoryStore):
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key, data, None)
+
+
+class IsNotTouched(MemoryStore):
+    def touch(self, key: str, ttl: int) -> bool:
+        return self.load(key) is not None
+
+
+class IsTouchedWithoutBeing(MemoryStore):
+    def touch(self, key: str, ttl: int) -> bool:
+        super().touch(key, ttl)
+        return True
+
+
+class ReplacesAnything(MemoryStore):
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        found = self.load(key)
+        return found is not None and super().replace(key, found, new, ttl)
+
+
+class ReplacesNothing(MemoryStore):
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        return super().replace(key, old, new, ttl) or (new is not None and self.create(key, new, ttl))
+
+
+class SaysNotByWhat(MemoryStore):
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        return super().replace(key, old, new, ttl) is True
+
+
+class LeavesNothing(MemoryStore):
+    """Where a record was deleted by None there is an empty one."""
+
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        return super().replace(key, old, new or b"", ttl)
+
+
+class LeavesItsEnd(MemoryStore):
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        end = self.records.get(key, (b"", None))[1]
+        done = super().replace(key, old, new, ttl)
+        if done is True and new is not None:
+            self.records[key] = new, end
+        return done
+
+
+class Decodes(MemoryStore):
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key, data.decode(errors="replace").encode(), ttl)
+
+
+class Strips(MemoryStore):
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key, data.strip() or b" ", ttl)
+
+
+class Truncates(MemoryStore):
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key, data[:65535], ttl)
+
+
+class CutsKeys(MemoryStore):
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key[:249], data, ttl)
+
+
+class IsCaseless(MemoryStore):
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key.lower(), data, ttl)
+
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        return super().load(key.lower(), ttl)
+
+
+class DeletesOne(MemoryStore):
+    def delete(self, *keys: str) -> None:
+        super().delete(*keys[:1])
+
+
+class DeletesAll(MemoryStore):
+    def delete(self, *keys: str) -> None:
+        self.records.clear()
+
+
+class ExpectsToDelete(MemoryStore):
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            del self.records[key]
+
+
+class CountsMonthsAsMoments(MemoryStore):
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key, data, -1 if ttl is not None and ttl > 30 * 86400 else ttl)
+
+
+class SweepsTheLiving(MemoryStore):
+    def sweep(self, limit: int) -> int:
+        keys = [key for key, (_, end) in self.records.items() if end is not None][:limit]
+        self.delete(*keys)
+        return len(keys)
+
+
+class SweepsAll(MemoryStore):
+    def sweep(self, limit: int) -> int:
+        return super().sweep(1000)
+
+
+BROKEN = [
+    CreatesTwice,
+    CreatesUnseen,
+    ForgetsNothing,
+    IsNotTouched,
+    IsTouchedWithoutBeing,
+    ReplacesAnything,
+    ReplacesNothing,
+    SaysNotByWhat,
+    LeavesNothing,
+    LeavesItsEnd,
+    Decodes,
+    Strips,
+    Truncates,
+    CutsKeys,
+    IsCaseless,
+    DeletesOne,
+    DeletesAll,
+    ExpectsToDelete,
+    CountsMonthsAsMoments,
+    SweepsTheLiving,
+    SweepsAll,
+]
+
+
+class Dawdles(MemoryStore):
+    """Between its looking and its writing others may come."""
+
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        time.sleep(0.0001)
+        super()._put(key, data, ttl)
+
+
+def test_the_kit_finds_no_fault_with_a_store_that_has_none() -> None:
+    assert list(Kit(locked(MemoryStore)).failures()) == []
+
+
+@pytest.mark.parametrize("store_class", BROKEN)
+def test_the_kit_finds_the_fault_of(store_class: type[MemoryStore]) -> None:
+    assert next(Kit(locked(store_class)).failures(), None) is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_one_of_many_creates",
+        "test_one_of_many_replaces_and_the_others_are_told_by_what",
+        "test_no_change_is_lost",
+        "test_what_is_deleted_amid_changes_stays_deleted",
+    ],
+)
+def test_the_kit_finds_that_a_store_is_not_atomic(name: str) -> None:
+    assert any(failure.startswith(name) for failure in Kit(Dawdles()).failures())
+
+
+def test_a_subclass_has_to_say_which_store_is_tested() -> None:
+    with pytest.raises(NotImplementedError, match="fixture named store"):
+        StoreTests.store.__wrapped__(StoreTests())  # type: ignore[attr-defined]
+
+
+def test_only_sqlite_has_to_be_swept(tmp_path: Path) -> None:
+    assert isinstance(SQLiteStore(tmp_path / "sessions.sqlite"), SweepingStore)
+    assert not hasattr(RedisStore, "sweep")
+    assert not hasattr(MemcachedStore, "sweep")

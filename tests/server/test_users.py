@@ -1,0 +1,504 @@
+"""Whose a session is: binding, listing and revoking, and Flask-Login beside it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+import flask_login
+import pytest
+import time_machine
+from flask import Flask
+from flask import session
+from flask.testing import FlaskClient
+
+from flask_fastsession import SessionStoreError
+from server import peer
+from server.conftest import MakeApp
+from server.conftest import SpyStore
+
+
+def interface_of(app: Flask) -> t.Any:
+    return app.session_interface
+
+
+def handle(app: Flask, act: t.Callable[[], object], cookie: str | None = None) -> str | None:
+    """Handle a request in which something is done, and return the cookie that a browser has then."""
+    headers = {} if cookie is None else {"Cookie": f"session={cookie}"}
+    with app.test_request_context(headers=headers):
+        act()
+        header = app.process_response(app.response_class()).headers.get("Set-Cookie")
+    return cookie if header is None else header.partition("=")[2].partition(";")[0] or None
+
+
+def begun(app: Flask, user: str | None = None) -> str:
+    """The cookie of a session that is a user's."""
+
+    def log_in() -> None:
+        session["user"] = user
+        interface_of(app).bind_user(session, user)
+
+    cookie = handle(app, log_in)
+    assert cookie is not None
+    return cookie
+
+
+def is_there(app: Flask, cookie: str | None) -> bool:
+    return "user" in peer.session_of(app, cookie or "")
+
+
+# --- On each store --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["plain ids", "hashed ids"])
+def app(request: pytest.FixtureRequest, make_app: MakeApp) -> Flask:
+    return make_app(SESSION_HASH_SID=request.param)
+
+
+def test_the_sessions_of_a_user_are_listed_oldest_first(app: Flask) -> None:
+    with time_machine.travel(time.time()) as travelling:
+        cookies = []
+        for _ in range(3):
+            cookies.append(begun(app, "ann"))
+            begun(app, "bob")
+            begun(app)
+            travelling.shift(1)
+        interface = interface_of(app)
+        assert interface.sessions_of("ann") == [interface._name(cookie) for cookie in cookies]
+        assert len(interface.sessions_of("bob")) == 3
+        assert interface.sessions_of("nobody") == []
+
+
+def test_a_user_may_be_a_number(app: Flask) -> None:
+    cookie = handle(app, lambda: (session.update(user=7), interface_of(app).bind_user(session, 7)))
+    assert interface_of(app).sessions_of("7") == interface_of(app).sessions_of(7)
+    interface_of(app).revoke_user(7)
+    assert not is_there(app, cookie)
+
+
+@pytest.mark.parametrize("user", ["ann", "a b", "a:b", "\u00e9\U0001f512", "x" * 1000, "", "../x", "*"])
+def test_a_user_may_be_called_anything(app: Flask, user: str) -> None:
+    cookie = begun(app, user)
+    assert len(interface_of(app).sessions_of(user)) == 1
+    interface_of(app).revoke_user(user)
+    assert not is_there(app, cookie)
+
+
+def test_revoking_a_session(app: Flask) -> None:
+    one, other = begun(app, "ann"), begun(app, "ann")
+    interface_of(app).revoke(one)
+    assert not is_there(app, one)
+    assert is_there(app, other)
+    assert interface_of(app).sessions_of("ann") == [interface_of(app)._name(other)]
+
+
+def test_revoking_what_was_listed(app: Flask) -> None:
+    cookies = [begun(app, "ann") for _ in range(3)]
+    interface_of(app).revoke(*interface_of(app).sessions_of("ann"))
+    assert not any(is_there(app, cookie) for cookie in cookies)
+
+
+@pytest.mark.parametrize("no_id", ["", "short", "user:" + "a" * 64, "*" * 20, "a" * 129])
+def test_revoking_what_is_no_id(app: Flask, no_id: str) -> None:
+    cookie = begun(app, "ann")
+    interface_of(app).revoke(no_id, "a" * 43)
+    interface_of(app).revoke()
+    assert is_there(app, cookie)
+    assert len(interface_of(app).sessions_of("ann")) == 1
+
+
+def test_revoking_all_sessions_of_a_user(app: Flask) -> None:
+    cookies = [begun(app, "ann") for _ in range(3)]
+    bobs = begun(app, "bob")
+    interface_of(app).revoke_user("ann")
+    interface_of(app).revoke_user("nobody")
+    assert not any(is_there(app, cookie) for cookie in cookies)
+    assert is_there(app, bobs)
+    assert interface_of(app).sessions_of("ann") == []
+
+
+@pytest.mark.parametrize("is_listed", [False, True], ids=["by its id", "as listed"])
+def test_revoking_all_but_one(app: Flask, is_listed: bool) -> None:
+    cookies = [begun(app, "ann") for _ in range(3)]
+    kept = interface_of(app).sessions_of("ann")[0] if is_listed else cookies[0]
+    kept_cookie = next(cookie for cookie in cookies if kept in (cookie, interface_of(app)._name(cookie)))
+    interface_of(app).revoke_user("ann", keep=kept)
+    assert [cookie for cookie in cookies if is_there(app, cookie)] == [kept_cookie]
+    assert interface_of(app).sessions_of("ann") == [interface_of(app)._name(kept_cookie)]
+    interface_of(app).revoke_user("ann")
+    assert not is_there(app, kept_cookie)
+
+
+def test_revoking_all_but_the_one_of_the_request(app: Flask) -> None:
+    cookies = [begun(app, "ann") for _ in range(2)]
+
+    def change_password() -> None:
+        session["changed"] = True
+        interface_of(app).revoke_user("ann", keep=session.sid)  # type: ignore[attr-defined]
+
+    handle(app, change_password, cookies[1])
+    assert [is_there(app, cookie) for cookie in cookies] == [False, True]
+    assert peer.session_of(app, cookies[1])["changed"] is True
+
+
+def test_the_session_of_another_user(app: Flask) -> None:
+    cookie = begun(app, "ann")
+    handle(app, lambda: interface_of(app).bind_user(session, "bob"), cookie)
+    assert interface_of(app).sessions_of("ann") == []
+    assert len(interface_of(app).sessions_of("bob")) == 1
+    interface_of(app).revoke_user("ann")
+    assert is_there(app, cookie)
+
+
+def test_a_new_id_is_its_users_too(app: Flask) -> None:
+    cookie = begun(app, "ann")
+    moved = handle(app, lambda: interface_of(app).regenerate(session), cookie)
+    assert moved != cookie
+    assert interface_of(app).sessions_of("ann") == [interface_of(app)._name(moved)]
+    interface_of(app).revoke_user("ann")
+    assert not is_there(app, moved)
+
+
+def test_a_logout_is_no_longer_listed(app: Flask) -> None:
+    cookie = begun(app, "ann")
+    handle(app, lambda: session.clear(), cookie)
+    assert interface_of(app)._names_of("ann") == {}
+
+
+def test_who_logs_out_with_a_message_is_nobody(app: Flask) -> None:
+    cookie = begun(app, "ann")
+    handle(app, lambda: (session.clear(), session.update(message="good bye")), cookie)
+    assert interface_of(app).sessions_of("ann") == []
+
+
+def test_what_is_bound_is_not_seen_by_the_application(app: Flask) -> None:
+    cookie = begun(app, "ann")
+    assert peer.session_of(app, cookie) == {"_permanent": True, "user": "ann"}
+
+
+def test_an_empty_session_is_nobodys(app: Flask) -> None:
+    assert handle(app, lambda: interface_of(app).bind_user(session, "ann")) is None
+    assert interface_of(app).sessions_of("ann") == []
+
+
+def test_a_user_is_kept_when_requests_are_merged(app: Flask) -> None:
+    cookie = begun(app)
+
+    def in_flight() -> None:
+        session.get("user")
+        handle(app, lambda: interface_of(app).bind_user(session, "ann"), cookie)
+        session["more"] = True
+
+    handle(app, in_flight, cookie)
+    assert peer.session_of(app, cookie)["more"] is True
+    handle(app, lambda: session.update(again=True), cookie)
+    interface_of(app).revoke_user("ann")
+    assert not is_there(app, cookie)
+
+
+def test_revoked_in_flight(app: Flask) -> None:
+    for act in (
+        lambda: session.update(more=1),
+        lambda: interface_of(app).regenerate(session),
+        lambda: interface_of(app).bind_user(session, "bob"),
+    ):
+        cookie = begun(app, "ann")
+
+        def in_flight(act: t.Callable[[], object] = act) -> None:
+            session.get("user")
+            interface_of(app).revoke_user("ann")
+            act()
+
+        assert not is_there(app, handle(app, in_flight, cookie))
+        assert not is_there(app, cookie)
+
+
+def test_many_sessions_at_once_are_all_listed(app: Flask) -> None:
+    barrier = threading.Barrier(8)
+
+    def log_in(_: int) -> list[str]:
+        barrier.wait()
+        return [begun(app, "ann") for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as pool:
+        cookies = [cookie for own in pool.map(log_in, range(8)) for cookie in own]
+    assert sorted(interface_of(app).sessions_of("ann")) == sorted(map(interface_of(app)._name, cookies))
+
+
+def test_after_logins_that_race_with_a_revocation_all_that_live_are_listed(app: Flask) -> None:
+    barrier = threading.Barrier(4)
+
+    def work(thread: int) -> list[str | None]:
+        barrier.wait()
+        if thread == 0:
+            return [interface_of(app).revoke_user("ann") for _ in range(10)]
+        return [
+            handle(app, lambda: (session.update(user="ann"), interface_of(app).bind_user(session, "ann")))
+            for _ in range(10)
+        ]
+
+    with ThreadPoolExecutor(4) as pool:
+        cookies = [cookie for own in pool.map(work, range(4)) for cookie in own]
+    living = [cookie for cookie in cookies if is_there(app, cookie)]
+    assert sorted(interface_of(app).sessions_of("ann")) == sorted(interface_of(app)._name(each) for each in living)
+    interface_of(app).revoke_user("ann")
+    assert not any(is_there(app, cookie) for cookie in cookies)
+
+
+# --- Step by step ---------------------------------------------------------------------------------------------------
+
+
+STEPS = [
+    (moment, method, number)
+    for moment in ("before", "after")
+    for method, number in (("load", 1), ("load", 2), ("create", 1), ("create", 2), ("replace", 1))
+]
+
+
+@pytest.mark.parametrize(("moment", "method", "number"), STEPS)
+def test_a_revocation_at_any_step_of_a_login(
+    spied_app: MakeApp, spy: SpyStore, moment: str, method: str, number: int
+) -> None:
+    """Afterwards the session is either ended, or listed so that the next revocation ends it."""
+    app = spied_app()
+    before = begun(app, "ann")
+    done = []
+
+    def revoke() -> None:
+        done.append(True)
+        interface_of(app).revoke_user("ann")
+
+    at_step(spy, moment, method, number, revoke)
+    cookie = begun_or_not(app, "ann")
+    ended_or_listed(app, [before, cookie])
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("method", ["load", "delete", "replace"])
+@pytest.mark.parametrize("held_at", ["create", "load", "replace"])
+@pytest.mark.parametrize("listed", [0, 1])
+def test_a_login_within_any_step_of_a_revocation(
+    spied_app: MakeApp, spy: SpyStore, moment: str, method: str, held_at: str, listed: int
+) -> None:
+    """The login is held at a step of its own, the revocation begins, and at one of its steps the login goes on."""
+    app = spied_app()
+    cookies: list[str | None] = [begun(app, "ann") for _ in range(listed)]
+    at_login, at_revocation = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        at_login.set()
+        assert at_revocation.wait(5)
+
+    def log_in() -> str | None:
+        try:
+            return begun_or_not(app, "ann")
+        finally:
+            at_login.set()
+
+    spy.before[held_at] = hold
+    with ThreadPoolExecutor(1) as pool:
+        login = pool.submit(log_in)
+        assert at_login.wait(5)
+        spy.before.clear()
+
+        def let_the_login_go_on() -> None:
+            at_revocation.set()
+            cookies.append(login.result(5))
+
+        getattr(spy, moment)[method] = let_the_login_go_on
+        interface_of(app).revoke_user("ann")
+        spy.before.clear(), spy.after.clear()
+        at_revocation.set()
+        cookies.append(login.result(5))
+    ended_or_listed(app, cookies)
+
+
+def at_step(spy: SpyStore, moment: str, method: str, number: int, act: t.Callable[[], object]) -> None:
+    def next_time() -> None:
+        at_step(spy, moment, method, number - 1, act)
+
+    getattr(spy, moment)[method] = act if number == 1 else next_time
+
+
+def begun_or_not(app: Flask, user: str) -> str | None:
+    return handle(app, lambda: (session.update(user=user), interface_of(app).bind_user(session, user)))
+
+
+def ended_or_listed(app: Flask, cookies: list[str | None]) -> None:
+    living = {cookie for cookie in cookies if is_there(app, cookie)}
+    assert set(interface_of(app).sessions_of("ann")) == living
+    interface_of(app).revoke_user("ann")
+    assert not any(is_there(app, cookie) for cookie in cookies)
+
+
+def test_a_revocation_that_failed_says_so_and_can_be_repeated(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app()
+    cookies = [begun(app, "ann") for _ in range(2)]
+    for method in ("load", "delete", "replace"):
+        spy.failing = {method}
+        with pytest.raises(SessionStoreError):
+            interface_of(app).revoke_user("ann")
+    spy.failing = set()
+    interface_of(app).revoke_user("ann")
+    assert not any(is_there(app, cookie) for cookie in cookies)
+
+
+def test_the_list_does_not_grow_without_end(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app(PERMANENT_SESSION_LIFETIME=1000)
+    with time_machine.travel(1_700_000_000, tick=False) as travelling:
+        sizes = []
+        for _ in range(300):
+            begun(app, "ann")
+            travelling.shift(100)
+            spy.store.now += 100
+            sizes.append(len(interface_of(app)._names_of("ann")))
+        assert len(interface_of(app).sessions_of("ann")) == 9
+    assert max(sizes[100:]) < 40
+
+
+def test_those_that_live_stay_listed(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app()
+    with time_machine.travel(1_700_000_000, tick=False) as travelling:
+        cookies = []
+        for _ in range(50):
+            cookies.append(begun(app, "ann"))
+            travelling.shift(700)
+        assert interface_of(app).sessions_of("ann") == cookies
+
+
+def test_a_list_that_is_none_is_begun_anew(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app()
+    interface = interface_of(app)
+    for number, record in enumerate((b"", b"1", b"[]", b"hello", b"\xff", b'{"a":null}', b'{"a":[]}', b'{"a":"x"}')):
+        user = f"ann{number}"
+        spy.store.records[interface._user_key(user)] = (record, None)
+        assert interface.sessions_of(user) == []
+        cookie = begun(app, user)
+        assert interface.sessions_of(user) == [cookie]
+        interface.revoke_user(user)
+        assert not is_there(app, cookie)
+
+
+def test_only_a_session_of_ours_can_be_bound(spied_app: MakeApp) -> None:
+    interface = interface_of(spied_app())
+    for method in (interface.regenerate, lambda other: interface.bind_user(other, "ann")):
+        with pytest.raises(TypeError, match="server-side session"):
+            method({})
+
+
+# --- Flask-Login ----------------------------------------------------------------------------------------------------
+
+
+def with_logins(app: Flask) -> Flask:
+    manager = flask_login.LoginManager(app)
+
+    class User(flask_login.UserMixin):
+        def __init__(self, name: str) -> None:
+            self.id = name
+
+    manager.user_loader(User)
+    app.add_url_rule("/", "visit", lambda: session.update(visited=True) or "")
+    app.add_url_rule(
+        "/login/<name>", "login", lambda name: str(flask_login.login_user(User(name), remember=name == "rita"))
+    )
+    app.add_url_rule("/logout", "logout", lambda: str(flask_login.logout_user()))
+    app.add_url_rule("/whoami", "whoami", lambda: flask_login.current_user.get_id() or "nobody")
+    return app
+
+
+@pytest.fixture
+def login_app(make_app: MakeApp) -> Flask:
+    return with_logins(make_app())
+
+
+def sid_of(client: FlaskClient) -> str | None:
+    cookie = client.get_cookie("session")
+    return None if cookie is None else cookie.value
+
+
+def test_a_login_has_a_new_id_and_is_listed(login_app: Flask) -> None:
+    client = login_app.test_client()
+    client.get("/")
+    before = sid_of(client)
+    client.get("/login/ann")
+    after = sid_of(client)
+    assert before is not None and after not in (None, before)
+    assert peer.session_of(login_app, before) == {"_permanent": True}
+    assert peer.session_of(login_app, t.cast(str, after))["visited"] is True
+    assert interface_of(login_app).sessions_of("ann") == [after]
+    assert client.get("/whoami").text == "ann"
+
+
+def test_who_fixed_an_id_is_left_with_nothing(login_app: Flask) -> None:
+    attacker, victim = login_app.test_client(), login_app.test_client()
+    attacker.get("/")
+    victim.set_cookie("session", t.cast(str, sid_of(attacker)))
+    victim.get("/login/ann")
+    assert attacker.get("/whoami").text == "nobody"
+    assert victim.get("/whoami").text == "ann"
+
+
+def test_a_logout(login_app: Flask) -> None:
+    client = login_app.test_client()
+    client.get("/login/ann")
+    client.get("/logout")
+    assert client.get("/whoami").text == "nobody"
+    assert interface_of(login_app).sessions_of("ann") == []
+
+
+def test_who_logs_in_again_as_somebody_else(login_app: Flask) -> None:
+    client = login_app.test_client()
+    client.get("/login/ann")
+    client.get("/login/bob")
+    assert interface_of(login_app).sessions_of("ann") == []
+    assert interface_of(login_app).sessions_of("bob") == [sid_of(client)]
+
+
+def test_who_is_remembered_is_listed(login_app: Flask) -> None:
+    client = login_app.test_client()
+    client.get("/login/rita")
+    client.delete_cookie("session")
+    assert client.get("/whoami").text == "rita"
+    assert sid_of(client) in interface_of(login_app).sessions_of("rita")
+
+
+def test_who_is_revoked_is_logged_out(login_app: Flask) -> None:
+    clients = [login_app.test_client() for _ in range(2)]
+    for client in clients:
+        client.get("/login/ann")
+    interface_of(login_app).revoke_user("ann", keep=sid_of(clients[0]))
+    assert [client.get("/whoami").text for client in clients] == ["ann", "nobody"]
+
+
+def test_a_login_is_left_alone_if_so_configured(make_app: MakeApp) -> None:
+    app = with_logins(make_app(SESSION_REGENERATE_ON_LOGIN=False))
+    client = app.test_client()
+    client.get("/")
+    before = sid_of(client)
+    client.get("/login/ann")
+    assert sid_of(client) == before
+
+
+def test_two_apps_in_one_process(make_app: MakeApp) -> None:
+    one, other = (with_logins(make_app(SESSION_KEY_PREFIX=prefix)) for prefix in ("one:", "other:"))
+    one.test_client().get("/login/ann")
+    assert len(interface_of(one).sessions_of("ann")) == 1
+    assert interface_of(other).sessions_of("ann") == []
+
+
+def test_a_logout_in_one_request_while_another_is_in_flight(login_app: Flask) -> None:
+    client, other = login_app.test_client(), login_app.test_client()
+
+    @login_app.get("/slow")
+    def slow() -> str:
+        session["slow"] = flask_login.current_user.get_id()
+        other.get("/logout")
+        return ""
+
+    client.get("/login/ann")
+    other.set_cookie("session", t.cast(str, sid_of(client)))
+    client.get("/slow")
+    assert client.get("/whoami").text == other.get("/whoami").text == "nobody"
+    assert interface_of(login_app).sessions_of("ann") == []
