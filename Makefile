@@ -52,7 +52,7 @@ lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stub
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/stubtest flask_fastsession
+	$(BIN)/stubtest --mypy-config-file pyproject.toml flask_fastsession._native
 	$(BIN)/zizmor --offline --quiet .github
 
 test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite with the oldest Flask

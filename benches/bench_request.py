@@ -213,7 +213,8 @@ def declined_share(interface: SessionInterface) -> float:
     stats = interface.stats()
     declined = {call: sum(counts.get("declined", {}).values()) for call, counts in stats.items()}
     requests: int = stats["open"]["native"] + declined["open"]
-    return sum(declined.values()) / requests
+    left: int = sum(declined.values())
+    return left / requests
 
 
 # --- What comes of it -------------------------------------------------------------------------------------------------

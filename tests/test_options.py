@@ -241,7 +241,16 @@ def test_a_cookie_too_large_is_shown_to_a_callable() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"leeway": -1}, {"leeway": 0.5}, {"oversize": "ignore"}, {"oversize": 1}, {"leeway": True}], ids=str
+    "options",
+    [
+        {"leeway": -1},
+        {"leeway": 0.5},
+        {"oversize": "ignore"},
+        {"oversize": 1},
+        {"leeway": True},
+        {"absolute_lifetime": "x"},
+    ],
+    ids=str,
 )
 def test_odd_options_are_refused(options: dict[str, t.Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):

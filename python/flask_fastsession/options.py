@@ -33,9 +33,7 @@ class Options:
 
     def __post_init__(self) -> None:
         lifetime = self.absolute_lifetime
-        if lifetime is not None and (
-            isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or lifetime <= 0
-        ):
+        if lifetime is not None and not (type(lifetime) in (int, float) and lifetime > 0):
             raise ValueError(f"absolute_lifetime is a timedelta or a number of seconds, not {lifetime!r}")
         if self.leeway < 0 or type(self.leeway) is not int:
             raise ValueError(f"leeway is a number of whole seconds, not {self.leeway!r}")

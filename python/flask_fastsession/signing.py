@@ -96,9 +96,9 @@ class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSeri
     ) -> t.Any:
         """Return the value of a token, as :meth:`itsdangerous.TimedSerializer.loads`.
 
-        ``max_age`` is in seconds. With ``return_timestamp`` it is a pair of the value and the :class:`~datetime.datetime`, in
-        UTC, at which the token was signed. :exc:`itsdangerous.BadSignature`, :exc:`itsdangerous.SignatureExpired` and
-        :exc:`itsdangerous.BadPayload` are raised as by stock.
+        ``max_age`` is in seconds. With ``return_timestamp`` it is a pair of the value and the
+        :class:`~datetime.datetime`, in UTC, at which the token was signed. :exc:`itsdangerous.BadSignature`,
+        :exc:`itsdangerous.SignatureExpired` and :exc:`itsdangerous.BadPayload` are raised as by stock.
         """
         value = self._loads(s, max_age, return_timestamp, salt)
         if value is NotImplemented:
