@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benches import bench_request
+from benches import bench_server
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -38,3 +39,21 @@ def costs(request: dict[str, t.Any]) -> list[float]:
 def test_no_request_was_declined(results: dict[str, t.Any]) -> None:
     assert results["requests"].keys() == bench_request.CASES.keys()
     assert not any(request["declined"] for request in results["requests"].values())
+
+
+# --- Server-side sessions -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server_results() -> dict[str, t.Any]:
+    return json.loads((DOCS / "server.json").read_text(encoding="utf-8"))
+
+
+def test_the_chart_of_servers_is_drawn_from_the_results(server_results: dict[str, t.Any]) -> None:
+    assert (DOCS / "server.svg").read_text(encoding="utf-8") == bench_server.draw(server_results)
+
+
+def test_nothing_was_lost_or_undone(server_results: dict[str, t.Any]) -> None:
+    assert server_results["harms"]["ours"] == []
+    assert server_results["writes kept"]["ours"] == 200
+    assert server_results["wrong replies"]["ours"] == 0

@@ -222,7 +222,7 @@ class ServerSessionInterface(SessionInterface):
         if session.stored is None or session.sid is None:
             return self._create(session, record, ttl)
         if session.is_moving:
-            return self._move(session, record, ttl)
+            return self._move(session, ttl)
         self._bind(session, session.sid)
         return self._replace(session, session.sid, record, ttl) and is_due
 
@@ -294,7 +294,7 @@ class ServerSessionInterface(SessionInterface):
         if session.facts.user == session.bound_to:
             session.facts.user = session.bound_to = facts.user
 
-    def _move(self, session: ServerSideSession, record: bytes, ttl: int) -> bool:
+    def _move(self, session: ServerSideSession, ttl: int) -> bool:
         """Give the session another id, unless it has been deleted meanwhile.
 
         The old one goes first: if the store fails then, the session has ended, and nobody has two.
