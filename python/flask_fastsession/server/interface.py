@@ -27,6 +27,7 @@ from itsdangerous import Signer
 from .._native import SessionHeaders
 from .merge import merged
 from .record import TAGGED
+from .record import Data
 from .record import NotARecord
 from .record import RecordFormat
 from .record import tagged
@@ -99,13 +100,16 @@ class ServerSessionInterface(SessionInterface):
         """Return a session that is loaded when it is first looked at."""
         return UnloadedSession(self, app, request)
 
-    def load(self, app: Flask, request: Request, session: ServerSideSession) -> None:
-        """Fill a session with what the store has for the cookie of a request; raise :exc:`SessionStoreError`."""
+    def load(self, app: Flask, request: Request) -> tuple[Data, Data]:
+        """Return the data and the attributes of the session that belongs to the cookie of a request.
+
+        Raise :exc:`SessionStoreError`.
+        """
         sid = self._sid_in(app, request)
-        if sid is None or not self._fill(session, sid, self.store.load(self._key(sid), lifetime_of(app))):
-            session.new = True
-            if self.options.permanent:
-                dict.__setitem__(session, "_permanent", True)
+        loaded = None if sid is None else self._loaded_from(sid, self.store.load(self._key(sid), lifetime_of(app)))
+        if loaded is None:
+            return {"_permanent": True} if self.options.permanent else {}, {"new": True}
+        return loaded
 
     def _sid_in(self, app: Flask, request: Request) -> str | None:
         name = self.get_cookie_name(app)
@@ -119,22 +123,20 @@ class ServerSessionInterface(SessionInterface):
                 return None
         return cookie if SID.fullmatch(cookie) else None
 
-    def _fill(self, session: ServerSideSession, sid: str, record: bytes | None) -> bool:
+    def _loaded_from(self, sid: str, record: bytes | None) -> tuple[Data, Data] | None:
         if record is None:
-            return False
+            return None
         try:
             data = self.format.loads(record)
         except NotARecord as reason:
             log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
-            return False
+            return None
         facts = Facts.taken_from(data)
         if self._has_ended(facts):
             self.store.delete(self._key(sid))
-            return False
-        dict.update(session, data)
-        session.sid, session.facts, session.bound_to = sid, facts, facts.user
-        session.stored = Stored(record, session.permanent)
-        return True
+            return None
+        stored = Stored(record, data.get("_permanent", False))
+        return data, {"sid": sid, "facts": facts, "bound_to": facts.user, "stored": stored}
 
     def _has_ended(self, facts: Facts) -> bool:
         limit = self.options.absolute_lifetime

@@ -6,6 +6,7 @@ import os
 import typing as t
 import weakref
 from hashlib import sha1
+from time import monotonic
 
 from redis import ConnectionPool
 from redis import Redis
@@ -118,6 +119,10 @@ class RedisStore:
         return t.cast(Reply, self.client.execute_command(*command, NEVER_DECODE=True))
 
 
+#: A connection that was used so lately is taken for open. To ask each time costs a tenth of a command.
+SECONDS_TRUSTED = 0.5
+
+
 class Pipe:
     """Commands on connections of a client's pool, without what its ``execute_command`` does around them.
 
@@ -127,7 +132,8 @@ class Pipe:
     def __init__(self, pool: ConnectionPool) -> None:
         self.pool = pool
         self.process = os.getpid()
-        self.idle: list[t.Any] = []
+        #: The connections that nobody uses, and since when.
+        self.idle: list[tuple[t.Any, float]] = []
 
     def __call__(self, *command: str | bytes | int) -> Reply:
         connection = self.take()
@@ -141,23 +147,24 @@ class Pipe:
             connection.disconnect()
             raise
         finally:
-            self.idle.append(connection)
+            self.idle.append((connection, monotonic()))
         return t.cast(Reply, reply)
 
     def take(self) -> t.Any:
         if self.process != os.getpid():
             self.idle, self.process = [], os.getpid()
         try:
-            connection = self.idle.pop()
+            connection, since = self.idle.pop()
         except IndexError:
             # Made by the pool, which knows of forks, counts it, and never has it back.
             return self.pool.get_connection()
         try:
-            if connection._sock is not None and (connection.should_reconnect() or is_stale(connection)):
+            is_rested = monotonic() - since > SECONDS_TRUSTED
+            if connection.should_reconnect() or (is_rested and connection._sock is not None and is_stale(connection)):
                 connection.disconnect()
         except BaseException:
             connection.disconnect()
-            self.idle.append(connection)
+            self.idle.append((connection, since))
             raise
         return connection
 

@@ -139,15 +139,14 @@ class UnloadedSession(ServerSideSession):
             if self.failure is not None:
                 raise self.failure
             interface, app, request = self.source
-            loaded = ServerSideSession()
             try:
-                interface.load(app, request, loaded)
+                data, attributes = interface.load(app, request)
             except SessionStoreError as error:
                 self.failure = error
                 raise
             dict.clear(self)
-            dict.update(self, loaded)
-            vars(self).update(vars(loaded), accessed=True)
+            dict.update(self, data)
+            vars(self).update(attributes, accessed=True)
             self.__class__ = ServerSideSession  # type: ignore[assignment]
             del self.source, self.turn
 

@@ -42,7 +42,9 @@ class SQLiteStore:
         self._idle: list[Connection] = []
         self._in_use = 0
         self._is_forking = False
-        self._changed = threading.Condition()
+        # Taken directly where nobody is woken: the condition's own methods are Python code.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         STORES.add(self)
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
@@ -116,7 +118,7 @@ class SQLiteStore:
         return answer
 
     def _take(self) -> Connection | None:
-        with self._changed:
+        with self._lock:
             if self._is_forking:
                 self._changed.wait_for(lambda: not self._is_forking)
             self._in_use += 1
@@ -128,7 +130,7 @@ class SQLiteStore:
         return None
 
     def _give_back(self, connection: Connection | None) -> None:
-        with self._changed:
+        with self._lock:
             self._in_use -= 1
             if connection is not None:
                 self._idle.append(connection)
@@ -172,7 +174,7 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        with self._changed:
+        with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
@@ -181,7 +183,7 @@ class SQLiteStore:
     # no statement runs, and closes all connections before.
 
     def _before_fork(self) -> None:
-        self._changed.acquire()
+        self._lock.acquire()
         self._is_forking = True
         self._changed.wait_for(lambda: not self._in_use, timeout=self.timeout)
         for connection in self._idle:
@@ -194,7 +196,7 @@ class SQLiteStore:
             self._in_use = 0
         self._is_forking = False
         self._changed.notify_all()
-        self._changed.release()
+        self._lock.release()
 
 
 class Connection(sqlite3.Connection):
