@@ -23,7 +23,7 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test test-oldest lint check differential docs wheel servers clean
 .PHONY: fuzz miri stress matrix free-threaded audit reproducible trust
-.PHONY: bench bench-timing bench-codec bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-baseline
+.PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-baseline
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,10 +64,13 @@ differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a
 	$(BIN)/python -m tests.differential --cases $(CASES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.requests_differential --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
 
-bench: bench-codec bench-request bench-server bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
+bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
 
 bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Measure dumps and loads beside stock and tuned Python
 	$(BIN)/python -m benches.bench_codec
+
+bench-signing: $(VENV)/extension $(DEMO_TOOLS) ## Measure signers and serializers beside itsdangerous's
+	$(BIN)/python -m benches.bench_signing
 
 bench-request: $(VENV)/extension $(DEMO_TOOLS) ## Measure what sessions cost a request, and draw docs/request.svg
 	$(BIN)/python -m benches.bench_request --results docs/request.json --chart docs/request.svg
