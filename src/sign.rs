@@ -93,10 +93,10 @@ impl Signature {
 /// Nobody else can say that a token was verified:
 ///
 /// ```compile_fail,E0451
-/// # use _native::sign::{SigningKeys, Verified};
+/// # use _native::sign::{KeyAge, SigningKeys, Verified};
 /// # use _native::token::UnverifiedToken;
 /// fn verify<'t>(keys: &SigningKeys, token: &UnverifiedToken<'t>) -> Option<Verified<'t>> {
-///     Some(Verified { payload: token.payload, timestamp: token.timestamp, key: todo!() })
+///     Some(Verified { payload: token.payload, timestamp: token.timestamp, key: KeyAge { newer_keys: 0, is_old_digest: false } })
 /// }
 /// ```
 pub struct Verified<'t> {
