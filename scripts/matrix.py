@@ -298,8 +298,8 @@ Written by `make matrix`, which builds one wheel and installs it on every CPytho
 
 - our contract suite and random requests, both of which compare stock with this package, on three versions of Flask;
 - the suites of Flask, itsdangerous, Flask-Login and Flask-WTF out of their sdists, pinned by hash: once as they are
-  (*stock*), once with `FastSessionInterface` as the session interface of all apps and
-  the signers and serializers of `flask_fastsession.signing` in the place of itsdangerous's (*ours*). Each test has to end alike
+  (*stock*), once with `FastSessionInterface` as the session interface of all apps and the signers and serializers of
+  `flask_fastsession.signing` in the place of itsdangerous's (*ours*). Each test has to end alike
   in both runs. *Tagged JSON* has serializers write Flask's JSON unless a test says otherwise, for that is what native
   code knows.
 
