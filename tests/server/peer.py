@@ -36,7 +36,8 @@ def client_of(session_type: str, server: Server) -> redis.Redis | pymemcache.Cli
     if session_type == "redis":
         return redis.Redis(host=server.host, port=server.port)
     # Without no_delay each write waits for an acknowledgement that the kernel delays by 40 ms.
-    return pymemcache.Client((server.host, server.port), no_delay=True)
+    # And unless it waits for the answer, who asks by another connection may be sooner than what was written.
+    return pymemcache.Client((server.host, server.port), no_delay=True, default_noreply=False)
 
 
 def files_of(folder: Path) -> FileSystemCache:

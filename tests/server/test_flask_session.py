@@ -509,7 +509,7 @@ def test_pickles_that_memcached_clients_left_with_their_flag_are_never_executed(
         address = server.host, server.port
         client = peer.client_of("memcached", server)
         ours = our_app(Place("memcached", server, client))
-        pickling = pymemcache.Client(address, serde=pymemcache.serde.pickle_serde)
+        pickling = pymemcache.Client(address, serde=pymemcache.serde.pickle_serde, default_noreply=False)
         path, cookie = tmp_path / "executed", secrets.token_urlsafe(32)
         pickling.set(f"session:{cookie}", Exploit(path), noreply=False)
         begins_anew(ours, cookie, caplog)
