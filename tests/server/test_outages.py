@@ -39,7 +39,7 @@ TIMEOUT = 0.3
 
 #: A request waits for one answer in vain at most: after that it asks no more. What else it asked before was answered in
 #: time, so that two are a generous bound. The rest is for a machine that has other things to do.
-LONGEST = 2 * TIMEOUT + 1.0
+LONGEST = 2 * TIMEOUT + 0.5
 
 #: A store is silent for so long that a request that waits for it shows.
 SILENCE = 2 * LONGEST
