@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
@@ -20,6 +21,7 @@ import textwrap
 import threading
 import time
 import typing as t
+from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -38,6 +40,7 @@ from faults.support import Ending
 from faults.support import status_text
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server import SessionStoreError
+from flask_fastsession.server.extension import METHODS
 
 #: The status by which the app says that its store has failed. Any other failure is a defect.
 STORE_FAILED = 503
@@ -51,6 +54,7 @@ def visited_app(**config: t.Any) -> Flask:
     app.config.from_mapping({"SECRET_KEY": "secret", **config})
     ServerSession(app)
     interface: t.Any = app.session_interface
+    count_failed_calls(app, interface.store)
     logging.getLogger("visited").disabled = True
 
     @app.get("/")
@@ -93,6 +97,40 @@ def visited_app(**config: t.Any) -> Flask:
         return f"{type(cause).__name__}: {cause}", status
 
     return app
+
+
+def count_failed_calls(app: Flask, store: t.Any) -> None:
+    """Have the app know the most calls of its store that failed in one request, for :func:`most_failed_calls`."""
+    app.extensions["most_failed_calls"] = 0
+
+    def counted(call: Callable[..., t.Any]) -> Callable[..., t.Any]:
+        @functools.wraps(call)
+        def counting(*args: t.Any) -> t.Any:
+            try:
+                return call(*args)
+            except SessionStoreError:
+                if flask.has_app_context():
+                    flask.g.failed_calls = flask.g.get("failed_calls", 0) + 1
+                raise
+
+        return counting
+
+    for method in METHODS:
+        setattr(store, method, counted(getattr(store, method)))
+
+    @app.teardown_appcontext
+    def count(error: BaseException | None) -> None:
+        app.extensions["most_failed_calls"] = max(most_failed_calls(app), flask.g.get("failed_calls", 0))
+
+
+def most_failed_calls(app: Flask) -> int:
+    """How many calls of the store failed in the request where most did.
+
+    That a request which has waited once in vain asks no more is so told by a number, and not by a clock, which would
+    also tell what else the machine had to do.
+    """
+    most: int = app.extensions["most_failed_calls"]
+    return most
 
 
 @dataclass
@@ -216,14 +254,17 @@ class Visitor:
 
 
 @contextmanager
-def visited(app: Flask, threads: int = 4, may_lose: bool = False) -> Iterator[Tally]:
-    """Have visitors, one for each thread, come until the block ends; the tally is complete after that."""
+def visited(app: Flask, threads: int = 4, may_lose: bool = False, at_least: int = 0) -> Iterator[Tally]:
+    """Have visitors, one for each thread, come until the block ends; the tally is complete after that.
+
+    On a slow machine they go on until there were ``at_least`` so many requests.
+    """
     is_over = threading.Event()
     total = Tally()
     visitors = [Visitor(app, f"user-{number}", may_lose) for number in range(threads)]
 
     def come(visitor: Visitor) -> None:
-        while not is_over.is_set():
+        while not is_over.is_set() or visitor.tally.requests < at_least / threads:
             visitor.act()
 
     with ThreadPoolExecutor(threads) as pool:

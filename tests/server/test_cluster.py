@@ -130,9 +130,8 @@ def in_flight(app: Flask, sid: str, **values: t.Any) -> Iterator[None]:
 
 
 def test_visitors_at_once(app: Flask) -> None:
-    with visited(app) as tally:
+    with visited(app, at_least=100) as tally:
         time.sleep(scaled(0.5, 30))
-    assert tally.requests > 100
     assert (tally.failures, tally.losses) == (0, 0)
 
 

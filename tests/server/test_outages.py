@@ -24,6 +24,7 @@ from faults.support import Ending
 from faults.support import scaled
 from server.load import Visitor
 from server.load import is_sound
+from server.load import most_failed_calls
 from server.load import run_script
 from server.load import started
 from server.load import visited
@@ -37,12 +38,12 @@ from server.servers import redis_server
 #: How long the clients wait for a store.
 TIMEOUT = 0.3
 
-#: A request waits for one answer in vain at most: after that it asks no more. What else it asked before was answered in
-#: time, so that two are a generous bound. The rest is for a machine that has other things to do.
-LONGEST = 2 * TIMEOUT + 0.5
+#: No request takes so long, in seconds, on whatever machine: one that does hangs. That it waits in vain once at most is
+#: told by :func:`most_failed_calls`.
+LONGEST = 5.0
 
 #: A store is silent for so long that a request that waits for it shows.
-SILENCE = 2 * LONGEST
+SILENCE = LONGEST + 1
 
 CYCLES = scaled(1, 20)
 
@@ -125,9 +126,8 @@ def recovers(app: Flask) -> bool:
 
 
 def test_nothing_fails_without_a_fault(kind: Kind) -> None:
-    with visited(visited_app(**kind.config(kind.server))) as tally:
+    with visited(visited_app(**kind.config(kind.server)), at_least=100) as tally:
         time.sleep(scaled(0.5, 30))
-    assert tally.requests > 100
     assert (tally.failures, tally.losses) == (0, 0)
 
 
@@ -141,6 +141,7 @@ def test_a_store_that_is_killed_and_restarted_under_load(kind: Kind) -> None:
             kind.server.start()
         time.sleep(0.3)
     assert tally.failures
+    assert most_failed_calls(app) == 1
     assert tally.longest < LONGEST
     assert recovers(app)
 
@@ -153,6 +154,7 @@ def test_connections_that_are_reset_under_load(kind: Kind) -> None:
                 time.sleep(0.1)
                 proxy.reset_all()
         assert tally.failures
+        assert most_failed_calls(app) == 1
         assert tally.longest < LONGEST
         assert recovers(app)
 
@@ -168,6 +170,7 @@ def test_a_store_that_is_silent_now_and_then_under_load(kind: Kind) -> None:
             kind.server.resume()
         time.sleep(0.1)
     assert tally.failures
+    assert most_failed_calls(app) == 1
     assert tally.longest < LONGEST
     assert recovers(app)
 
@@ -179,8 +182,9 @@ def test_answers_that_take_about_as_long_as_is_waited_for_them(kind: Kind) -> No
         with visited(app, threads=8) as tally:
             time.sleep(scaled(3, 60))
     assert tally.requests > tally.failures
+    assert most_failed_calls(app) <= 1
     # All the calls of a request may be answered in the nick of time: a login has about ten.
-    assert tally.longest < 12 * TIMEOUT
+    assert tally.longest < 10 * TIMEOUT + LONGEST
 
 
 def test_an_answer_that_comes_too_late_reaches_nobody(kind: Kind) -> None:
@@ -208,6 +212,7 @@ def test_a_store_that_is_away_fails_each_request(kind: Kind) -> None:
         for act in (visitor.read, visitor.write, visitor.logout, visitor.login, visitor.read):
             act()
         assert visitor.tally.failures == 5
+        assert most_failed_calls(app) == 1
         assert visitor.tally.longest < LONGEST
     finally:
         kind.server.resume()
@@ -278,11 +283,10 @@ def test_a_redis_that_became_a_replica(own_redis: Server, tmp_path: Path) -> Non
 
 def test_a_redis_that_forgets_its_scripts_under_load(own_redis: Server) -> None:
     client = redis_client(own_redis)
-    with visited(visited_app(**redis_config(own_redis))) as tally:
+    with visited(visited_app(**redis_config(own_redis)), at_least=100) as tally:
         deadline = time.monotonic() + scaled(1, 30)
         while time.monotonic() < deadline:
             client.script_flush()
-    assert tally.requests > 100
     assert (tally.failures, tally.losses) == (0, 0)
 
 
@@ -311,6 +315,7 @@ def test_a_redis_that_keeps_its_data_loses_nothing_when_it_is_killed(tmp_path: P
                 server.start()
             time.sleep(0.3)
     assert tally.failures
+    assert most_failed_calls(app) == 1
     assert tally.longest < LONGEST
 
 
@@ -349,6 +354,7 @@ def test_a_database_that_another_process_has_locked(tmp_path: Path) -> None:
             act()
             assert TIMEOUT * 0.9 < time.monotonic() - started_at < LONGEST
         assert (visitor.tally.failures, newcomer.tally.failures) == (2, 1)
+        assert most_failed_calls(app) == 1
     visitor.write()
     visitor.read()
     assert visitor.tally.failures == 2
@@ -390,12 +396,11 @@ def test_sweeping_that_fails_fails_no_request(tmp_path: Path) -> None:
 
 def test_a_database_that_is_locked_for_a_shorter_time_under_load(tmp_path: Path) -> None:
     path = tmp_path / "sessions.sqlite"
-    with visited(sqlite_app(path, timeout=5)) as tally:
+    with visited(sqlite_app(path, timeout=30), at_least=100) as tally:
         for _ in range(3 * CYCLES):
             time.sleep(0.1)
             with locked(path):
                 time.sleep(0.1)
-    assert tally.requests > 100
     assert (tally.failures, tally.losses) == (0, 0)
 
 
@@ -556,7 +561,8 @@ FULL = """
     visitor.read()
     print(visitor.tally.failures, "failures later")
     assert 0 < tally.failures < tally.requests, in_figures(tally)
-    assert tally.longest < 5.5
+    assert most_failed_calls(app) == 1
+    assert tally.longest < 5 + 5
 """
 
 
