@@ -191,22 +191,24 @@ fn dump_text<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8], sa
 }
 
 fn seal<'py>(py: Python<'py>, text: &[u8], keys: &SigningKeys) -> Attempt<'py> {
-    let (mut token, outcome) = if Stock::get(py).compresses_alike {
-        (payload::pack(text, zlib::deflate_if_shorter(text).as_deref()), Outcome::Native)
-    } else {
-        let deflated = stock_deflate_if_shorter(py, text)?;
-        (payload::pack(text, deflated.as_deref()), Outcome::Declined(Reason::Zlib))
-    };
+    let (deflated, outcome) = deflate_if_shorter(py, text)?;
+    let mut token = payload::pack(text, deflated.as_deref());
     token::push_timestamp(&mut token, clock::timestamp(py)?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
 }
 
-fn stock_deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
-    let deflated = Stock::get(py).compress.bind(py).call1((PyBytes::new(py, text),));
+/// What a text deflates to, if that is shorter, and what this counts as: where the interpreter's zlib gives other bytes
+/// than ours, it compresses.
+pub fn deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<(Option<Vec<u8>>, Outcome), Stop> {
+    let stock = Stock::get(py);
+    if stock.compresses_alike || zlib::cannot_win(text) {
+        return Ok((zlib::deflate_if_shorter(text), Outcome::Native));
+    }
+    let deflated = stock.compress.bind(py).call1((PyBytes::new(py, text),));
     let deflated: Vec<u8> = deflated.and_then(|deflated| deflated.extract()).map_err(Stop::Raise)?;
-    Ok((deflated.len() + 1 < text.len()).then_some(deflated))
+    Ok(((deflated.len() + 1 < text.len()).then_some(deflated), Outcome::Declined(Reason::Zlib)))
 }
 
 // --- In -------------------------------------------------------------------------------------------------------------

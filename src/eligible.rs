@@ -290,7 +290,13 @@ fn are_stock_methods<'py, const N: usize>(
         class.getattr(name).is_ok_and(|found| found.is(method)) && !own.contains(name).unwrap_or(true)
     };
     let is_provider = provider.is_instance(Stock::get(py).provider.bind(py)).unwrap_or(false);
-    if is_provider && methods.into_iter().all(is_stock) { Ok(()) } else { Err(Reason::JsonProvider) }
+    let looks_up_plainly =
+        class.getattr(intern!(py, "__getattribute__")).is_ok_and(|found| found.is(&Stock::get(py).plain_look_up));
+    if is_provider && looks_up_plainly && methods.into_iter().all(is_stock) {
+        Ok(())
+    } else {
+        Err(Reason::JsonProvider)
+    }
 }
 
 fn is_json_unpatched(stock: &Stock, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {

@@ -18,7 +18,7 @@ use crate::tags::{DICT_SUFFIX, Tag};
 use crate::types::Types;
 
 /// Deeper values are left to stock, whose own limit is the interpreter's stack. Ours is the thread's, which may be small.
-pub const MAX_DEPTH: usize = 40;
+pub const MAX_DEPTH: usize = 20;
 
 /// Writes a value as tagged JSON, UTF-8 encoded.
 pub fn to_text<'py>(value: &Bound<'py, PyAny>, options: TextOptions, tags: &Tags<'py>) -> Result<Vec<u8>, Reason> {

@@ -4,6 +4,7 @@
 //! class, since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what
 //! they inherit.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
@@ -27,6 +28,10 @@ pub struct FlaskParts {
     /// Whether reading from a session leaves no trace in it, as since Flask 3.1.3.
     pub reads_are_silent: bool,
     pub dump_cookie: Py<PyAny>,
+    parse_cookie: Py<PyAny>,
+    /// The globals of Werkzeug's modules in which its requests and responses find these two.
+    request_globals: Py<PyDict>,
+    response_globals: Py<PyDict>,
     pub http_date: Py<PyAny>,
     stock_interface: Py<PyType>,
     /// The globals of `flask.sessions`, in which stock finds the class `datetime`.
@@ -40,6 +45,8 @@ pub struct FlaskParts {
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
     pub fast_interface: Py<PyType>,
+    /// The base of ours that stands right before stock's interface.
+    last_of_ours: Py<PyAny>,
     /// `SessionMixin.permanent`.
     permanent: Py<PyAny>,
     open_hooks: Vec<Hook>,
@@ -136,10 +143,13 @@ impl FlaskParts {
         Ok(Self {
             app: PlainClass::new(
                 &class("Flask")?,
-                &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__"],
+                &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
             ),
             config: PlainClass::new(&class("Config")?, &["__getitem__", "__missing__"]),
-            request: PlainClass::new(&class("Request")?, &["cookies", "headers", "environ", "dict_storage_class"]),
+            request: PlainClass::new(
+                &class("Request")?,
+                &["cookies", "headers", "environ", "dict_storage_class", "__getattribute__"],
+            ),
             response: PlainClass::new(&response, &["headers", "__getattribute__"]),
             headers: PlainClass::new(
                 &datastructures.getattr("Headers")?.cast_into::<PyType>()?,
@@ -148,7 +158,14 @@ impl FlaskParts {
             environ_headers: datastructures.getattr("EnvironHeaders")?.cast_into::<PyType>()?.unbind(),
             has_fallback_keys: default_config.contains("SECRET_KEY_FALLBACKS")?,
             reads_are_silent: fast_session.getattr("get")?.is(&py.get_type::<PyDict>().getattr("get")?),
-            dump_cookie: py.import("werkzeug.http")?.getattr("dump_cookie")?.unbind(),
+            dump_cookie: original(py.import("werkzeug.http")?.as_any(), "dump_cookie", "werkzeug.http")?,
+            parse_cookie: original(
+                py.import("werkzeug.sansio.http")?.as_any(),
+                "parse_cookie",
+                "werkzeug.sansio.http",
+            )?,
+            request_globals: py.import("werkzeug.sansio.request")?.dict().unbind(),
+            response_globals: py.import("werkzeug.sansio.response")?.dict().unbind(),
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
@@ -169,10 +186,18 @@ impl FlaskParts {
                 .map(|name| PyString::intern(py, name).unbind())
                 .collect(),
             on_update: on_update.map(Bound::unbind),
-            stock_interface: stock_interface.unbind(),
+            stock_interface: stock_interface.clone().unbind(),
             fast_session: fast_session.unbind(),
             fast_serializer: fast_serializer.unbind(),
             fast_signers: [fast_signer("Signer")?, fast_signer("TimestampSigner")?],
+            last_of_ours: fast_interface
+                .getattr("__mro__")?
+                .cast_into::<PyTuple>()?
+                .iter()
+                .take_while(|class| !class.is(&stock_interface))
+                .last()
+                .ok_or_else(|| PyTypeError::new_err("FastSessionInterface is a class of its own"))?
+                .unbind(),
             fast_interface: fast_interface.unbind(),
         })
     }
@@ -197,7 +222,30 @@ impl FlaskParts {
         let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
         let is_base_stock = base.iter().all(|hook| hook.is_in(base_class))
             && makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
-        if are_inherited && !is_shadowed && is_base_stock { Ok(()) } else { Err(Reason::Hook) }
+        if are_inherited && !is_shadowed && is_base_stock && self.stock_comes_next(&class) {
+            Stock::get(py).makes_plain_serializers(py)
+        } else {
+            Err(Reason::Hook)
+        }
+    }
+
+    /// Whether what ours leave to the next class is left to stock's: `class Mine(FastSessionInterface, Theirs)` puts
+    /// another one in between, if that extends stock's as well.
+    fn stock_comes_next(&self, class: &Bound<'_, PyType>) -> bool {
+        if class.is(&self.fast_interface) {
+            return true;
+        }
+        let order = class.getattr(intern!(class.py(), "__mro__")).and_then(|order| Ok(order.cast_into::<PyTuple>()?));
+        order.is_ok_and(|order| {
+            let mut later = order.iter().skip_while(|class| !class.is(&self.last_of_ours));
+            later.nth(1).is_some_and(|class| class.is(&self.stock_interface))
+        })
+    }
+
+    /// Whether `request.cookies` would be read by Werkzeug's own function.
+    pub fn parses_cookies(&self, py: Python<'_>) -> bool {
+        let found = self.request_globals.bind(py).get_item(intern!(py, "parse_cookie")).ok().flatten();
+        found.is_some_and(|found| found.is(&self.parse_cookie))
     }
 
     /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls
@@ -319,7 +367,9 @@ pub fn header_list<'py>(
     let class = response.get_type();
     // The other two hooks are properties, which an instance cannot hide.
     let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
-    if is_shadowed || !parts.response_hooks.iter().all(|hook| hook.is_in(&class)) {
+    let dumps = parts.response_globals.bind(py).get_item(intern!(py, "dump_cookie")).ok().flatten();
+    let dumps_cookies = dumps.is_some_and(|found| found.is(&parts.dump_cookie));
+    if is_shadowed || !dumps_cookies || !parts.response_hooks.iter().all(|hook| hook.is_in(&class)) {
         return Err(Reason::Response);
     }
     let headers =

@@ -60,16 +60,20 @@ thread_local! {
 const PACKED_SLOTS: usize = 4096;
 
 /// Packs a text, or keeps the payload it was unpacked from, where that is known to be the same.
-pub fn pack_or_keep(text: &[u8], unpacked_from: Option<&[u8]>) -> Vec<u8> {
+pub fn pack_or_keep<E>(
+    text: &[u8],
+    unpacked_from: Option<&[u8]>,
+    deflate_if_shorter: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Vec<u8>, E> {
     if let Some(payload) = unpacked_from.filter(|payload| is_packed(payload)) {
         let mut kept = Vec::with_capacity(payload.len() + ROOM);
         kept.extend_from_slice(payload);
-        return kept;
+        return Ok(kept);
     }
-    let payload = pack(text, zlib::deflate_if_shorter(text).as_deref());
+    let payload = pack(text, deflate_if_shorter(text)?.as_deref());
     let hash = hash_of(&payload);
     PACKED.with_borrow_mut(|hashes| hashes[slot_of(hash)] = hash);
-    payload
+    Ok(payload)
 }
 
 fn is_packed(payload: &[u8]) -> bool {
@@ -99,6 +103,8 @@ pub fn unpack(verified: &Verified<'_>) -> Option<VerifiedText> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
     use crate::sign::SigningKeys;
     use crate::token;
@@ -130,10 +136,13 @@ mod tests {
         let text = b"the same words, the same words, the same words";
         let packed = pack(text, zlib::deflate_if_shorter(text).as_deref());
         let foreign = pack(text, None);
+        let packed_or_kept = |unpacked_from| {
+            pack_or_keep(text, unpacked_from, |text| Ok::<_, Infallible>(zlib::deflate_if_shorter(text))).unwrap()
+        };
         for _ in 0..3 {
-            assert_eq!(pack_or_keep(text, Some(&foreign)), packed);
-            assert_eq!(pack_or_keep(text, Some(&packed)), packed);
-            assert_eq!(pack_or_keep(text, None), packed);
+            assert_eq!(packed_or_kept(Some(&foreign)), packed);
+            assert_eq!(packed_or_kept(Some(&packed)), packed);
+            assert_eq!(packed_or_kept(None), packed);
         }
     }
 

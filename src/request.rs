@@ -237,13 +237,17 @@ fn read_session<'py>(
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     let tags = eligible::text_readable(setup.serializer.bind(py))?;
-    let check_age = || {
-        clock::is_stock(py)?;
-        token::check_age(signed_at, clock::now(py)?, max_age, setup.leeway).map_err(|_| Stop::Reject(None))
-    };
-    // Stock takes a session class that raises `BadSignature` for a bad signature.
+    // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
     let raised =
         |error| if Stock::get(py).is_bad_signature(&error, py) { Stop::Reject(None) } else { Stop::Raise(error) };
+    let check_age = || {
+        clock::is_stock(py)?;
+        let now = clock::now(py).map_err(|stop| match stop {
+            Stop::Raise(error) => raised(error),
+            stop => stop,
+        })?;
+        token::check_age(signed_at, now, max_age, setup.leeway).map_err(|_| Stop::Reject(None))
+    };
     let class = session_class(interface).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {
         let session = empty_session(parts, on_update.bind(py)).map_err(Stop::Raise)?;
@@ -295,7 +299,7 @@ fn cookie_header<'py>(
     request: &Bound<'py, PyAny>,
 ) -> Result<Option<Bound<'py, PyString>>, Reason> {
     let py = request.py();
-    if !parts.request.is_plain(seen, request) {
+    if !parts.request.is_plain(seen, request) || !parts.parses_cookies(py) {
         return Err(Reason::Request);
     }
     let own = own_attributes(request).ok_or(Reason::Request)?;
@@ -342,7 +346,7 @@ fn save<'py>(
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(&interface.get().classes, response)?;
     let template = template.for_session(is_permanent)?;
-    let line = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
+    let (line, outcome) = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
     leave_trace(parts, data)?;
     if is_accessed {
         headers.add_vary()?;
@@ -351,7 +355,7 @@ fn save<'py>(
     if !is_accessed {
         headers.add_vary()?;
     }
-    interface.get().counters.get().dumps.count(Outcome::Native);
+    interface.get().counters.get().dumps.count(outcome);
     Ok(())
 }
 
@@ -364,7 +368,7 @@ fn add_vary_if(
     if is_accessed { Headers::of(&interface.get().classes, response)?.add_vary() } else { Ok(()) }
 }
 
-/// The `Set-Cookie` line for a session. All that may decline comes before the clocks are read.
+/// The `Set-Cookie` line for a session, and what it counts as. All that may decline comes before the clocks are read.
 fn cookie_line<'py>(
     parts: &FlaskParts,
     expiry: &Expiry,
@@ -373,17 +377,20 @@ fn cookie_line<'py>(
     session: &Bound<'py, PyDict>,
     setup: &AppSetup,
     template: &Template,
-) -> Result<String, Stop> {
+) -> Result<(String, Outcome), Stop> {
     let py = session.py();
-    if !Stock::get(py).compresses_alike {
-        return Err(Reason::Zlib.into());
-    }
     clock::is_stock(py)?;
     let current_app = eligible::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
     let (options, tags) = eligible::text_writable(setup.serializer.bind(py), Some(&current_app))?;
     let text = encode::session_to_text(session, options, &tags)?;
     let unpacked_from = payload_of(session, &text);
-    let mut token = payload::pack_or_keep(&text, unpacked_from.as_ref().map(PyBytesMethods::as_bytes));
+    let unpacked_from = unpacked_from.as_ref().map(PyBytesMethods::as_bytes);
+    let mut outcome = Outcome::Native;
+    let mut token = payload::pack_or_keep(&text, unpacked_from, |text| {
+        let (deflated, how) = codec::deflate_if_shorter(py, text).map_err(|stop| stop.declining(py, Reason::Zlib))?;
+        outcome = how;
+        Ok::<_, Stop>(deflated)
+    })?;
     if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(config)? {
         return Err(Reason::Size.into());
     }
@@ -398,11 +405,11 @@ fn cookie_line<'py>(
     let signature = setup.keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
-    Ok(template.fill(&token, date.as_deref().unwrap_or_default()))
+    Ok((template.fill(&token, date.as_deref().unwrap_or_default()), outcome))
 }
 
-/// An upper bound for what follows the payload: two dots, six characters of time and the longest signature.
-const TIMESTAMP_AND_SIGNATURE: usize = 1 + 6 + 1 + 86;
+/// An upper bound for what follows the payload: two dots, eight bytes of time and the longest signature.
+const TIMESTAMP_AND_SIGNATURE: usize = 1 + 11 + 1 + 86;
 
 /// The payload that the session was loaded from, if it still says the same.
 fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'py, PyBytes>> {

@@ -85,7 +85,10 @@ fn keys_of(signer: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Stop> {
     let algorithm = get(intern!(py, "algorithm"))?;
     let digest_method = get(intern!(py, "digest_method"))?;
     let is_plain = is_exactly(&algorithm, &Stock::get(py).hmac_algorithm)
-        && algorithm.getattr(intern!(py, "digest_method")).is_ok_and(|it| it.is(&digest_method));
+        && own_attributes(&algorithm).is_some_and(|own| {
+            own.len() == 1
+                && own.get_item(intern!(py, "digest_method")).is_ok_and(|it| it.is_some_and(|it| it.is(&digest_method)))
+        });
     if !is_plain {
         return Err(Reason::Signer.into());
     }

@@ -3,8 +3,10 @@
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyListMethods, PyType};
 
+use crate::error::Reason;
+use crate::names::intern;
 use crate::tags::{self, Tag};
 use crate::types::Types;
 
@@ -39,6 +41,8 @@ pub struct Stock {
     pub keyed_tags: Vec<Py<PyType>>,
     pub provider: Py<PyType>,
     pub provider_dumps: Py<PyAny>,
+    /// `object.__getattribute__`
+    pub plain_look_up: Py<PyAny>,
     pub provider_loads: Py<PyAny>,
     /// Gives the current app context or `None`: `get` of the variable behind `flask.current_app`.
     pub get_app_context: Py<PyAny>,
@@ -61,6 +65,16 @@ impl Stock {
 
     pub fn get(py: Python<'_>) -> &'static Self {
         STOCK.get(py).expect("the module's initialization, before which nothing of it can be called, remembers stock")
+    }
+
+    /// Whether a serializer that Flask makes has itsdangerous's own signer, and no other ones to fall back on.
+    pub fn makes_plain_serializers(&self, py: Python<'_>) -> Result<(), Reason> {
+        let class = self.timed_serializer.bind(py);
+        let signer = class.getattr(intern!(py, "default_signer"));
+        let fallbacks = class.getattr(intern!(py, "default_fallback_signers"));
+        let has_own_signer = signer.is_ok_and(|signer| signer.is(&self.timestamp_signer));
+        let has_no_other = fallbacks.is_ok_and(|it| it.cast_exact::<PyList>().is_ok_and(PyListMethods::is_empty));
+        if has_own_signer && has_no_other { Ok(()) } else { Err(Reason::Signer) }
     }
 
     pub fn is_bad_signature(&self, error: &PyErr, py: Python<'_>) -> bool {
@@ -103,6 +117,7 @@ impl Stock {
             provider_dumps: original(&provider, "dumps", "flask.json.provider")?,
             provider_loads: original(&provider, "loads", "flask.json.provider")?,
             provider: provider.unbind(),
+            plain_look_up: py.get_type::<PyAny>().getattr("__getattribute__")?.unbind(),
             get_app_context: py
                 .import("functools")?
                 .getattr("partial")?

@@ -84,8 +84,10 @@ impl Types {
         Ok(self.new_dict.bind(class.py()).call1((class,))?.cast_into()?)
     }
 
+    /// A class of Python's own making, to which somebody may have given a method `__html__`.
     pub fn is_uuid(&self, value: &Bound<'_, PyAny>) -> bool {
-        is_exactly(value, &self.uuid)
+        let has_html = || self.uuid.bind(value.py()).getattr_opt(intern!(value.py(), "__html__"));
+        is_exactly(value, &self.uuid) && has_html().is_ok_and(|found| found.is_none())
     }
 
     pub fn is_markup(&self, value: &Bound<'_, PyAny>) -> bool {

@@ -67,7 +67,7 @@ const MAX_WEIGHED: usize = 48;
 ///
 /// The cheaper of the two last is a lower bound; where even that does not win, deflate need not be tried. A session of
 /// one or two short values is such a text.
-fn cannot_win(text: &[u8]) -> bool {
+pub fn cannot_win(text: &[u8]) -> bool {
     if text.len() > MAX_WEIGHED || !text.iter().all(|byte| (b' '..0x7f).contains(byte)) {
         return false;
     }

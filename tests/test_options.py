@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 import typing as t
+import warnings
+from collections import UserDict
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -13,7 +16,10 @@ import flask
 import itsdangerous
 import pytest
 import time_machine
+from flask.sessions import SecureCookieSession
 from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SessionMixin
+from werkzeug.test import create_environ
 
 from contract.parity import make_app
 from faults.support import open_by
@@ -166,6 +172,33 @@ def test_what_an_old_digest_has_signed_is_signed_anew_where_wanted() -> None:
     assert not opened(app, stock_token(hashlib.sha256, user="ada")).modified
 
 
+def test_a_request_without_a_cookie_has_nothing_to_be_signed_anew() -> None:
+    class Prepared(SecureCookieSession):
+        def __init__(self, initial: t.Any = None) -> None:
+            super().__init__(initial or {"theme": "dark"})
+
+    interface = FastSessionInterface(resign_fallbacks=True)
+    interface.session_class = Prepared
+    app = make_app(interface)
+    request = app.request_class(create_environ("/", headers={"Cookie": 'other="x y"'}))
+    session: t.Any = interface.open_session(app, request)
+    assert session == {"theme": "dark"} and not session.modified
+
+
+def test_what_another_signer_has_signed_is_not_signed_anew_at_each_request() -> None:
+    class Sha512Signer(itsdangerous.TimestampSigner):
+        default_digest_method = staticmethod(hashlib.sha512)
+
+    class Custom(FastSessionInterface):
+        def get_signing_serializer(self, app: flask.Flask) -> itsdangerous.URLSafeTimedSerializer | None:
+            return itsdangerous.URLSafeTimedSerializer(
+                t.cast(str, app.secret_key), salt="mine", serializer=self.serializer, signer=Sha512Signer
+            )
+
+    app = make_app(Custom(resign_fallbacks=True))
+    assert not opened(app, token_of(app, user="ada")).modified
+
+
 # --- Time -----------------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +247,27 @@ def test_nothing_is_put_into_sessions_that_are_empty_or_left_alone() -> None:
         assert save_by(app, untouched) == []
 
 
+@VALUES
+def test_a_session_that_says_only_when_it_began_is_empty(value: object) -> None:
+    app = app_with(absolute_lifetime=150)
+    token = token_of(app, user=value)
+    with app.app_context():
+        session = open_by(app, token)
+        session.pop("user")
+        (cookie,) = [line for name, line in save_by(app, session) if name == "Set-Cookie"]
+    assert cookie.startswith("session=; Expires=Thu, 01 Jan 1970")
+
+
+def test_sessions_that_are_no_dicts_have_no_absolute_lifetime() -> None:
+    class Session(UserDict[str, t.Any], SessionMixin):
+        pass
+
+    interface = FastSessionInterface(absolute_lifetime=150)
+    interface.session_class = t.cast("type[t.Any]", Session)
+    app = make_app(interface)
+    assert opened(app, stock_token(user="ada")) == {"user": "ada"}
+
+
 # --- Size -----------------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +279,41 @@ def test_a_cookie_too_large_is_an_error_where_wanted() -> None:
         save_by(app, written(app, text=[str(number) for number in range(3000)]))
     with app.app_context():
         assert save_by(app, written(app, text="short"))
+
+
+@pytest.mark.parametrize("limit", [200, 0])
+def test_no_cookie_goes_out_with_the_error(limit: int) -> None:
+    app = app_with({"MAX_COOKIE_SIZE": limit}, oversize="raise")
+
+    @app.errorhandler(500)
+    def failed(error: t.Any) -> flask.typing.ResponseReturnValue:
+        response = flask.make_response(type(error.original_exception).__name__, 500)
+        response.set_cookie("other", "x" * 300)
+        return response
+
+    @app.get("/write")
+    def write() -> str:
+        flask.session["text"] = [str(number) for number in range(200)]
+        return "written"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        response = app.test_client().get("/write")
+    names = [line.partition("=")[0] for line in response.headers.getlist("Set-Cookie")]
+    if limit:
+        assert (response.status_code, response.text, names) == (500, "SessionTooLargeError", ["other"])
+    else:
+        assert (response.status_code, response.text, names) == (200, "written", ["session"])
+
+
+def test_other_cookies_may_be_as_large_as_they_like() -> None:
+    app = app_with(oversize="raise")
+    response = flask.wrappers.Response()
+    with app.app_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        response.set_cookie("other", "x" * 5000)
+        app.session_interface.save_session(app, written(app, user=Decimal("0.5")), response)
+    assert len(response.headers.getlist("Set-Cookie")) == 2
 
 
 def test_a_cookie_too_large_is_shown_to_a_callable() -> None:
@@ -248,7 +337,20 @@ def test_a_cookie_too_large_is_shown_to_a_callable() -> None:
         {"oversize": "ignore"},
         {"oversize": 1},
         {"leeway": True},
+        {"leeway": "5"},
+        {"leeway": None},
+        {"leeway": timedelta(seconds=5)},
         {"absolute_lifetime": "x"},
+        {"absolute_lifetime": 0},
+        {"absolute_lifetime": -1.5},
+        {"absolute_lifetime": math.nan},
+        {"absolute_lifetime": True},
+        {"accept_digest_methods": "sha1"},
+        {"accept_digest_methods": hashlib.sha1},
+        {"accept_digest_methods": [None]},
+        {"accept_digest_methods": ["no such digest"]},
+        {"digest_method": "no such digest"},
+        {"digest_method": hashlib},
     ],
     ids=str,
 )

@@ -127,6 +127,11 @@ def test_hooks_of_signers_are_obeyed(name: str) -> None:
 
         return make
 
+    def with_algorithms_attribute(base: t.Any) -> t.Any:
+        signer = base("key")
+        signer.algorithm.get_signature = lambda key, value: b"put here"
+        return signer
+
     makers: list[Callable[[t.Any], t.Any]] = [
         custom,
         lambda base: base("key", algorithm=Reversing()),
@@ -138,6 +143,7 @@ def test_hooks_of_signers_are_obeyed(name: str) -> None:
         with_attribute("secret_keys", [b"changed", b"newer"]),
         with_attribute("digest_method", hashlib.sha256),
         with_attribute("algorithm", Reversing()),
+        with_algorithms_attribute,
     ]
     with time_machine.travel(START, tick=False):
         for make in makers:
@@ -161,12 +167,19 @@ def test_they_are_copied_and_pickled(name: str) -> None:
     options = {} if name in SIGNERS else {"serializer": Json()}
     ours = our_class("key", salt="salt", **options)
     assert isinstance(ours, stock_class)
-    for twin in (copy.copy(ours), copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+    pickled = [pickle.loads(pickle.dumps(ours, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    for twin in (copy.copy(ours), copy.deepcopy(ours), *pickled):
         assert type(twin) is our_class
         if name in SIGNERS:
             assert twin.unsign(stock_class("key", salt="salt").sign("value")) == b"value"
         else:
             assert twin.loads(stock_class("key", salt="salt", **options).dumps([1])) == [1]
+
+
+@pytest.mark.parametrize("name", ["Serializer", "TimedSerializer"])
+def test_they_are_generic(name: str) -> None:
+    stock_class, our_class = both(name)
+    assert stock_class[str]("key").loads(our_class[str]("key").dumps([1])) == [1]
 
 
 def test_keys_are_rotated() -> None:

@@ -18,6 +18,7 @@ from ._native import remember_flask
 from .options import PLAIN
 from .options import Options
 from .options import age_in_seconds
+from .options import digests_in
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -38,7 +39,7 @@ class FastSession(SecureCookieSession):
     _loaded: tuple[bytes, bytes]
 
 
-class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
+class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, SecureCookieSessionInterface):
     """Flask's signed cookie sessions, opened and saved natively.
 
     Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. Like
@@ -57,13 +58,16 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         session as modified.
     ``absolute_lifetime``
         Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
-        When it began is kept in it, under ``_created``.
+        When it began is kept in it, under ``_created``; ``session.clear()`` has it begin anew.
     ``leeway``
         So many whole seconds a cookie may be older than its lifetime, or younger than now, for machines whose clocks
         are apart.
     ``oversize``
         What to do about a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does in any case; ``"raise"``
-        a :exc:`SessionTooLargeError`; or a callable, which is given the session, the response and the size in bytes.
+        a :exc:`SessionTooLargeError` in its place; or a callable, which is given the session, the response and the size
+        in bytes.
+
+    An argument that makes no sense is a :exc:`ValueError`.
     """
 
     _options = PLAIN
@@ -84,15 +88,18 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         oversize: t.Literal["warn", "raise"] | Callable[[SessionMixin, Response, int], object] = "warn",
         **kwargs: t.Any,
     ) -> None:
+        if kwargs and type(self).__init__ is FastSessionInterface.__init__:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(kwargs))!r}")
         # To the other bases of a subclass.
         super().__init__(*args, **kwargs)
         if isinstance(absolute_lifetime, timedelta):
             absolute_lifetime = absolute_lifetime.total_seconds()
-        options = Options(tuple(accept_digest_methods), resign_fallbacks, absolute_lifetime, leeway, oversize)
+        digest_methods = digests_in("accept_digest_methods", accept_digest_methods)
+        options = Options(digest_methods, resign_fallbacks, absolute_lifetime, leeway, oversize)
         if options != PLAIN:
             self._options = options
         if digest_method is not None:
-            self.digest_method = digest_method
+            (self.digest_method,) = digests_in("digest_method", [digest_method])
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """Return the session of a request, as :class:`flask.sessions.SecureCookieSessionInterface` does.
@@ -114,15 +121,13 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         if self._options is not PLAIN:
             self._options.date(session)
         if not self._save_session(app, session, response):
-            SecureCookieSessionInterface.save_session(self, app, session, response)
+            super().save_session(app, session, response)
             if self._options is not PLAIN:
                 self._options.check_size(self.get_cookie_name(app), session, response)
 
     def _open_by_stock(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if self._options.leeway:
-            session = self._open_with_leeway(app, request)
-        else:
-            session = SecureCookieSessionInterface.open_session(self, app, request)
+        opened = self._open_with_leeway if self._options.leeway else super().open_session
+        session = opened(app, request)
         if self._options.resign_fallbacks and session and not self._is_signed_as_now(app, request):
             session.modified = True
         return session
@@ -144,12 +149,12 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
 
     def _is_signed_as_now(self, app: Flask, request: Request) -> bool:
         serializer = self.get_signing_serializer(app)
-        if serializer is None:
+        cookie = request.cookies.get(self.get_cookie_name(app))
+        if serializer is None or not cookie:
             return True
-        signer = itsdangerous.TimestampSigner(
-            serializer.secret_keys[-1], salt=serializer.salt, **serializer.signer_kwargs
-        )
-        return signer.validate(request.cookies[self.get_cookie_name(app)])
+        signer = serializer.make_signer(serializer.salt)
+        signer.secret_keys = signer.secret_keys[-1:]
+        return signer.validate(cookie)
 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.
@@ -159,15 +164,11 @@ class FastSessionInterface(SessionInterfaceMixin, SecureCookieSessionInterface):
         stock = super().get_signing_serializer(app)
         if type(stock) is not itsdangerous.URLSafeTimedSerializer:
             return stock
-        stock.fallback_signers = [
+        stock.fallback_signers += [
             {"key_derivation": self.key_derivation, "digest_method": digest_method}
             for digest_method in self._options.accept_digest_methods
         ]
         return signing.URLSafeTimedSerializer._adopt(stock, self._counters)
-
-    def __reduce_ex__(self, protocol: t.SupportsIndex) -> str | tuple[t.Any, ...]:
-        """Be pickled as Flask's is, by the oldest protocols too, which do not know native classes."""
-        return super().__reduce_ex__(max(int(protocol), 2))
 
     def stats(self) -> dict[str, t.Any]:
         """Return how often sessions were handled natively, and how often stock code did it and why.

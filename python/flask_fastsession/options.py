@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 import typing as t
 from collections.abc import Callable
@@ -35,14 +36,14 @@ class Options:
         lifetime = self.absolute_lifetime
         if lifetime is not None and not (type(lifetime) in (int, float) and lifetime > 0):
             raise ValueError(f"absolute_lifetime is a timedelta or a number of seconds, not {lifetime!r}")
-        if self.leeway < 0 or type(self.leeway) is not int:
+        if type(self.leeway) is not int or self.leeway < 0:
             raise ValueError(f"leeway is a number of whole seconds, not {self.leeway!r}")
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):
             raise ValueError(f'oversize is "warn", "raise" or a callable, not {self.oversize!r}')
 
     def is_over(self, session: SecureCookieSession) -> bool:
         """Whether a session is at the end of its absolute lifetime. One that does not say when it began begins now."""
-        if self.absolute_lifetime is None or not session:
+        if self.absolute_lifetime is None or not session or not isinstance(session, dict):
             return False
         created = dict.get(session, CREATED)
         if isinstance(created, int):
@@ -51,27 +52,43 @@ class Options:
         return False
 
     def date(self, session: SessionMixin) -> None:
-        """Have a session that begins say when."""
-        if self.absolute_lifetime is not None and isinstance(session, dict) and session and session.modified:
+        """Have a session that begins say when. One that says nothing else any more is empty."""
+        if self.absolute_lifetime is None or not isinstance(session, dict) or not session.modified:
+            return
+        if session.keys() == {CREATED}:
+            dict.clear(session)
+        elif session:
             dict.setdefault(session, CREATED, int(time.time()))
 
     def check_size(self, name: str, session: SessionMixin, response: Response) -> None:
         """Do what is to be done about a cookie that is too large; Werkzeug has warned of it already."""
-        if self.oversize == "warn":
+        limit = response.max_cookie_size
+        if self.oversize == "warn" or not limit:
             return
-        size = max(
-            (len(line) for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{name}=")), default=0
-        )
-        if not 0 < response.max_cookie_size < size:
+        lines = response.headers.getlist("Set-Cookie")
+        size = max((len(line) for line in lines if line.startswith(f"{name}=")), default=0)
+        if size <= limit:
             return
         if self.oversize == "raise":
-            raise SessionTooLargeError(
-                f"the session cookie has {size} bytes, and browsers take {response.max_cookie_size}"
-            )
+            # The response may be sent all the same, by a handler of the error.
+            response.headers.setlist("Set-Cookie", [line for line in lines if not line.startswith(f"{name}=")])
+            raise SessionTooLargeError(f"the session cookie has {size} bytes, and browsers take {limit}")
         self.oversize(session, response, size)
 
 
 PLAIN = Options()
+
+
+def digests_in(name: str, digest_methods: t.Any) -> tuple[t.Any, ...]:
+    """Return digests, callables or names, as :class:`itsdangerous.Signer` takes them; raise :exc:`ValueError`."""
+    try:
+        digests = tuple(digest_methods)
+        for digest in digests:
+            hmac.new(b"", digestmod=digest)
+    except Exception:
+        wanted = "a list of digests such as hashlib.sha1" if name.endswith("s") else "a digest such as hashlib.sha256"
+        raise ValueError(f"{name} is to be {wanted}, which hashlib provides here") from None
+    return digests
 
 
 def age_in_seconds(signed_at: t.Any) -> int:

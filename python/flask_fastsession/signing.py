@@ -27,7 +27,18 @@ __all__ = [
 ]
 
 
-class _FastSigner(SignerMixin):
+# What the JSON is made of, text or bytes.
+_TSerialized = t.TypeVar("_TSerialized", str, bytes)
+
+
+class PickledByAnyProtocol:
+    """Pickled as its counterpart is, by the oldest protocols too, which know no native classes."""
+
+    def __reduce_ex__(self, protocol: t.SupportsIndex) -> str | tuple[t.Any, ...]:
+        return super().__reduce_ex__(max(int(protocol), 2))
+
+
+class _FastSigner(SignerMixin, PickledByAnyProtocol):
     """Native signatures for a class of itsdangerous's that comes after it."""
 
     def get_signature(self, value: str | bytes) -> bytes:
@@ -53,13 +64,13 @@ class TimestampSigner(_FastSigner, itsdangerous.TimestampSigner):
     """:class:`itsdangerous.TimestampSigner`, with the signatures of :class:`Signer`."""
 
 
-class Serializer(itsdangerous.Serializer[t.Any]):
+class Serializer(itsdangerous.Serializer[_TSerialized]):
     """:class:`itsdangerous.Serializer`, which signs by :class:`Signer`."""
 
     default_signer = Signer
 
 
-class TimedSerializer(itsdangerous.TimedSerializer[t.Any]):
+class TimedSerializer(itsdangerous.TimedSerializer[_TSerialized]):
     """:class:`itsdangerous.TimedSerializer`, which signs by :class:`TimestampSigner`."""
 
     default_signer = TimestampSigner
@@ -71,7 +82,7 @@ class URLSafeSerializer(itsdangerous.URLSafeSerializer):
     default_signer = Signer
 
 
-class URLSafeTimedSerializer(TimedSerializerMixin, itsdangerous.URLSafeTimedSerializer):
+class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdangerous.URLSafeTimedSerializer):
     """:class:`itsdangerous.URLSafeTimedSerializer` whose ``dumps`` and ``loads`` run natively.
 
     All of it for Flask's tagged JSON and values of built-in types; but for the JSON, where ``serializer`` is another,

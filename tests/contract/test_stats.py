@@ -49,7 +49,7 @@ NATIVE_VALUES: dict[str, t.Any] = {
     "scalars": {"n": None, "i": -(2**63), "u": 2**64 - 1, "f": 0.1, "t": "é€😀\x7f", "b": b"\xff"},
     "containers": {"d": {"b": 1, "a": [1, (2, ())]}, "di": {" t": 1}},
     "a big one": {"words": ["the same words"] * 500},
-    "a deep one": {"v": json.loads("[" * 30 + "]" * 30)},
+    "a deep one": {"v": json.loads("[" * 15 + "]" * 15)},
 }
 
 READABLE_TEXTS = [
