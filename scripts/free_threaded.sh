@@ -19,23 +19,18 @@ private() {
         -o Dir::State::Lists="$BUILD/apt/lists" -o Dir::Cache="$BUILD/apt" -o APT::Sandbox::User=root "${@:2}"
 }
 
-use_sources() {
-    printf '%s\n' "$@" >"$BUILD/apt/sources.list"
-    private apt-get update
-}
-
-# Debian's unstable first. Where a mirror has the index but no longer the files, Ubuntu has Debian's 3.14.0-1 as it was
-# uploaded, under a key that Debian ships. Either way apt verifies signatures and checksums.
+# Debian's unstable suite, or else testing, from where this machine has its packages. apt verifies signatures and checksums.
 download_source() {
-    local debian="[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main"
-    local ubuntu_key=$BUILD/apt/usr/share/keyrings/ubuntu-archive-keyring.gpg
-    use_sources "deb-src $debian" "deb $debian"
-    private apt-get source --download-only python3.14 && return
-    rm -f python3.14_*
-    private apt-get download ubuntu-keyring
-    dpkg-deb --extract ubuntu-keyring_*.deb "$BUILD/apt"
-    use_sources "deb-src [signed-by=$ubuntu_key] http://archive.ubuntu.com/ubuntu questing universe"
-    private apt-get source --download-only python3.14
+    local mirror suite
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 -E '/debian/?$')
+    for suite in sid testing; do
+        echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$BUILD/apt/sources.list"
+        private apt-get update
+        private apt-get source --download-only python3.14 && return
+        rm -f python3.14_*
+    done
+    echo "The mirror has no source package of python3.14: have apt use another one, or try again later." >&2
+    return 1
 }
 
 # Debian's patches, which move folders for Debian's own packages, are left out.

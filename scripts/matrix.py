@@ -146,10 +146,16 @@ def bootstrap() -> None:
     command = ["mmdebstrap", "--variant=apt", "--include=ca-certificates,gcc,libc6-dev"]
     command += [f"--aptopt={option}" for option in options]
     try:
-        step(*command, "sid", str(unfinished), "http://deb.debian.org/debian")
+        step(*command, "sid", str(unfinished), *debian_mirror())
     except subprocess.SubprocessError as error:
         raise Unavailable("Debian's unstable suite could not be bootstrapped") from error
     unfinished.rename(SID)
+
+
+def debian_mirror() -> list[str]:
+    """Where this machine has its packages from; nothing where that is not Debian."""
+    printed = step("apt-get", "indextargets", "--format", "$(REPO_URI)")
+    return [uri for uri in printed.splitlines() if uri.rstrip("/").endswith("/debian")][:1]
 
 
 # --- Environments ---------------------------------------------------------------------------------------------------
