@@ -53,7 +53,7 @@ def test_the_session_and_its_cookie_are_shown(driver: Chrome, url: str) -> None:
     assert ".".join(shown) == cookie
     (text,) = texts(driver, "dd pre")
     assert json.loads(text)["user"] == "ada"
-    assert "HMAC with SHA1, 20 bytes" in texts(driver, "dd")
+    assert "20 bytes, as HMAC with SHA1 makes them" in texts(driver, "dd")
 
 
 def test_the_chart_is_drawn_to_scale(driver: Chrome, url: str) -> None:
