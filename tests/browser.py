@@ -68,16 +68,3 @@ def log_in(driver: Chrome, url: str) -> None:
     driver.find_element(By.NAME, "remember").click()
     driver.find_element(By.CSS_SELECTOR, "button").click()
     WebDriverWait(driver, 10).until(url_to_be(f"{url}/"))
-
-
-def main() -> None:
-    """Take the picture of the inspector page that the docs show: ``python -m tests.browser docs/inspector.png``."""
-    (target,) = sys.argv[1:]
-    with login_application() as url, browser(700, 1500) as driver:
-        log_in(driver, url)
-        driver.get(f"{url}/inspector")
-        driver.save_screenshot(target)
-
-
-if __name__ == "__main__":
-    main()
