@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import click
 import flask
 import itsdangerous
 import pytest
@@ -45,6 +46,7 @@ from flask_fastsession import FastSessionInterface
 from flask_fastsession import ServerSession
 from flask_fastsession import cli
 from flask_fastsession import cookies
+from flask_fastsession.cli import trial
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = Path(flask_fastsession.__file__).parents[1]
@@ -192,6 +194,25 @@ def test_help(command: str) -> None:
     assert f"  {command} " in run_alone("--help").stdout
     assert run_alone(command, "--help").stdout.startswith("Usage: ")
     assert run(make_app(), command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_help_of_the_group_is_that_of_its_commands(command: str) -> None:
+    loaded = cli.session.get_command(click.Context(cli.session), command)
+    assert loaded is not None
+    assert (loaded.name, loaded.get_short_help_str(limit=120)) == (command, cli.COMMANDS[command])
+
+
+def test_other_commands_of_flask_do_not_wait_for_it(directory: Path) -> None:
+    """`flask routes` imports the group; what the commands need is loaded with them."""
+    (directory / "load.py").write_text(
+        "import sys, flask_fastsession, flask.cli\n"
+        "before = set(sys.modules)\n"
+        "import flask_fastsession.cli\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = process(directory, "load")
+    assert (done.stdout, done.stderr) == ("flask_fastsession.cli\n", "")
 
 
 def test_colours_are_for_terminals() -> None:
@@ -810,7 +831,7 @@ def test_warnings(code: str, config: dict[str, t.Any]) -> None:
 
 
 def test_every_warning_is_tested() -> None:
-    source = Path(cli.__file__).read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(cli.__file__).parent.glob("*.py"))
     tested = {*WARNINGS, "cookie-refused", "store-failed"}
     assert set(re.findall(r'\bwarning\(\s*"([a-z-]+)"', source)) == tested
 
@@ -893,7 +914,7 @@ def test_a_cookie_is_examined_with_its_own_session() -> None:
 def test_reasons_are_those_of_the_documentation() -> None:
     page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     table = page[page.index("## Why stock code answered") :]
-    assert list(cli.REASONS) == re.findall(r"^\| `([a-z_]+)` \|", table, flags=re.MULTILINE)
+    assert list(trial.REASONS) == re.findall(r"^\| `([a-z_]+)` \|", table, flags=re.MULTILINE)
 
 
 # --- bench ----------------------------------------------------------------------------------------------------------
@@ -1033,4 +1054,4 @@ def test_the_examples_print_what_the_page_says(directory: Path, line: str, expec
 
 def test_all_commands_have_an_example() -> None:
     lines = "\n".join(line for line, _ in examples())
-    assert all(f" {command}" in lines for command in cli.session.commands)
+    assert all(f" {command}" in lines for command in cli.COMMANDS)

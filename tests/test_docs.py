@@ -20,6 +20,7 @@ from pathlib import Path
 import flask
 import pytest
 from click import Command
+from click import Context
 from click import Group
 from flask.cli import FlaskGroup
 
@@ -148,7 +149,8 @@ def is_of_python(option: str, module: str, *arguments: str) -> bool:
 def is_of(command: Command, *arguments: str) -> bool:
     """Whether a command of click's takes these; what it does not is its `UsageError`."""
     if isinstance(command, Group):
-        return arguments[0] in command.commands and is_of(command.commands[arguments[0]], *arguments[1:])
+        found = command.get_command(Context(command), arguments[0])
+        return found is not None and is_of(found, *arguments[1:])
     command.make_context(command.name, list(arguments))
     return True
 

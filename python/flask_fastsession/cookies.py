@@ -31,6 +31,9 @@ if t.TYPE_CHECKING:
 #: No more JSON than this is unpacked from a cookie that may be anybody's: a few bytes of zlib can hold gigabytes.
 MAX_TEXT = 1 << 20
 
+#: Browsers keep cookies of about 4096 bytes; this is Flask's default for ``MAX_COOKIE_SIZE``.
+BROWSERS_KEEP = 4093
+
 #: Timestamps of itsdangerous before 1.1 count from 2011. Those that count from 1970 have been larger since long before.
 START_OF_2011 = 1_293_840_000
 
@@ -39,7 +42,7 @@ DIGESTS = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64: 
 
 HEADER = re.compile(r"[<>\s]*(?:set-)?cookie:", re.IGNORECASE)
 # Visible ASCII that goes through a Cookie header as it is.
-VALUE = re.compile(r'[^\x00- ";\\\x7f-\U0010ffff]+')
+VALUE = re.compile(r"[!#-:<-\[\]-~]+")
 TOKEN = re.compile(r"\.?[\w-][\w=-]*(?:\.[\w=-]*){2}", re.ASCII)
 ID = re.compile(r"[\w-]{16,128}(?:\.[\w-]+)?", re.ASCII)
 

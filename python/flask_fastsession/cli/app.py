@@ -1,0 +1,66 @@
+"""The app that the commands are about."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from collections.abc import Callable
+
+import click
+from flask import Flask
+from flask import current_app
+from flask.cli import NoAppException
+from flask.cli import ScriptInfo
+
+from .. import cookies
+from . import main
+from .text import BadInput
+
+
+def load_app() -> Flask:
+    """The app that Flask's command line is for; one line about it if there is none."""
+    if current_app:
+        return t.cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]
+    try:
+        return click.get_current_context().ensure_object(ScriptInfo).load_app()
+    except NoAppException as error:
+        lines = [line for line in error.format_message().splitlines() if line.strip()]
+        # Flask has the whole traceback of what failed to import.
+        raise BadInput(f"{lines[0]} {lines[-1]}" if "Traceback" in error.message else " ".join(lines)) from None
+    except click.ClickException:
+        raise
+    except Exception as error:
+        raise BadInput(f"the app cannot be loaded: {type(error).__name__} (flask routes shows where)") from None
+
+
+def load_app_if_any() -> Flask | None:
+    """The app, where one is named, or Flask's command line finds one by itself."""
+    context = click.get_current_context()
+    info = context.ensure_object(ScriptInfo)
+    if current_app or info.app_import_path or info.create_app:
+        return load_app()
+    if context.find_root().command is main:
+        return None
+    try:
+        return load_app()
+    except BadInput:
+        return None
+
+
+def with_app(command: Callable[..., None]) -> Callable[..., None]:
+    """Have a command called with the app, in its context."""
+
+    @functools.wraps(command)
+    def wrapper(*args: t.Any, **kwargs: t.Any) -> None:
+        app = load_app()
+        with app.app_context():
+            command(app, *args, **kwargs)
+
+    return wrapper
+
+
+def serializer_of(app: Flask) -> t.Any:
+    try:
+        return cookies.serializer_of(app)
+    except cookies.Unusable as error:
+        raise BadInput(str(error)) from None

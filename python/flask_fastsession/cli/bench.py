@@ -1,0 +1,262 @@
+"""``flask session bench``: what sessions cost."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import random
+import sys
+import time
+import typing as t
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import click
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.http import parse_cookie
+
+from .. import cookies
+from ..interface import FastSession
+from ..interface import FastSessionInterface
+from ..options import CREATED
+from ..options import PLAIN
+from .app import serializer_of
+from .app import with_app
+from .text import MAX_INPUT
+from .text import BadInput
+from .text import as_json
+from .text import echo
+from .text import echo_json
+from .text import echo_table
+from .text import heading
+from .text import read_session
+from .trial import login_session
+from .trial import stages_between
+from .trial import why
+
+WARM_UP_ROUNDS = 5
+
+#: How long a turn is to take stock, in seconds.
+TURN = 0.002
+
+#: Attempts to have both save a session within the same second.
+ATTEMPTS = 5
+
+Interface = SecureCookieSessionInterface
+Jobs = dict[str, Callable[[int], float]]
+
+
+class Timing(t.NamedTuple):
+    """Seconds for one call, a value for each round."""
+
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """The median distance from the median."""
+        return median(abs(value - self.median) for value in self.seconds)
+
+    def over(self, other: Timing) -> Timing:
+        """How many times the other it is, round by round."""
+        return Timing([mine / its for mine, its in zip(self.seconds, other.seconds, strict=True)])
+
+
+@click.command()
+@click.argument("session_json", metavar="JSON", required=False)
+@click.option("--file", type=click.File(encoding="utf-8", errors="replace"), help="Read the JSON from a file.")
+@click.option(
+    "--tagged", is_flag=True, help='Read {" t": [...]} and the like as Flask\'s tags, as inspect --json has them.'
+)
+@click.option("--rounds", type=click.IntRange(5, 100_000), default=200, show_default=True, help="Turns of each.")
+@as_json
+@with_app
+def bench(
+    app: Flask, session_json: str | None, file: t.TextIO | None, tagged: bool, rounds: int, as_json: bool
+) -> None:
+    """Measure what sessions cost, with Flask's own code and with this package.
+
+    JSON is the session, such as '{"user": "ada"}', and - stands for standard input; without it, it is one such as
+    Flask-Login and Flask-WTF keep. The app's own config, keys, requests and responses are used: "open" is a request
+    that brings the session, "save" a response to one that has changed it. Both take turns in one process, and their
+    answers are compared before.
+    """
+    if not isinstance(app.session_interface, SecureCookieSessionInterface):
+        raise BadInput("only sessions in cookies can be compared with Flask's, and the app keeps its own elsewhere")
+    serializer_of(app)
+    data = bench_session(session_json, file, tagged)
+    stock, ours = interfaces_for(app, data)
+    before = ours.stats()
+    jobs, value = make_jobs(app, {"stock": stock, "ours": ours}, data)
+    timings = take_turns(jobs, rounds)
+    declined = {name: stage.declined for name, stage in stages_between(before, ours.stats()).items()}
+    results = {
+        operation: (timings[f"{operation} stock"], timings[f"{operation} ours"]) for operation in ("open", "save")
+    }
+    if as_json:
+        echo_json(
+            {
+                "cookie_bytes": len(value),
+                "rounds": rounds,
+                "seconds": {operation: costs_as_json(*both) for operation, both in results.items()},
+                "declined": declined,
+            }
+        )
+        return
+    heading(
+        f"Microseconds for a session cookie of {len(value)} bytes: median of {rounds} rounds, \u00b1 median deviation"
+    )
+    rows = [(operation, *map(micros, both), times(both[0].over(both[1]))) for operation, both in results.items()]
+    echo_table([("", "stock", "ours", "stock/ours"), *rows], align=str.rjust)
+    for stage, reasons in declined.items():
+        if reasons:
+            echo(f"{stage} was left to stock code{why(reasons)}")
+
+
+def bench_session(session_json: str | None, file: t.TextIO | None, is_tagged: bool) -> dict[str, t.Any]:
+    if file is not None:
+        if session_json is not None:
+            raise BadInput("the JSON is given twice, as an argument and by --file")
+        session_json = file.read(MAX_INPUT)
+    data = login_session() if session_json is None else read_session(session_json, is_tagged)
+    if not data:
+        raise BadInput("an empty session has no cookie")
+    return data
+
+
+def interfaces_for(app: Flask, data: dict[str, t.Any]) -> tuple[Interface, FastSessionInterface]:
+    """Stock's and ours with the settings of the app's own interface, which is ours if it can be."""
+    own = t.cast(Interface, app.session_interface)
+    ours = own if isinstance(own, FastSessionInterface) else with_settings_of(own, FastSessionInterface())
+    if ours._options is not PLAIN and ours._options.absolute_lifetime is not None:
+        # Ours would put it there, and the cookies would differ.
+        data.setdefault(CREATED, int(time.time()))
+    return with_settings_of(own, SecureCookieSessionInterface()), ours
+
+
+T = t.TypeVar("T", bound=Interface)
+
+
+def with_settings_of(own: Interface, interface: T) -> T:
+    for name in ("salt", "digest_method", "key_derivation", "serializer"):
+        setattr(interface, name, getattr(own, name))
+    if own.session_class not in (FastSession, SecureCookieSessionInterface.session_class):
+        interface.session_class = own.session_class
+    return interface
+
+
+def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.Any]) -> tuple[Jobs, str]:
+    """What is to be timed, given how often, after a look at whether both do the same; and the cookie."""
+    try:
+        lines = saved_alike(app, interfaces.values(), data)
+        value = parse_cookie(lines[-1])[app.session_interface.get_cookie_name(app)]
+        opened = [interface.open_session(app, cookies.request_with(app, value)) for interface in interfaces.values()]
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"the app cannot save and open this session: {type(error).__name__}") from None
+    # Their repr tells types apart that compare as equal.
+    if len({repr(dict(session or {})) for session in opened}) != 1 or not opened[0]:
+        raise BadInput("stock and this package open the session differently, so their times cannot be compared")
+    jobs: Jobs = {}
+    for label, interface in interfaces.items():
+        jobs[f"open {label}"] = functools.partial(time_open, app, interface, value)
+        jobs[f"save {label}"] = functools.partial(time_save, app, interface, data)
+    return jobs, value
+
+
+def saved_alike(app: Flask, interfaces: Iterable[Interface], data: dict[str, t.Any]) -> list[str]:
+    """The headers that all of them add."""
+    for _ in range(ATTEMPTS):
+        answers = []
+        for interface in interfaces:
+            response = app.response_class()
+            interface.save_session(app, new_session(app, interface, data), response)
+            answers.append([*response.headers.getlist("Vary"), *response.headers.getlist("Set-Cookie")])
+        if all(answer == answers[0] for answer in answers):
+            return answers[0]
+    raise BadInput("stock and this package save the session differently, so their times cannot be compared")
+
+
+def new_session(app: Flask, interface: Interface, data: dict[str, t.Any]) -> t.Any:
+    session = t.cast("dict[str, t.Any]", interface.open_session(app, cookies.request_with(app, None)))
+    session.update(data)
+    return session
+
+
+def time_open(app: Flask, interface: Interface, value: str, calls: int) -> float:
+    requests = [cookies.request_with(app, value) for _ in range(calls)]
+    start = time.perf_counter()
+    for request in requests:
+        interface.open_session(app, request)
+    return (time.perf_counter() - start) / calls
+
+
+def time_save(app: Flask, interface: Interface, data: dict[str, t.Any], calls: int) -> float:
+    sessions = [new_session(app, interface, data) for _ in range(calls)]
+    answers = [(session, app.response_class()) for session in sessions]
+    start = time.perf_counter()
+    for session, response in answers:
+        interface.save_session(app, session, response)
+    return (time.perf_counter() - start) / calls
+
+
+def take_turns(jobs: Jobs, rounds: int) -> dict[str, Timing]:
+    """Time all jobs once a round, in an order that is shuffled anew, and show how far it is."""
+    calls = {name: max(1, int(TURN / job(10))) for name, job in jobs.items() if name.endswith("stock")}
+    turns = [(name, job, calls[name.replace("ours", "stock")]) for name, job in jobs.items()]
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    with progress(WARM_UP_ROUNDS + rounds) as each_round, without_gc():
+        for _ in each_round:
+            random.shuffle(turns)
+            gc.collect()
+            for name, job, number in turns:
+                seconds[name].append(job(number))
+    return {name: Timing(values[WARM_UP_ROUNDS:]) for name, values in seconds.items()}
+
+
+@contextmanager
+def progress(length: int) -> Iterator[Iterable[int]]:
+    """Count so far, with a bar where somebody can see it."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield range(length)
+        return
+    with click.progressbar(range(length), label="Measuring", file=sys.stderr) as bar:
+        yield bar
+
+
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """Have no garbage collected but on request, so that nobody's turn is charged for that of others."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def micros(timing: Timing) -> str:
+    return f"{timing.median * 1e6:.2f} \u00b1{timing.spread * 1e6:.2f}"
+
+
+def times(ratio: Timing) -> str:
+    return f"{ratio.median:.2f}x \u00b1{ratio.spread:.2f}"
+
+
+def costs_as_json(stock: Timing, ours: Timing) -> dict[str, t.Any]:
+    ratio = stock.over(ours)
+    return {
+        "stock": {"median": stock.median, "spread": stock.spread},
+        "ours": {"median": ours.median, "spread": ours.spread},
+        "ratio": {"median": ratio.median, "spread": ratio.spread},
+    }

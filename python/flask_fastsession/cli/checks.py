@@ -1,0 +1,195 @@
+"""What the doctor looks at, and what it has to say of it."""
+
+from __future__ import annotations
+
+import random
+import typing as t
+from collections.abc import Iterator
+from inspect import getattr_static
+from types import FunctionType
+
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+
+from .. import cookies
+from ..cookies import BROWSERS_KEEP
+from ..cookies import Record
+from ..cookies import Verdict
+from ..interface import FastSessionInterface
+from .text import in_time
+
+#: A key of fewer bytes can be guessed by trying.
+SHORTEST_KEY = 16
+
+#: A cookie is near the browsers' limit from this share of it on.
+NEAR = 0.8
+
+#: Keys of documentation, tutorials and templates, without case and punctuation.
+WELL_KNOWN_KEYS = """
+    123456 192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf 5f352379324c22463451387a0aec5d2f
+    5y2lf4q8z 5y2lf4q8znxec a0zr98j3yxrxhhjmnlwxrt asupersecretkey changeit changeme changethis default dev devel
+    development developmentkey devkey flask hardtoguessstring insecure key mysecret mysecretkey password replaceme
+    s3cr3t secret secretkey supersecret supersecretkey test testing testkey thequickbrownfoxjumpsoverthelazydog
+    thisisasecret thisissecret tobereplacedbyalongrandomone topsecret verysecret youwillneverguess yoursecretkey
+    yoursecretkeyhere
+"""
+
+
+class Finding(t.NamedTuple):
+    """What the doctor has found: a ``warning``, which is to be acted on, or a ``note``."""
+
+    level: t.Literal["warning", "note"]
+    code: str
+    text: str
+
+
+def warning(code: str, text: str) -> Finding:
+    return Finding("warning", code, text)
+
+
+def note(code: str, text: str) -> Finding:
+    return Finding("note", code, text)
+
+
+def check_record(record: Record) -> Iterator[Finding]:
+    if record.problem is not None:
+        yield warning("cookie-refused", f"this cookie opens no session: {record.problem}")
+
+
+def check_verdict(verdict: Verdict) -> Iterator[Finding]:
+    if not verdict.accepted:
+        yield warning("cookie-refused", f"this cookie opens no session: {verdict.reason}")
+    if verdict.key is not None and verdict.key.startswith("SECRET_KEY_FALLBACKS"):
+        yield note("fallback-needed", f"this cookie was signed with {verdict.key}, which is needed still")
+
+
+def check_interface(app: Flask) -> Iterator[Finding]:
+    from ..server.interface import ServerSessionInterface
+
+    interface = app.session_interface
+    if isinstance(interface, ServerSessionInterface):
+        yield from check_store(app, interface)
+    elif not isinstance(interface, SecureCookieSessionInterface):
+        yield note("interface", "the app's session interface is of another package, and was not tried")
+    elif not isinstance(interface, FastSessionInterface):
+        yield note("interface", "no stage is native until app.session_interface = FastSessionInterface()")
+    elif overridden := overridden_methods(interface):
+        yield note("hooks", f"the interface overrides {', '.join(overridden)}")
+    if isinstance(interface, SecureCookieSessionInterface) and digest_of(interface) == "sha1":
+        yield note(
+            "sha1",
+            "signatures are by HMAC with SHA-1, Flask's default, which is not known to be broken; "
+            "FastSessionInterface(digest_method=hashlib.sha256, accept_digest_methods=[hashlib.sha1]) moves on",
+        )
+
+
+def overridden_methods(interface: FastSessionInterface) -> list[str]:
+    """The public methods that are not this package's, or Flask's."""
+    methods = [
+        name
+        for name in dir(FastSessionInterface)
+        if not name.startswith("_") and isinstance(getattr_static(FastSessionInterface, name), FunctionType)
+    ]
+    return [name for name in methods if getattr_static(interface, name) is not getattr(FastSessionInterface, name)]
+
+
+def digest_of(interface: SecureCookieSessionInterface) -> str | None:
+    try:
+        return cookies.name_of_digest(interface.digest_method)
+    except Exception:
+        return None
+
+
+def check_store(app: Flask, interface: t.Any) -> Iterator[Finding]:
+    kind, options = type(interface.store).__name__, interface.options
+    yield note(
+        "store", f"sessions are kept on the server, by {kind}, under keys that begin with {options.key_prefix!r}"
+    )
+    try:
+        interface.store.load(f"{options.key_prefix}doctor:{random.getrandbits(128):032x}")
+    except Exception as error:
+        yield warning("store-failed", f"the store cannot be used: {type(error.__cause__ or error).__name__}")
+    if not options.hash_sid:
+        yield note("ids-readable", "who can read the store can take over sessions; SESSION_HASH_SID keeps them from it")
+    if options.absolute_lifetime is None:
+        yield note("no-end", "a session that is used lives on for ever; SESSION_ABSOLUTE_LIFETIME ends it")
+
+
+def check_keys(app: Flask) -> Iterator[Finding]:
+    from ..server.interface import ServerSessionInterface
+
+    interface = app.session_interface
+    if isinstance(interface, ServerSessionInterface) and not interface.options.use_signer:
+        return
+    if not app.secret_key:
+        yield warning("no-key", "there is no SECRET_KEY, so sessions cannot be used")
+        return
+    yield from check_key("SECRET_KEY", app.secret_key)
+    fallbacks = app.config.get("SECRET_KEY_FALLBACKS")
+    if isinstance(fallbacks, str | bytes):
+        yield warning(
+            "fallbacks-text",
+            "SECRET_KEY_FALLBACKS is text in place of a list: each of its characters is a key, so that anybody can "
+            "forge sessions; put it into a list",
+        )
+        return
+    fallbacks = list(fallbacks or ())
+    for number, key in enumerate(fallbacks):
+        yield from check_key(f"SECRET_KEY_FALLBACKS[{number}]", key)
+        if key == app.secret_key:
+            yield warning("fallback-current", f"SECRET_KEY_FALLBACKS[{number}] is SECRET_KEY itself")
+    if fallbacks:
+        lifetime = in_time(int(app.permanent_session_lifetime.total_seconds()))
+        yield note(
+            "fallbacks",
+            f"there are fallback keys ({len(fallbacks)}): no session needs one that was retired more than {lifetime} "
+            'ago, and stats()["keys"] of the running app counts those that are used',
+        )
+
+
+def check_key(name: str, key: object) -> Iterator[Finding]:
+    if not isinstance(key, str | bytes):
+        yield warning("key-type", f"{name} is neither text nor bytes, but of type {type(key).__name__}")
+        return
+    text = key.decode("latin-1") if isinstance(key, bytes) else key
+    if "".join(filter(str.isalnum, text.casefold().encode("ascii", "ignore").decode())) in WELL_KNOWN_KEYS.split():
+        yield warning(
+            "known-key", f"{name} is one from documentation or a tutorial, which anybody tries first; {NEW_KEY}"
+        )
+    elif len(key if isinstance(key, bytes) else key.encode("utf-8", "replace")) < SHORTEST_KEY:
+        yield warning("short-key", f"{name} is shorter than {SHORTEST_KEY} bytes, and may be guessed; {NEW_KEY}")
+
+
+NEW_KEY = 'python -c "import secrets; print(secrets.token_hex())" makes a good one'
+
+
+def check_attributes(app: Flask) -> Iterator[Finding]:
+    interface = app.session_interface
+    secure, samesite = interface.get_cookie_secure(app), interface.get_cookie_samesite(app)
+    if not secure:
+        yield warning("not-secure", "the cookie goes over plain HTTP as well: set SESSION_COOKIE_SECURE")
+    if not interface.get_cookie_httponly(app):
+        yield warning("not-httponly", "scripts in pages can read the cookie: set SESSION_COOKIE_HTTPONLY")
+    if samesite is None:
+        yield warning(
+            "no-samesite",
+            'browsers decide whether requests from other sites bring the cookie: set SESSION_COOKIE_SAMESITE to "Lax"',
+        )
+    elif str(samesite).lower() not in ("strict", "lax", "none"):
+        yield warning("bad-samesite", 'SESSION_COOKIE_SAMESITE is none of "Lax", "Strict" and "None"')
+    elif str(samesite).lower() == "none" and not secure:
+        yield warning("samesite-none", "browsers refuse a cookie with SameSite=None that is not Secure")
+
+
+def check_size(app: Flask, size: int) -> Iterator[Finding]:
+    limit = app.config.get("MAX_COOKIE_SIZE", BROWSERS_KEEP)
+    if not isinstance(limit, int) or not 0 < limit <= BROWSERS_KEEP:
+        yield warning(
+            "no-limit",
+            f"MAX_COOKIE_SIZE is not within {BROWSERS_KEEP}: of larger cookies, which browsers drop, nobody is told",
+        )
+        limit = BROWSERS_KEEP
+    if size > limit:
+        yield warning("too-large", f"the session cookie has {size} bytes, and browsers drop those above {limit}")
+    elif size > NEAR * limit:
+        yield warning("nearly-too-large", f"the session cookie has {size} bytes, and browsers drop those above {limit}")

@@ -1,0 +1,106 @@
+"""``flask session doctor``: what is to be improved."""
+
+from __future__ import annotations
+
+import click
+from flask import Flask
+
+from .. import cookies
+from .app import with_app
+from .checks import Finding
+from .checks import check_attributes
+from .checks import check_interface
+from .checks import check_keys
+from .checks import check_record
+from .checks import check_size
+from .checks import check_verdict
+from .checks import warning
+from .text import TAKES_COOKIE
+from .text import as_json
+from .text import echo
+from .text import echo_json
+from .text import echo_table
+from .text import heading
+from .text import read_cookie
+from .trial import Run
+from .trial import Stage
+from .trial import try_out
+from .trial import why
+
+
+@click.command(context_settings=TAKES_COOKIE)
+@click.argument("cookie", required=False)
+@as_json
+@click.pass_context
+@with_app
+def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool) -> None:
+    """Examine the sessions of the app.
+
+    Says which stages run natively and why others do not, by saving and opening sessions through the app's own
+    interface, and warns of weak keys, of cookies that are not protected, and of what else is risky. The sessions are
+    such as Flask-Login and Flask-WTF keep; give a COOKIE of a real user, or - for standard input, to have that one
+    examined as well.
+
+    Exits with 0 if there is nothing to warn of, with 1 if there is, with 2 if the app or the cookie cannot be used.
+    """
+    value = None if cookie is None else read_cookie(cookie, app.session_interface.get_cookie_name(app))
+    run, findings = examine(app, value)
+    is_clean = not any(finding.level == "warning" for finding in findings)
+    if as_json:
+        echo_json(
+            {
+                "interface": name_of(type(app.session_interface)),
+                "stages": {
+                    name: {"native": stage.is_native, "declined": stage.declined} for name, stage in run.stages.items()
+                },
+                "cookie_bytes": max(run.sizes, default=None),
+                "findings": [finding._asdict() for finding in findings],
+                "clean": is_clean,
+            }
+        )
+    else:
+        echo_examination(app, run, findings)
+    context.exit(0 if is_clean else 1)
+
+
+def examine(app: Flask, value: str | None) -> tuple[Run, list[Finding]]:
+    sample: object = None
+    findings: list[Finding] = []
+    if value is not None and cookies.is_id(value):
+        findings += check_record(cookies.find_record(app, value))
+    elif value is not None:
+        verdict = cookies.judge(app, cookies.take_apart(value))
+        findings += check_verdict(verdict)
+        sample = verdict.data
+    run = try_out(app, sample)
+    if run.error is not None:
+        findings.append(warning("failure", f"saving and opening a session raises {run.error}"))
+    for check in (check_interface, check_keys, check_attributes):
+        findings += check(app)
+    findings += check_size(app, max([*run.sizes, len(value or "")]))
+    return run, findings
+
+
+def name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def echo_examination(app: Flask, run: Run, findings: list[Finding]) -> None:
+    heading(name_of(type(app.session_interface)))
+    echo_table((name, verdict_on(stage)) for name, stage in run.stages.items())
+    for level, colour in (("warning", "red"), ("note", "yellow")):
+        chosen = [finding for finding in findings if finding.level == level]
+        if chosen:
+            echo()
+            heading(f"{level.capitalize()}s")
+        for finding in chosen:
+            echo(f"  {click.style(finding.code, fg=colour)}: {finding.text}")
+    if not any(finding.level == "warning" for finding in findings):
+        echo()
+        echo(click.style("Nothing to warn of.", fg="green"))
+
+
+def verdict_on(stage: Stage) -> str:
+    if stage.is_native:
+        return click.style("native", fg="green")
+    return click.style(f"left to stock{why(stage.declined)}" if stage.declined else "did not run", fg="yellow")

@@ -1,0 +1,235 @@
+"""``flask session inspect``: take a cookie apart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import typing as t
+from collections.abc import Iterator
+
+import click
+from flask import Flask
+from flask.sessions import session_json_serializer
+
+from .. import cookies
+from ..cookies import Record
+from ..cookies import Token
+from ..cookies import Verdict
+from .app import load_app_if_any
+from .text import TAKES_COOKIE
+from .text import as_json
+from .text import echo
+from .text import echo_json
+from .text import echo_table
+from .text import heading
+from .text import iso
+from .text import read_cookie
+from .text import when
+
+
+@click.command(context_settings=TAKES_COOKIE)
+@click.argument("cookie", required=False)
+@click.option("--name", help="The cookie's name in headers; by default the app's, or session.")
+@click.option("--no-app", is_flag=True, help="Load no app, and try no keys.")
+@as_json
+def inspect(cookie: str | None, name: str | None, no_app: bool, as_json: bool) -> None:
+    """Take a session cookie apart.
+
+    COOKIE is its value, session=value, or a Cookie or Set-Cookie header; without it, or where it is -, standard input
+    is read, which may be all headers of a response. What is in the cookie, and when it was signed, is told without a
+    key. With an app (--app, as for any flask command) its keys are tried, too: which one has signed it, when it
+    expires, and whether the app would accept it. A cookie that names a session on the server is looked up there.
+
+    What is printed of a cookie that is not verified may be anybody's invention.
+    """
+    app = None if no_app else load_app_if_any()
+    if app is None:
+        report = inspect_without_app(read_cookie(cookie, name or "session"))
+    else:
+        with app.app_context():
+            value = read_cookie(cookie, name or app.session_interface.get_cookie_name(app))
+            report = inspect_with_app(app, value)
+    if as_json:
+        echo_json(report.as_json())
+    else:
+        report.echo()
+
+
+class Report(t.Protocol):
+    def as_json(self) -> dict[str, t.Any]: ...
+
+    def echo(self) -> None: ...
+
+
+def inspect_without_app(value: str) -> Report:
+    return RecordReport(value, None) if cookies.is_id(value) else TokenReport(cookies.take_apart(value), None)
+
+
+def inspect_with_app(app: Flask, value: str) -> Report:
+    if cookies.is_id(value):
+        return RecordReport(value, cookies.find_record(app, value))
+    token = cookies.take_apart(value)
+    return TokenReport(token, cookies.judge(app, token))
+
+
+class TokenReport(t.NamedTuple):
+    """About a cookie that holds the session."""
+
+    token: Token
+    verdict: Verdict | None
+
+    @property
+    def data(self) -> t.Any:
+        """As the app reads it, if it is genuine."""
+        genuine = None if self.verdict is None else self.verdict.data
+        return self.token.payload.data if genuine is None else genuine
+
+    def as_json(self) -> dict[str, t.Any]:
+        token, payload = self.token, self.token.payload
+        return {
+            "kind": "cookie",
+            "bytes": len(token.value),
+            "compressed": payload.is_compressed,
+            "problem": payload.problem,
+            "text_bytes": None if payload.text is None else len(payload.text),
+            "payload": json_in(payload.text),
+            "types": {key: type(value).__name__ for key, value in items_of(self.data)},
+            "timestamp": token.second,
+            "counts_from": 2011 if token.counts_from_2011 else 1970,
+            "signed_at": iso(token.signed_at),
+            "age": token.age,
+            "signature_bytes": token.signature_size,
+            "digest": token.digest,
+            "app": None if self.verdict is None else self._verdict_as_json(self.verdict),
+        }
+
+    @staticmethod
+    def _verdict_as_json(verdict: Verdict) -> dict[str, t.Any]:
+        return {
+            "verified": verdict.key is not None,
+            "key": verdict.key,
+            "digest": verdict.digest,
+            "expires_at": iso(verdict.expires_at),
+            "accepted": verdict.accepted,
+            "reason": verdict.reason,
+        }
+
+    def echo(self) -> None:
+        heading("Cookie")
+        echo_table(self._facts())
+        echo_data(self.data)
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        token, payload = self.token, self.token.payload
+        yield "Size", f"{len(token.value)} of the {cookies.BROWSERS_KEEP} bytes that browsers keep"
+        packed = "compressed" if payload.is_compressed else "not compressed"
+        yield "Payload", packed if payload.text is None else f"{len(payload.text)} bytes of JSON, {packed}"
+        if payload.problem is not None:
+            yield "Problem", click.style(payload.problem, fg="red")
+        yield "Signed", "its timestamp is no date" if token.signed_at is None else when(token.signed_at)
+        if token.counts_from_2011 and token.signed_at is not None:
+            yield "", "by itsdangerous before 1.1, which counted from 2011; today's finds it too old"
+        yield "Digest", "of no known length" if token.digest is None else f"{token.digest}, by its length"
+        if self.verdict is None:
+            yield "Verified", click.style("no: no app, so no key was tried", fg="yellow")
+            return
+        if self.verdict.key is None:
+            yield "Verified", click.style(f"no: {self.verdict.reason}", fg="red")
+            return
+        yield "Verified", click.style(f"yes, by {self.verdict.key} with {self.verdict.digest}", fg="green")
+        if self.verdict.expires_at is not None:
+            yield "Expires", when(self.verdict.expires_at)
+        accepted = "yes" if self.verdict.accepted else f"no: {self.verdict.reason}"
+        yield "Accepted", click.style(accepted, fg="green" if self.verdict.accepted else "red")
+
+
+class RecordReport(t.NamedTuple):
+    """About a cookie that names a session on the server."""
+
+    value: str
+    record: Record | None
+
+    def as_json(self) -> dict[str, t.Any]:
+        record = self.record
+        return {
+            "kind": "id",
+            "bytes": len(self.value),
+            "signed": "." in self.value,
+            "app": record
+            and {
+                "found": record.problem is None,
+                "reason": record.problem,
+                "record_bytes": record.size,
+                "payload": as_tagged_json(record.data),
+                "types": {key: type(value).__name__ for key, value in items_of(record.data)},
+                "begun_at": iso(record.begun),
+                "user": record.user,
+            },
+        }
+
+    def echo(self) -> None:
+        heading("Cookie")
+        echo_table(self._facts())
+        if self.record is not None and self.record.problem is None:
+            echo_data(self.record.data)
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        signed = "a signed id" if "." in self.value else "an id"
+        yield "Holds", f"{signed} of {len(self.value)} bytes: the session is on the server"
+        if self.record is None:
+            yield "Found", click.style("no: no app, so no store was asked", fg="yellow")
+            return
+        found = self.record.problem is None
+        text = f"yes, a record of {self.record.size} bytes" if found else f"no: {self.record.problem}"
+        yield "Found", click.style(text, fg="green" if found else "red")
+        if self.record.begun is not None:
+            yield "Begun", when(self.record.begun)
+        if self.record.user is not None:
+            yield "User", repr(self.record.user)
+
+
+def json_in(text: bytes | None) -> t.Any:
+    """The JSON of a payload with its tags, if it is such as any program can read."""
+    try:
+        value = json.loads(text or b"null")
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def as_tagged_json(data: object) -> t.Any:
+    try:
+        return json_in(session_json_serializer.dumps(data).encode())
+    except Exception:
+        # msgpack holds more types than JSON.
+        return None
+
+
+def items_of(data: object) -> list[tuple[str, t.Any]]:
+    return [(str(key), value) for key, value in data.items()] if isinstance(data, dict) else []
+
+
+def echo_data(data: object) -> None:
+    rows = [(key, type(value).__name__, shown(value)) for key, value in items_of(data)]
+    if not rows:
+        rows = [] if isinstance(data, dict) or data is None else [("", type(data).__name__, shown(data))]
+    if not rows:
+        return
+    echo()
+    heading("Payload")
+    room = max(shutil.get_terminal_size((120, 24)).columns - 24, 40)
+    names = [shortened(key if key.isprintable() else repr(key), room // 2) for key, _, _ in rows]
+    left = room - max(map(len, names))
+    echo_table((name, kind, shortened(value, left)) for name, (_, kind, value) in zip(names, rows, strict=True))
+
+
+def shown(value: object) -> str:
+    try:
+        return repr(value)
+    except RecursionError:
+        return "nested too deeply to be shown"
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 4]} ..."

@@ -1,0 +1,33 @@
+"""``flask session sign``: make a cookie for a test."""
+
+from __future__ import annotations
+
+import click
+from flask import Flask
+from flask.sessions import session_json_serializer
+
+from .app import serializer_of
+from .app import with_app
+from .text import BadInput
+from .text import read_session
+
+
+@click.command()
+@click.argument("session_json", metavar="JSON", required=False)
+@click.option(
+    "--tagged", is_flag=True, help='Read {" t": [...]} and the like as Flask\'s tags, as inspect --json has them.'
+)
+@with_app
+def sign(app: Flask, session_json: str | None, tagged: bool) -> None:
+    """Make a session cookie for a test, and print its value.
+
+    JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. It is signed
+    now, by the app's own interface with its SECRET_KEY, so whoever holds it is logged in.
+    """
+    serializer = serializer_of(app)
+    data = read_session(session_json, tagged, getattr(app.session_interface, "serializer", session_json_serializer))
+    try:
+        token = serializer.dumps(data)
+    except Exception as error:
+        raise BadInput(f"the session cannot be signed: {type(error).__name__}") from None
+    click.echo(token)

@@ -1,0 +1,143 @@
+"""Sessions that are saved and opened to see which code does it."""
+
+from __future__ import annotations
+
+import random
+import typing as t
+import warnings
+
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.http import parse_cookie
+
+from .. import cookies
+from ..interface import FastSessionInterface
+
+STAGES = ("open", "save", "loads", "dumps")
+
+
+#: Why stock code answers, in the words of docs/compatibility.md.
+REASONS = {
+    "serializer": "the serializer is not Flask's own, or was changed",
+    "signer": "the signer, its options or the salt are unusual",
+    "keys": "the keys are not text or bytes, or cannot be used",
+    "digest": "the digest is not SHA-1 or SHA-2",
+    "patched": "a function of itsdangerous, json or flask.json.tag was replaced",
+    "clock": "the clock was replaced, and tells no time that can be used",
+    "json_provider": "the app's JSON provider has its own dumps or loads",
+    "json_tags": "the tagged serializer is not Flask's own class, or has other tags",
+    "zlib": "the interpreter's zlib compresses to other bytes than a classic zlib",
+    "value_type": "a value is of a type that is not built in, or that JSON lacks",
+    "dict_key": "a name in the session is not a plain str",
+    "number": "a number is NaN, infinite, or beyond 128 bits",
+    "surrogate": "a text has half of a surrogate pair",
+    "depth": "a value is nested more than forty levels deep",
+    "size": "the session is larger than 1 MiB, or its cookie than MAX_COOKIE_SIZE",
+    "token_type": "the cookie is not text",
+    "token_form": "the timestamp or signature is in unusual base64",
+    "max_age": "PERMANENT_SESSION_LIFETIME is not a plain number of seconds",
+    "payload": "the payload is in unusual base64, or damaged",
+    "json_text": "the payload is not strict JSON",
+    "tag_value": "a tagged value is in unusual form, or its tag is somebody else's",
+    "hook": "a method of the interface is overridden",
+    "app": "the app or its config looks up settings in its own way",
+    "request": "the request class reads cookies or headers in its own way",
+    "cookie_header": "the Cookie header is unusual",
+    "cookie_options": "an option of the session cookie is refused by Werkzeug, or of an unusual type",
+    "session": "the session is of another class than the interface's own, or the cookie holds no dict",
+    "response": "the response class sets cookies or headers in its own way",
+    "deletion": "the session was emptied",
+}
+
+
+class Stage(t.NamedTuple):
+    """Whether native code has run it, and why stock code had to."""
+
+    ran: bool
+    declined: list[str]
+
+    @property
+    def is_native(self) -> bool:
+        return self.ran and not self.declined
+
+
+class Run(t.NamedTuple):
+    """What became of sessions that were really saved and opened.
+
+    There are no ``stages`` where all code is stock's, or somebody else's. ``sizes`` are those of the ``Set-Cookie``
+    lines, in bytes; ``error`` is the class of an exception.
+    """
+
+    stages: dict[str, Stage]
+    sizes: list[int]
+    error: str | None = None
+
+
+def try_out(app: Flask, sample: object) -> Run:
+    """Save and open sessions, as requests do."""
+    interface = app.session_interface
+    if not isinstance(interface, SecureCookieSessionInterface):
+        return Run({}, [])
+    before = counts_of(interface)
+    sizes, error = [], None
+    with warnings.catch_warnings():
+        # Werkzeug's of the size is said here in its place.
+        warnings.simplefilter("ignore")
+        for data in (login_session(), sample):
+            try:
+                sizes += save_and_open(app, data) if isinstance(data, dict) else []
+            except Exception as raised:
+                # Its text might quote a key.
+                error = type(raised).__name__
+    return Run(stages_between(before, counts_of(interface)), sizes, error)
+
+
+def counts_of(interface: SecureCookieSessionInterface) -> dict[str, t.Any]:
+    return interface.stats() if isinstance(interface, FastSessionInterface) else {}
+
+
+def stages_between(before: dict[str, t.Any], after: dict[str, t.Any]) -> dict[str, Stage]:
+    """What has been counted meanwhile."""
+    return {
+        name: Stage(
+            after[name]["native"] > before[name]["native"],
+            [
+                reason
+                for reason, count in after[name]["declined"].items()
+                if count > before[name]["declined"].get(reason, 0)
+            ],
+        )
+        for name in STAGES
+        if after
+    }
+
+
+def save_and_open(app: Flask, data: dict[str, t.Any]) -> list[int]:
+    """Let a new session be saved and opened again, and return the sizes of its Set-Cookie lines."""
+    interface = app.session_interface
+    session = interface.open_session(app, cookies.request_with(app, None))
+    if session is None:
+        return []
+    session.update(data)
+    response = app.response_class()
+    interface.save_session(app, session, response)
+    lines = response.headers.getlist("Set-Cookie")
+    for line in lines:
+        value = parse_cookie(line).get(interface.get_cookie_name(app))
+        interface.open_session(app, cookies.request_with(app, value))
+    return [len(line) for line in lines]
+
+
+def login_session() -> dict[str, t.Any]:
+    """What Flask-Login and Flask-WTF keep of somebody who is logged in."""
+    return {
+        "_fresh": True,
+        "_id": f"{random.getrandbits(512):0128x}",
+        "_permanent": True,
+        "_user_id": str(random.randrange(10**6)),
+        "csrf_token": f"{random.getrandbits(160):040x}",
+    }
+
+
+def why(reasons: list[str]) -> str:
+    return "".join(f"; {reason}: {REASONS.get(reason, 'see the documentation')}" for reason in reasons)
