@@ -37,6 +37,7 @@ from hypothesis import reject
 from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
+from werkzeug.test import create_environ
 
 import flask_fastsession
 from contract.parity import Outcome
@@ -553,12 +554,13 @@ def check_against_stock(token: str) -> cookies.Verdict:
     """Compare the verdict with those of itsdangerous and of Flask's own interface."""
     app = parity_app()
     with app.app_context():
+        request = app.request_class(create_environ(headers={"Cookie": f"session={token}"}))
         before = stock_outcome(app, token)
         verdict = cookies.judge(app, cookies.take_apart(token))
         if type(stock_outcome(app, token).error) is not type(before.error):
             # It has come of age in this very moment.
             reject()
-        opened = outcome_of(SecureCookieSessionInterface().open_session, app, cookies.request_with(app, token))
+        opened = outcome_of(SecureCookieSessionInterface().open_session, app, request)
     value, _, signature = token.rpartition(".")
     assert (verdict.key is not None) is stock_serializer(app).make_signer().verify_signature(value, signature)
     assert verdict.accepted is (before.error is None and opened.error is None)
@@ -981,6 +983,108 @@ def test_progress_is_shown_on_a_terminal(directory: Path) -> None:
     assert json.loads(done.stdout)["rounds"] == 5
     assert b"Measuring" in shown
     assert b"100%" in shown
+
+
+# --- Apps whose interfaces look at the request ------------------------------------------------------------------------
+
+
+class OfRequests(FastSessionInterface):
+    """One that works in requests alone, and keeps what it finds for the request."""
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> t.Any:
+        assert flask.g.setdefault("cookies", request.cookies) == request.cookies
+        assert flask.request.cookies == request.cookies
+        return super().open_session(app, request)
+
+    def get_signing_serializer(self, app: flask.Flask) -> itsdangerous.URLSafeTimedSerializer | None:
+        assert flask.request.host
+        return super().get_signing_serializer(app)
+
+    def save_session(self, app: flask.Flask, session: t.Any, response: flask.Response) -> None:
+        assert flask.request.path == "/"
+        super().save_session(app, session, response)
+
+
+class OfSites(OfRequests):
+    def get_cookie_name(self, app: flask.Flask) -> str:
+        return f"session_{flask.request.host.partition('.')[0]}"
+
+
+def test_sessions_are_opened_and_saved_in_requests() -> None:
+    app = make_app(OfSites(), SERVER_NAME="shop.example", **SAFE)
+    token = run(app, "sign", '{"user": "ada"}').stdout.strip()
+    text = f"session={token_of({'user': 'eve'})}; session_shop={token}"
+    report = run_json(app, "inspect", text)
+    assert report["payload"] == {"user": "ada"}
+    assert report["app"]["accepted"] is True
+    assert codes(app, text) == []
+    assert run_json(app, "doctor")["stages"]["loads"]["native"] is True
+    assert run(make_app(OfRequests()), "bench", "--rounds", "5").exit_code == 0
+    assert not flask.has_app_context()
+    assert not flask.has_request_context()
+
+
+def test_records_are_looked_up_in_requests(server_app: flask.Flask) -> None:
+    interface = server_app.session_interface
+    interface.get_cookie_name = lambda app: f"session_{flask.request.host}"  # type: ignore[method-assign]
+    client = server_app.test_client()
+    client.get("/")
+    cookie = client.get_cookie("session_localhost")
+    assert cookie is not None
+    assert run_json(server_app, "inspect", f"session_localhost={cookie.value}")["app"]["found"] is True
+
+
+def test_what_an_app_does_at_the_end_of_a_request_does_not_matter() -> None:
+    app = make_app(**SAFE)
+    closed = []
+    app.teardown_request(lambda error: closed.append(flask.g.connection))
+    app.teardown_appcontext(lambda error: closed.append(flask.g.connection))
+    assert run_json(app, "inspect", token_of({"user": "ada"}))["app"]["accepted"] is True
+    assert codes(app) == closed == []
+
+
+class Failing(FastSessionInterface):
+    def open_session(self, app: flask.Flask, request: flask.Request) -> t.Any:
+        raise LookupError(KEY)
+
+
+def test_an_interface_that_fails_in_each_request() -> None:
+    app = make_app(Failing(), **SAFE)
+    verdict = run_json(app, "inspect", token_of({"user": "ada"}))["app"]
+    assert (verdict["verified"], verdict["accepted"]) == (True, False)
+    assert verdict["reason"] == "each request with it fails: LookupError"
+    assert codes(app) == ["failure"]
+    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "failure"]
+    result = run(app, "bench")
+    assert (result.exit_code, result.stderr) == (2, "Error: the app cannot save and open this session: LookupError\n")
+
+
+@pytest.mark.parametrize("lifetime", [None, "a day", object()])
+def test_a_lifetime_that_is_no_time(lifetime: object) -> None:
+    app = make_app(PERMANENT_SESSION_LIFETIME=lifetime, **SAFE)
+    report = run_json(app, "inspect", token_of({"user": "ada"}))
+    assert "PERMANENT_SESSION_LIFETIME" in report["app"]["reason"]
+    assert report["app"]["key"] == "SECRET_KEY"
+    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "failure"]
+
+
+@pytest.mark.parametrize("name", ["a b;c", "a=b", " shop", "\u2713"])
+def test_a_name_that_no_cookie_has(name: str) -> None:
+    """Werkzeug takes such names, and no request ever brings them back."""
+    app = make_app(SESSION_COOKIE_NAME=name, **SAFE)
+    app.add_url_rule("/", view_func=lambda: flask.session.get("user", "nobody"))
+    token = token_of({"user": "ada"})
+    client = app.test_client(use_cookies=False)
+    assert client.get("/", headers={"Cookie": f"{name}={token}".encode().decode("latin-1")}).text == "nobody"
+    assert "SESSION_COOKIE_NAME" in run_json(app, "inspect", token)["app"]["reason"]
+
+
+def test_an_interface_that_cannot_tell_the_name() -> None:
+    interface = FastSessionInterface()
+    interface.get_cookie_name = lambda app: {}[KEY]  # type: ignore[method-assign]
+    app = make_app(interface, **SAFE)
+    assert run_json(app, "inspect", f"session={token_of({'a': 1})}")["app"]["reason"].endswith("fails: KeyError")
+    assert codes(app, f"session={token_of({'a': 1})}") == ["cookie-refused", "failure"]
 
 
 # --- Keys -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import typing as t
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import timedelta
@@ -16,6 +17,7 @@ from datetime import timezone
 
 import itsdangerous
 from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import NullSession
 from itsdangerous.encoding import base64_decode
 from itsdangerous.encoding import bytes_to_int
 from werkzeug.http import parse_cookie
@@ -240,7 +242,7 @@ def quoting_no_key() -> Iterator[None]:
 
 
 def serializer_of(app: Flask) -> t.Any:
-    """Return what signs the app's cookies, in the app's context; raise :exc:`Unusable`."""
+    """Return what signs the app's cookies, in a request's context; raise :exc:`Unusable`."""
     make_serializer = getattr(app.session_interface, "get_signing_serializer", None)
     if make_serializer is None:
         raise Unusable("the app does not keep its sessions in signed cookies")
@@ -252,7 +254,7 @@ def serializer_of(app: Flask) -> t.Any:
 
 
 def judge(app: Flask, token: Token) -> Verdict:
-    """Say what an app makes of a cookie, in the app's context."""
+    """Say what an app makes of a cookie, in a request's context."""
     try:
         serializer = serializer_of(app)
         with quoting_no_key():
@@ -296,9 +298,12 @@ def judge_genuine(app: Flask, serializer: t.Any, value: str, signature: Signatur
     except itsdangerous.BadSignature:
         return Verdict(False, "its timestamp cannot be read", *signature)
     except Exception as error:
-        return Verdict(False, f"each request with it fails: {type(error).__name__}", *signature)
+        return Verdict(False, failing(error), *signature)
+    try:
+        lifetime = int(app.permanent_session_lifetime.total_seconds())
+    except Exception as error:
+        return Verdict(False, f"{failing(error)}, for PERMANENT_SESSION_LIFETIME is no time", *signature, data=data)
     options: Options = getattr(app.session_interface, "_options", PLAIN)
-    lifetime = int(app.permanent_session_lifetime.total_seconds())
     age = age_in_seconds(signed_at)
     if age > lifetime + options.leeway:
         reason: str | None = f"it is too old: {age} seconds, and PERMANENT_SESSION_LIFETIME is {lifetime}"
@@ -310,24 +315,53 @@ def judge_genuine(app: Flask, serializer: t.Any, value: str, signature: Signatur
     return Verdict(reason is None, reason, *signature, expires_at, data)
 
 
+def failing(error: Exception) -> str:
+    return f"each request with it fails: {type(error).__name__}"
+
+
 def why_not_opened(app: Flask, value: str, data: object) -> str | None:
     """Have the app's own interface open the session from a request."""
     try:
-        session = app.session_interface.open_session(app, request_with(app, value))
+        with request_with(app, value) as request:
+            session = app.session_interface.open_session(app, request)
+            is_there = value in request.cookies.getlist(app.session_interface.get_cookie_name(app))
     except Exception as error:
-        return f"each request with it fails: {type(error).__name__}"
+        return failing(error)
     if session or not data:
         return None
+    if not is_there:
+        return "no request has a cookie of the name that the app gives it; see SESSION_COOKIE_NAME"
     return "the app opens an empty session, as at the end of an absolute lifetime"
 
 
-def request_with(app: Flask, value: str | None) -> Request:
-    """A request as it comes from a browser that has this session cookie."""
-    # It takes its time, which Flask's other commands, who load this one along, need not wait for.
-    from werkzeug.test import create_environ
+@contextmanager
+def request_with(app: Flask, value: str | None) -> Iterator[Request]:
+    """The context of a request as it comes from a browser that has this session cookie, which is yet to be opened.
 
-    headers = {} if value is None else {"Cookie": f"{app.session_interface.get_cookie_name(app)}={value}"}
-    return app.request_class(create_environ("/", headers=headers))
+    The app's functions before and after requests are not called, but those for the end of a context are.
+    """
+    header = None if value is None else f"{name_of_cookie(app)}={value}".encode().decode("latin-1")
+    context = app.test_request_context("/", headers={} if header is None else {"Cookie": header})
+    # To push it opens the session, unless there is one; whoever wants one opens it himself, and hears of a failure. The
+    # first name is that of Flask 3.0, the second that of all later ones.
+    vars(context).update(session=NullSession(), _session=NullSession())
+    # With an app context of its own, so that `g` holds nothing of another request.
+    contexts = app.app_context(), context
+    for each in contexts:
+        each.push()
+    try:
+        yield context.request
+    finally:
+        for each in reversed(contexts):
+            # What an app does here is none of its sessions' business.
+            with suppress(Exception):
+                each.pop()
+
+
+def name_of_cookie(app: Flask) -> str:
+    """The name that the app gives its session cookie in a request."""
+    with request_with(app, None):
+        return app.session_interface.get_cookie_name(app)
 
 
 # --- On the server --------------------------------------------------------------------------------------------------
@@ -354,7 +388,8 @@ def find_record(app: Flask, value: str) -> Record:
     interface = app.session_interface
     if not isinstance(interface, ServerSessionInterface):
         return Record("the app does not keep its sessions in a store of this package")
-    sid = interface._sid_in(app, request_with(app, value))
+    with request_with(app, value) as request:
+        sid = interface._sid_in(app, request)
     if sid is None:
         return Record("the app takes it for no id: it is not signed, or by none of its keys")
     try:

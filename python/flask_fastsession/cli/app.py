@@ -48,12 +48,12 @@ def load_app_if_any() -> Flask | None:
 
 
 def with_app(command: Callable[..., None]) -> Callable[..., None]:
-    """Have a command called with the app, in its context."""
+    """Have a command called with the app, in the context of a request to it."""
 
     @functools.wraps(command)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> None:
         app = load_app()
-        with app.app_context():
+        with cookies.request_with(app, None):
             command(app, *args, **kwargs)
 
     return wrapper
@@ -64,3 +64,11 @@ def serializer_of(app: Flask) -> t.Any:
         return cookies.serializer_of(app)
     except cookies.Unusable as error:
         raise BadInput(str(error)) from None
+
+
+def name_of_cookie(app: Flask) -> str:
+    """The name to look for in headers: the app's, or Flask's default where the app cannot tell."""
+    try:
+        return cookies.name_of_cookie(app)
+    except Exception:
+        return "session"

@@ -16,6 +16,7 @@ from statistics import median
 
 import click
 from flask import Flask
+from flask import Request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.http import parse_cookie
 
@@ -156,8 +157,8 @@ def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.An
     """What is to be timed, given how often, after a look at whether both do the same; and the cookie."""
     try:
         lines = saved_alike(app, interfaces.values(), data)
-        value = parse_cookie(lines[-1])[app.session_interface.get_cookie_name(app)]
-        opened = [interface.open_session(app, cookies.request_with(app, value)) for interface in interfaces.values()]
+        value = parse_cookie(lines[-1])[cookies.name_of_cookie(app)]
+        opened = [opened_by(interface, app, value) for interface in interfaces.values()]
     except BadInput:
         raise
     except Exception as error:
@@ -175,37 +176,52 @@ def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.An
 def saved_alike(app: Flask, interfaces: Iterable[Interface], data: dict[str, t.Any]) -> list[str]:
     """The headers that all of them add."""
     for _ in range(ATTEMPTS):
-        answers = []
-        for interface in interfaces:
-            response = app.response_class()
-            interface.save_session(app, new_session(app, interface, data), response)
-            answers.append([*response.headers.getlist("Vary"), *response.headers.getlist("Set-Cookie")])
+        answers = [headers_by(interface, app, data) for interface in interfaces]
         if all(answer == answers[0] for answer in answers):
             return answers[0]
     raise BadInput("stock and this package save the session differently, so their times cannot be compared")
 
 
-def new_session(app: Flask, interface: Interface, data: dict[str, t.Any]) -> t.Any:
-    session = t.cast("dict[str, t.Any]", interface.open_session(app, cookies.request_with(app, None)))
+def headers_by(interface: Interface, app: Flask, data: dict[str, t.Any]) -> list[str]:
+    with cookies.request_with(app, None) as request:
+        response = app.response_class()
+        interface.save_session(app, new_session(app, interface, request, data), response)
+    return [*response.headers.getlist("Vary"), *response.headers.getlist("Set-Cookie")]
+
+
+def opened_by(interface: Interface, app: Flask, value: str) -> t.Any:
+    with cookies.request_with(app, value) as request:
+        return interface.open_session(app, request)
+
+
+def new_session(app: Flask, interface: Interface, request: Request, data: dict[str, t.Any]) -> t.Any:
+    session = t.cast("dict[str, t.Any]", interface.open_session(app, request))
     session.update(data)
     return session
 
 
 def time_open(app: Flask, interface: Interface, value: str, calls: int) -> float:
-    requests = [cookies.request_with(app, value) for _ in range(calls)]
-    start = time.perf_counter()
-    for request in requests:
-        interface.open_session(app, request)
-    return (time.perf_counter() - start) / calls
+    with cookies.request_with(app, value) as request:
+        requests = copies_of(app, request, calls)
+        start = time.perf_counter()
+        for each in requests:
+            interface.open_session(app, each)
+        return (time.perf_counter() - start) / calls
 
 
 def time_save(app: Flask, interface: Interface, data: dict[str, t.Any], calls: int) -> float:
-    sessions = [new_session(app, interface, data) for _ in range(calls)]
-    answers = [(session, app.response_class()) for session in sessions]
-    start = time.perf_counter()
-    for session, response in answers:
-        interface.save_session(app, session, response)
-    return (time.perf_counter() - start) / calls
+    with cookies.request_with(app, None) as request:
+        sessions = [new_session(app, interface, each, data) for each in copies_of(app, request, calls)]
+        answers = [(session, app.response_class()) for session in sessions]
+        start = time.perf_counter()
+        for session, response in answers:
+            interface.save_session(app, session, response)
+        return (time.perf_counter() - start) / calls
+
+
+def copies_of(app: Flask, request: Request, number: int) -> list[Request]:
+    """Requests that have parsed nothing yet, as each does so but once."""
+    return [app.request_class(request.environ.copy()) for _ in range(number)]
 
 
 def take_turns(jobs: Jobs, rounds: int) -> dict[str, Timing]:

@@ -6,6 +6,7 @@ import click
 from flask import Flask
 
 from .. import cookies
+from .app import name_of_cookie
 from .app import with_app
 from .checks import Finding
 from .checks import check_attributes
@@ -43,7 +44,7 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
 
     Exits with 0 if there is nothing to warn of, with 1 if there is, with 2 if the app or the cookie cannot be used.
     """
-    value = None if cookie is None else read_cookie(cookie, app.session_interface.get_cookie_name(app))
+    value = None if cookie is None else read_cookie(cookie, name_of_cookie(app))
     run, findings = examine(app, value)
     is_clean = not any(finding.level == "warning" for finding in findings)
     if as_json:

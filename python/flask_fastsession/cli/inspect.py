@@ -16,6 +16,7 @@ from ..cookies import Record
 from ..cookies import Token
 from ..cookies import Verdict
 from .app import load_app_if_any
+from .app import name_of_cookie
 from .text import TAKES_COOKIE
 from .text import as_json
 from .text import echo
@@ -46,8 +47,8 @@ def inspect(cookie: str | None, name: str | None, no_app: bool, as_json: bool) -
     if app is None:
         report = inspect_without_app(read_cookie(cookie, name or "session"))
     else:
-        with app.app_context():
-            value = read_cookie(cookie, name or app.session_interface.get_cookie_name(app))
+        with cookies.request_with(app, None):
+            value = read_cookie(cookie, name or name_of_cookie(app))
             report = inspect_with_app(app, value)
     if as_json:
         echo_json(report.as_json())

@@ -115,16 +115,18 @@ def stages_between(before: dict[str, t.Any], after: dict[str, t.Any]) -> dict[st
 def save_and_open(app: Flask, data: dict[str, t.Any]) -> list[int]:
     """Let a new session be saved and opened again, and return the sizes of its Set-Cookie lines."""
     interface = app.session_interface
-    session = interface.open_session(app, cookies.request_with(app, None))
-    if session is None:
-        return []
-    session.update(data)
-    response = app.response_class()
-    interface.save_session(app, session, response)
+    with cookies.request_with(app, None) as request:
+        session = interface.open_session(app, request)
+        if session is None:
+            return []
+        session.update(data)
+        response = app.response_class()
+        interface.save_session(app, session, response)
+        name = interface.get_cookie_name(app)
     lines = response.headers.getlist("Set-Cookie")
     for line in lines:
-        value = parse_cookie(line).get(interface.get_cookie_name(app))
-        interface.open_session(app, cookies.request_with(app, value))
+        with cookies.request_with(app, parse_cookie(line).get(name)) as request:
+            interface.open_session(app, request)
     return [len(line) for line in lines]
 
 
