@@ -802,6 +802,7 @@ WARNINGS: dict[str, list[dict[str, t.Any]]] = {
     "key-type": [{"SECRET_KEY": [7]}, {"SECRET_KEY_FALLBACKS": [None]}],
     "no-key": [{"SECRET_KEY": None}, {"SECRET_KEY": ""}],
     "fallbacks-text": [{"SECRET_KEY_FALLBACKS": KEY[::-1]}, {"SECRET_KEY_FALLBACKS": b"bytes are no list either"}],
+    "fallbacks-type": [{"SECRET_KEY_FALLBACKS": 5}, {"SECRET_KEY_FALLBACKS": True}],
     "fallback-current": [{"SECRET_KEY_FALLBACKS": [KEY]}],
     "not-secure": [{"SESSION_COOKIE_SECURE": False}],
     "not-httponly": [{"SESSION_COOKIE_HTTPONLY": False}],
@@ -809,8 +810,9 @@ WARNINGS: dict[str, list[dict[str, t.Any]]] = {
     "bad-samesite": [{"SESSION_COOKIE_SAMESITE": "none of these"}],
     "samesite-none": [{"SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False}],
     "no-limit": [{"MAX_COOKIE_SIZE": 0}, {"MAX_COOKIE_SIZE": 5000}, {"MAX_COOKIE_SIZE": None}],
-    "nearly-too-large": [{"MAX_COOKIE_SIZE": 400}],
+    "nearly-too-large": [{"MAX_COOKIE_SIZE": 350}],
     "too-large": [{"MAX_COOKIE_SIZE": 100}],
+    "check-failed": [{"PERMANENT_SESSION_LIFETIME": None, "SECRET_KEY_FALLBACKS": FALLBACKS}],
     "failure": [{"SESSION_COOKIE_SAMESITE": "none of these"}, {"SECRET_KEY": [7]}],
 }
 
@@ -836,6 +838,54 @@ def test_every_warning_is_tested() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in Path(cli.__file__).parent.glob("*.py"))
     tested = {*WARNINGS, "cookie-refused", "store-failed"}
     assert set(re.findall(r'\bwarning\(\s*"([a-z-]+)"', source)) == tested
+
+
+def test_a_partitioned_cookie_is_secure() -> None:
+    """By Werkzeug, whatever SESSION_COOKIE_SECURE is."""
+    if not hasattr(flask.sessions.SessionInterface, "get_cookie_partitioned"):
+        pytest.skip("this Flask has no partitioned cookies")
+    config = {"SESSION_COOKIE_PARTITIONED": True, "SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False}
+    assert codes(make_app(**config)) == []
+    assert codes(make_app(SecureCookieSessionInterface(), **config)) == []
+    # Without a key there is no header to judge by.
+    assert codes(make_app(SECRET_KEY=None, **config)) == ["no-key"]
+
+
+def test_a_cookie_is_judged_by_its_header() -> None:
+    class Protecting(FastSessionInterface):
+        def save_session(self, app: flask.Flask, session: t.Any, response: flask.Response) -> None:
+            response.set_cookie("session", "no.to.ken", secure=True, httponly=True, samesite="Strict")
+            response.set_cookie("theme", "dark")
+
+    assert codes(make_app(Protecting(), SESSION_COOKIE_HTTPONLY=False)) == []
+    assert codes(make_app(SESSION_COOKIE_HTTPONLY=False)) == ["not-secure", "not-httponly", "no-samesite"]
+
+
+def test_what_the_config_says_of_other_interfaces_is_a_note() -> None:
+    app = make_app(flask.sessions.SessionInterface())
+    assert codes(app) == []
+    assert codes(app, level="note") == ["interface", "not-secure", "no-samesite"]
+
+
+def test_settings_at_which_checks_fail() -> None:
+    def fail(app: flask.Flask) -> t.Any:
+        raise LookupError(KEY)
+
+    lacking = make_app(**SAFE)
+    del lacking.config["SESSION_COOKIE_SECURE"]
+    interface = FastSessionInterface()
+    interface.get_cookie_secure = fail  # type: ignore[method-assign]
+    for app, error in ((lacking, "KeyError"), (make_app(interface, **SAFE), "LookupError")):
+        result = run(app, "doctor")
+        assert result.exit_code == 1
+        assert f"  failure: saving and opening a session raises {error}\n" in result.stdout
+        assert f"  check-failed: check_attributes: {error}\n" in result.stdout
+        assert KEY not in result.output
+    app = make_app(**SAFE)
+    app.session_interface = None  # type: ignore[assignment]
+    assert codes(app) == ["check-failed"]
+    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "check-failed"]
+    assert run_json(app, "inspect", token_of({"user": "ada"}))["app"]["accepted"] is False
 
 
 class OwnInterface(FastSessionInterface):
@@ -957,7 +1007,7 @@ def test_stock_and_ours_are_timed(tmp_path: Path) -> None:
 def test_interfaces_of_all_sorts_are_timed(interface: SecureCookieSessionInterface) -> None:
     result = run(make_app(interface), "bench", "--rounds", "5")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert ("save was left to stock code; hook" in result.stdout) is isinstance(interface, OwnInterface)
+    assert ("save was left to Flask's own code; hook" in result.stdout) is isinstance(interface, OwnInterface)
 
 
 def test_what_differs_is_not_compared() -> None:

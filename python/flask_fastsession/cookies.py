@@ -82,6 +82,11 @@ def cookies_in(header: str) -> t.Mapping[str, str]:
     return parse_cookie(header.encode("utf-8", "replace").decode("latin-1"))
 
 
+def size_of(name: str, value: str) -> int:
+    """The bytes of a cookie that browsers count: its name and value, and not its attributes."""
+    return len(f"{name}={value}")
+
+
 def is_id(value: str) -> bool:
     """Whether a cookie names a session that is kept on the server."""
     return value.count(".") < 2

@@ -118,7 +118,7 @@ def bench(
     echo_table([("", "stock", "ours", "stock/ours"), *rows], align=str.rjust)
     for stage, reasons in declined.items():
         if reasons:
-            echo(f"{stage} was left to stock code{why(reasons)}")
+            echo(f"{stage} was left to Flask's own code{why(reasons)}")
 
 
 def bench_session(session_json: str | None, file: t.TextIO | None, is_tagged: bool) -> dict[str, t.Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import typing as t
+from collections.abc import Callable
 from collections.abc import Iterator
 from inspect import getattr_static
 from types import FunctionType
@@ -17,6 +18,7 @@ from ..cookies import Record
 from ..cookies import Verdict
 from ..interface import FastSessionInterface
 from .text import in_time
+from .trial import Run
 
 #: A key of fewer bytes can be guessed by trying.
 SHORTEST_KEY = 16
@@ -51,6 +53,20 @@ def note(code: str, text: str) -> Finding:
     return Finding("note", code, text)
 
 
+def findings_of(check: Callable[..., Iterator[Finding]], *arguments: t.Any) -> Iterator[Finding]:
+    """What a check has to say, and whether it failed at what the app has, which is worth a warning as well."""
+    try:
+        yield from check(*arguments)
+    except Exception as error:
+        # Its text might quote a key.
+        yield warning("check-failed", f"{check.__name__}: {type(error).__name__}")
+
+
+def check_run(run: Run) -> Iterator[Finding]:
+    if run.error is not None:
+        yield warning("failure", f"saving and opening a session raises {run.error}")
+
+
 def check_record(record: Record) -> Iterator[Finding]:
     if record.problem is not None:
         yield warning("cookie-refused", f"this cookie opens no session: {record.problem}")
@@ -63,12 +79,17 @@ def check_verdict(verdict: Verdict) -> Iterator[Finding]:
         yield note("fallback-needed", f"this cookie was signed with {verdict.key}, which is needed still")
 
 
-def check_interface(app: Flask) -> Iterator[Finding]:
+def is_on_server(app: Flask) -> bool:
+    """Whether sessions are kept in a store of this package."""
     from ..server.interface import ServerSessionInterface
 
+    return isinstance(app.session_interface, ServerSessionInterface)
+
+
+def check_interface(app: Flask) -> Iterator[Finding]:
     interface = app.session_interface
-    if isinstance(interface, ServerSessionInterface):
-        yield from check_store(app, interface)
+    if is_on_server(app):
+        yield from check_store(interface)
     elif not isinstance(interface, SecureCookieSessionInterface):
         yield note("interface", "the app's session interface is of another package, and was not tried")
     elif not isinstance(interface, FastSessionInterface):
@@ -79,7 +100,7 @@ def check_interface(app: Flask) -> Iterator[Finding]:
         yield note(
             "sha1",
             "signatures are by HMAC with SHA-1, Flask's default, which is not known to be broken; "
-            "FastSessionInterface(digest_method=hashlib.sha256, accept_digest_methods=[hashlib.sha1]) moves on",
+            "to change it: FastSessionInterface(digest_method=hashlib.sha256, accept_digest_methods=[hashlib.sha1])",
         )
 
 
@@ -100,7 +121,7 @@ def digest_of(interface: SecureCookieSessionInterface) -> str | None:
         return None
 
 
-def check_store(app: Flask, interface: t.Any) -> Iterator[Finding]:
+def check_store(interface: t.Any) -> Iterator[Finding]:
     kind, options = type(interface.store).__name__, interface.options
     yield note(
         "store", f"sessions are kept on the server, by {kind}, under keys that begin with {options.key_prefix!r}"
@@ -116,10 +137,8 @@ def check_store(app: Flask, interface: t.Any) -> Iterator[Finding]:
 
 
 def check_keys(app: Flask) -> Iterator[Finding]:
-    from ..server.interface import ServerSessionInterface
-
-    interface = app.session_interface
-    if isinstance(interface, ServerSessionInterface) and not interface.options.use_signer:
+    interface: t.Any = app.session_interface
+    if is_on_server(app) and not interface.options.use_signer:
         return
     if not app.secret_key:
         yield warning("no-key", "there is no SECRET_KEY, so sessions cannot be used")
@@ -133,7 +152,14 @@ def check_keys(app: Flask) -> Iterator[Finding]:
             "forge sessions; put it into a list",
         )
         return
-    fallbacks = list(fallbacks or ())
+    try:
+        fallbacks = list(fallbacks or ())
+    except TypeError:
+        yield warning(
+            "fallbacks-type",
+            f"SECRET_KEY_FALLBACKS is no list, but of type {type(fallbacks).__name__}: put the keys into a list",
+        )
+        return
     for number, key in enumerate(fallbacks):
         yield from check_key(f"SECRET_KEY_FALLBACKS[{number}]", key)
         if key == app.secret_key:
@@ -163,33 +189,77 @@ def check_key(name: str, key: object) -> Iterator[Finding]:
 NEW_KEY = 'python -c "import secrets; print(secrets.token_hex())" makes a good one'
 
 
-def check_attributes(app: Flask) -> Iterator[Finding]:
+class Attributes(t.NamedTuple):
+    """What browsers are told to do with a cookie. ``samesite`` is in lower case."""
+
+    secure: bool
+    httponly: bool
+    samesite: str | None
+
+
+def check_attributes(app: Flask, lines: list[str]) -> Iterator[Finding]:
+    """Judge a cookie by the header that sets it, and where there is none by what the app says."""
+    attributes = attributes_of(lines[0]) if lines else attributes_in_config(app)
+    if isinstance(app.session_interface, SecureCookieSessionInterface) or is_on_server(app):
+        yield from check_protection(attributes)
+        return
+    for finding in check_protection(attributes):
+        # Nobody knows here whether another package's interface goes by the config.
+        yield finding._replace(level="note")
+
+
+def attributes_of(line: str) -> Attributes:
+    parts = [part.partition("=") for part in line.lower().split(";")[1:]]
+    found = {name.strip(): value.strip() for name, _, value in parts}
+    return Attributes("secure" in found, "httponly" in found, found.get("samesite"))
+
+
+def attributes_in_config(app: Flask) -> Attributes:
     interface = app.session_interface
-    secure, samesite = interface.get_cookie_secure(app), interface.get_cookie_samesite(app)
-    if not secure:
+    # Flask 3.0 knows nothing of partitioned cookies, which Werkzeug makes secure.
+    is_partitioned = getattr(interface, "get_cookie_partitioned", lambda app: False)
+    samesite = interface.get_cookie_samesite(app)
+    return Attributes(
+        secure=bool(interface.get_cookie_secure(app) or is_partitioned(app)),
+        httponly=bool(interface.get_cookie_httponly(app)),
+        samesite=None if samesite is None else str(samesite).lower(),
+    )
+
+
+def check_protection(attributes: Attributes) -> Iterator[Finding]:
+    if not attributes.secure:
         yield warning("not-secure", "the cookie goes over plain HTTP as well: set SESSION_COOKIE_SECURE")
-    if not interface.get_cookie_httponly(app):
+    if not attributes.httponly:
         yield warning("not-httponly", "scripts in pages can read the cookie: set SESSION_COOKIE_HTTPONLY")
-    if samesite is None:
+    if attributes.samesite is None:
         yield warning(
             "no-samesite",
             'browsers decide whether requests from other sites bring the cookie: set SESSION_COOKIE_SAMESITE to "Lax"',
         )
-    elif str(samesite).lower() not in ("strict", "lax", "none"):
+    elif attributes.samesite not in ("strict", "lax", "none"):
         yield warning("bad-samesite", 'SESSION_COOKIE_SAMESITE is none of "Lax", "Strict" and "None"')
-    elif str(samesite).lower() == "none" and not secure:
+    elif attributes.samesite == "none" and not attributes.secure:
         yield warning("samesite-none", "browsers refuse a cookie with SameSite=None that is not Secure")
 
 
-def check_size(app: Flask, size: int) -> Iterator[Finding]:
-    limit = app.config.get("MAX_COOKIE_SIZE", BROWSERS_KEEP)
-    if not isinstance(limit, int) or not 0 < limit <= BROWSERS_KEEP:
+def check_limit(app: Flask) -> Iterator[Finding]:
+    if limit_of(app) is None:
         yield warning(
             "no-limit",
-            f"MAX_COOKIE_SIZE is not within {BROWSERS_KEEP}: of larger cookies, which browsers drop, nobody is told",
+            f"Werkzeug will not warn of cookies that browsers drop: set MAX_COOKIE_SIZE to {BROWSERS_KEEP} or less",
         )
-        limit = BROWSERS_KEEP
+
+
+def limit_of(app: Flask) -> int | None:
+    """From which size of cookies on Werkzeug warns, unless browsers drop smaller ones."""
+    limit = app.config.get("MAX_COOKIE_SIZE", BROWSERS_KEEP)
+    return limit if isinstance(limit, int) and 0 < limit <= BROWSERS_KEEP else None
+
+
+def check_size(app: Flask, size: int) -> Iterator[Finding]:
+    limit = limit_of(app) or BROWSERS_KEEP
+    bound = f"browsers drop those above {limit}" if limit == BROWSERS_KEEP else f"MAX_COOKIE_SIZE is {limit}"
     if size > limit:
-        yield warning("too-large", f"the session cookie has {size} bytes, and browsers drop those above {limit}")
+        yield warning("too-large", f"the session cookie has {size} bytes, and {bound}")
     elif size > NEAR * limit:
-        yield warning("nearly-too-large", f"the session cookie has {size} bytes, and browsers drop those above {limit}")
+        yield warning("nearly-too-large", f"the session cookie has {size} bytes, and {bound}")

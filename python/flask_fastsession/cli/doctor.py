@@ -12,10 +12,12 @@ from .checks import Finding
 from .checks import check_attributes
 from .checks import check_interface
 from .checks import check_keys
+from .checks import check_limit
 from .checks import check_record
+from .checks import check_run
 from .checks import check_size
 from .checks import check_verdict
-from .checks import warning
+from .checks import findings_of
 from .text import TAKES_COOKIE
 from .text import as_json
 from .text import echo
@@ -44,8 +46,8 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
 
     Exits with 0 if there is nothing to warn of, with 1 if there is, with 2 if the app or the cookie cannot be used.
     """
-    value = None if cookie is None else read_cookie(cookie, name_of_cookie(app))
-    run, findings = examine(app, value)
+    name = name_of_cookie(app)
+    run, findings = examine(app, name, None if cookie is None else read_cookie(cookie, name))
     is_clean = not any(finding.level == "warning" for finding in findings)
     if as_json:
         echo_json(
@@ -54,7 +56,7 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
                 "stages": {
                     name: {"native": stage.is_native, "declined": stage.declined} for name, stage in run.stages.items()
                 },
-                "cookie_bytes": max(run.sizes, default=None),
+                "cookie_bytes": max(sizes_of(run), default=None),
                 "findings": [finding._asdict() for finding in findings],
                 "clean": is_clean,
             }
@@ -64,22 +66,27 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
     context.exit(0 if is_clean else 1)
 
 
-def examine(app: Flask, value: str | None) -> tuple[Run, list[Finding]]:
+def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding]]:
     sample: object = None
     findings: list[Finding] = []
     if value is not None and cookies.is_id(value):
-        findings += check_record(cookies.find_record(app, value))
+        findings += findings_of(check_record, cookies.find_record(app, value))
     elif value is not None:
         verdict = cookies.judge(app, cookies.take_apart(value))
-        findings += check_verdict(verdict)
+        findings += findings_of(check_verdict, verdict)
         sample = verdict.data
     run = try_out(app, sample)
-    if run.error is not None:
-        findings.append(warning("failure", f"saving and opening a session raises {run.error}"))
-    for check in (check_interface, check_keys, check_attributes):
-        findings += check(app)
-    findings += check_size(app, max([*run.sizes, len(value or "")]))
+    findings += findings_of(check_run, run)
+    findings += findings_of(check_interface, app)
+    findings += findings_of(check_keys, app)
+    findings += findings_of(check_attributes, app, run.lines)
+    findings += findings_of(check_limit, app)
+    findings += findings_of(check_size, app, max([*sizes_of(run), cookies.size_of(name, value or "")]))
     return run, findings
+
+
+def sizes_of(run: Run) -> list[int]:
+    return [len(line.partition(";")[0]) for line in run.lines]
 
 
 def name_of(kind: type) -> str:
@@ -104,4 +111,6 @@ def echo_examination(app: Flask, run: Run, findings: list[Finding]) -> None:
 def verdict_on(stage: Stage) -> str:
     if stage.is_native:
         return click.style("native", fg="green")
-    return click.style(f"left to stock{why(stage.declined)}" if stage.declined else "did not run", fg="yellow")
+    return click.style(
+        f"left to Flask's own code{why(stage.declined)}" if stage.declined else "did not run", fg="yellow"
+    )

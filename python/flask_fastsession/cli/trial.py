@@ -64,12 +64,12 @@ class Stage(t.NamedTuple):
 class Run(t.NamedTuple):
     """What became of sessions that were really saved and opened.
 
-    There are no ``stages`` where all code is stock's, or somebody else's. ``sizes`` are those of the ``Set-Cookie``
-    lines, in bytes; ``error`` is the class of an exception.
+    There are no ``stages`` where all code is Flask's, or somebody else's. ``lines`` are the ``Set-Cookie`` headers of
+    the session cookie; ``error`` is the class of an exception.
     """
 
     stages: dict[str, Stage]
-    sizes: list[int]
+    lines: list[str]
     error: str | None = None
 
 
@@ -79,17 +79,17 @@ def try_out(app: Flask, sample: object) -> Run:
     if not isinstance(interface, SecureCookieSessionInterface):
         return Run({}, [])
     before = counts_of(interface)
-    sizes, error = [], None
+    lines, error = [], None
     with warnings.catch_warnings():
         # Werkzeug's of the size is said here in its place.
         warnings.simplefilter("ignore")
         for data in (login_session(), sample):
             try:
-                sizes += save_and_open(app, data) if isinstance(data, dict) else []
+                lines += save_and_open(app, data) if isinstance(data, dict) else []
             except Exception as raised:
                 # Its text might quote a key.
                 error = type(raised).__name__
-    return Run(stages_between(before, counts_of(interface)), sizes, error)
+    return Run(stages_between(before, counts_of(interface)), lines, error)
 
 
 def counts_of(interface: SecureCookieSessionInterface) -> dict[str, t.Any]:
@@ -112,8 +112,8 @@ def stages_between(before: dict[str, t.Any], after: dict[str, t.Any]) -> dict[st
     }
 
 
-def save_and_open(app: Flask, data: dict[str, t.Any]) -> list[int]:
-    """Let a new session be saved and opened again, and return the sizes of its Set-Cookie lines."""
+def save_and_open(app: Flask, data: dict[str, t.Any]) -> list[str]:
+    """Let a new session be saved and opened again, and return its Set-Cookie headers."""
     interface = app.session_interface
     with cookies.request_with(app, None) as request:
         session = interface.open_session(app, request)
@@ -123,11 +123,12 @@ def save_and_open(app: Flask, data: dict[str, t.Any]) -> list[int]:
         response = app.response_class()
         interface.save_session(app, session, response)
         name = interface.get_cookie_name(app)
-    lines = response.headers.getlist("Set-Cookie")
+    # There may be other cookies, of an interface that has more.
+    lines = [line for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{name}=")]
     for line in lines:
         with cookies.request_with(app, parse_cookie(line).get(name)) as request:
             interface.open_session(app, request)
-    return [len(line) for line in lines]
+    return lines
 
 
 def login_session() -> dict[str, t.Any]:
