@@ -180,6 +180,89 @@ def test_flask_finds_an_app_by_itself(directory: Path) -> None:
     assert json.loads(without.stdout)["app"] is None
 
 
+def test_an_app_that_flask_found_and_cannot_load(directory: Path) -> None:
+    token = token_of({"user": "ada"})
+    for source, name in (
+        ("raise LookupError('boom')", "LookupError"),
+        ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
+        ("raise SystemExit('boom')", "SystemExit"),
+        ("x = 1", "Failed to find Flask application"),
+    ):
+        (directory / "app.py").write_text(source)
+        seen = process(directory, "flask", "session", "inspect", token)
+        assert seen.returncode == 0
+        assert "'ada'" in seen.stdout
+        assert re.fullmatch(r"Warning: no key is tried, .+\n", seen.stderr)
+        assert name in seen.stderr
+        assert "boom" not in seen.stderr
+    (directory / "app.py").unlink()
+    seen = process(directory, "flask", "session", "inspect", token)
+    assert (seen.returncode, seen.stderr) == (0, "")
+
+
+def test_what_the_app_prints_while_it_is_loaded_is_not_what_the_command_prints(directory: Path) -> None:
+    shop = directory / "shop.py"
+    shop.write_text("print('Loading the shop')\n" + shop.read_text())
+    signed = process(directory, "flask", "--app", "shop", "session", "sign", "{}")
+    assert signed.stderr == "Loading the shop\n"
+    seen = process(directory, "flask", "--app", "shop", "session", "inspect", signed.stdout.strip(), "--json")
+    assert json.loads(seen.stdout)["app"]["accepted"] is True
+
+
+def test_the_app_may_have_a_group_of_this_name(directory: Path) -> None:
+    shop = directory / "shop.py"
+    shop.write_text(
+        shop.read_text().replace("app.cli.add_command(session)", "")
+        + """
+import click
+import flask
+
+@app.cli.group("session")
+@click.pass_context
+def own(context):
+    context.obj = "purged by"
+
+@own.command()
+@click.argument("name")
+@click.pass_obj
+def purge(words, name):
+    "Remove old sessions."
+    print(words, flask.current_app.name, name)
+
+@own.command()
+def sign():
+    print("not this one")
+"""
+    )
+    ours = (
+        "from flask_fastsession.cli import session\nfrom flask.cli import FlaskGroup\nFlaskGroup(commands=[session])()"
+    )
+    (directory / "as_flask.py").write_text(ours)
+    purged = process(directory, "as_flask", "--app", "shop", "session", "purge", "ada")
+    assert (purged.returncode, purged.stdout, purged.stderr) == (0, "purged by shop ada\n", "")
+    listed = process(directory, "as_flask", "--app", "shop", "session", "--help").stdout
+    assert re.search(r"^  inspect +Take a session cookie apart\.$", listed, re.MULTILINE)
+    assert re.search(r"^  purge +Remove old sessions\.$", listed, re.MULTILINE)
+    signed = process(directory, "as_flask", "--app", "shop", "session", "sign", "{}")
+    assert signed.stdout.startswith("e30.")
+    for arguments in (["purge", "--nonsense"], ["nonsense"], ["--nonsense"]):
+        done = process(directory, "as_flask", "--app", "shop", "session", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "nonsense" in done.stderr
+
+
+def test_a_command_that_nobody_has(directory: Path) -> None:
+    for arguments in (["flask", "--app", "shop", "session"], ["flask_fastsession", "--app", "shop"]):
+        done = process(directory, *arguments, "nonsense")
+        assert done.returncode == 2
+        assert done.stderr.endswith("Error: No such command 'nonsense'.\n")
+    done = process(directory, "flask", "--app", "nowhere", "session", "nonsense")
+    assert "Could not import 'nowhere'" in done.stderr
+    assert done.stderr.endswith("Error: No such command 'nonsense'.\n")
+    listed = process(directory, "flask", "--app", "nowhere", "session", "--help")
+    assert "inspect" in listed.stdout
+
+
 def test_it_prints_on_any_terminal(directory: Path) -> None:
     token = token_of({"name": "\u00e9\u2713\U0001f512", "\u2713": "\ud800"})
     seen = process(directory, "flask_fastsession", "inspect", token, PYTHONIOENCODING="ascii")
@@ -298,6 +381,9 @@ def test_such_an_app_does_not_keep_a_cookie_from_being_read(make: Callable[[], f
         ("x = 1", "Failed to find Flask application"),
         ("def create_app(needed): pass", "without arguments"),
         ("syntax error", "SyntaxError"),
+        ("import sys; sys.exit('boom')", "SystemExit"),
+        ("import click; raise click.ClickException('boom')", "ClickException"),
+        ("import click; raise click.UsageError('boom')", "UsageError"),
     ],
 )
 def test_an_app_that_cannot_be_loaded_is_one_line(directory: Path, source: str, text: str) -> None:
@@ -307,6 +393,19 @@ def test_an_app_that_cannot_be_loaded_is_one_line(directory: Path, source: str, 
     assert result.stdout == ""
     assert re.fullmatch(r"Error: .+\n", result.stderr)
     assert text in result.stderr
+
+
+@pytest.mark.parametrize("command", ["inspect", "doctor", "bench", "sign"])
+def test_what_nobody_thought_of_is_one_line(command: str) -> None:
+    class Request(flask.Request):
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            raise LookupError(KEY)
+
+    app = make_app()
+    app.request_class = Request
+    result = run(app, command, token_of({}) if command == "inspect" else "{}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(r"Error: LookupError in __init__, .+test_cli\.py:\d+\n", result.stderr)
 
 
 def test_no_app_is_one_line(directory: Path) -> None:

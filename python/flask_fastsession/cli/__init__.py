@@ -34,10 +34,47 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, self._help_of(ctx, name)) for name in self.list_commands(ctx)])
+
+    def _help_of(self, ctx: click.Context, name: str) -> str:
+        command = None if name in COMMANDS else self.get_command(ctx, name)
+        return COMMANDS.get(name, "") if command is None else command.get_short_help_str()
 
 
-@click.group(cls=LazyGroup)
+class SharedGroup(LazyGroup):
+    """The same, and the commands of a group of this name that the app has: Flask prefers groups of packages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        own = self._group_of_app(ctx)
+        return list(COMMANDS) if own is None else sorted({*COMMANDS, *own.list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        own = None if name in COMMANDS else self._group_of_app(ctx)
+        return super().get_command(ctx, name) if own is None else own.get_command(ctx, name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        own = None if args[0] in COMMANDS else self._group_of_app(ctx)
+        if own is None:
+            return super().resolve_command(ctx, args)
+        # All of it, as it may have something to do before its commands.
+        return None, own, args
+
+    def _group_of_app(self, ctx: click.Context) -> click.Group | None:
+        from .app import load_app
+        from .errors import BadInput
+
+        try:
+            own = load_app(ctx).cli.get_command(ctx, str(self.name))
+        except BadInput as error:
+            # As Flask does where it looks for a command.
+            error.show()
+            return None
+        return own if isinstance(own, click.Group) and own is not self else None
+
+
+@click.group(cls=SharedGroup)
 def session() -> None:
     """Look into session cookies, and examine the app's sessions.
 

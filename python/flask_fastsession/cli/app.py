@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 import typing as t
 from collections.abc import Callable
+from contextlib import redirect_stdout
 
 import click
 from flask import Flask
@@ -14,23 +16,31 @@ from flask.cli import ScriptInfo
 
 from .. import cookies
 from . import main
-from .text import BadInput
+from .errors import BadInput
 
 
-def load_app() -> Flask:
+def load_app(context: click.Context) -> Flask:
     """The app that Flask's command line is for; one line about it if there is none."""
     if current_app:
         return t.cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]
     try:
-        return click.get_current_context().ensure_object(ScriptInfo).load_app()
+        # What the app prints meanwhile is none of what a command prints.
+        with redirect_stdout(sys.stderr):
+            return context.ensure_object(ScriptInfo).load_app()
     except NoAppException as error:
-        lines = [line for line in error.format_message().splitlines() if line.strip()]
-        # Flask has the whole traceback of what failed to import.
-        raise BadInput(f"{lines[0]} {lines[-1]}" if "Traceback" in error.message else " ".join(lines)) from None
-    except click.ClickException:
-        raise
-    except Exception as error:
+        raise CannotLoad(error) from None
+    except (Exception, SystemExit) as error:
         raise BadInput(f"the app cannot be loaded: {type(error).__name__} (flask routes shows where)") from None
+
+
+class CannotLoad(BadInput):
+    """Flask says that there is no app, or none that it can import."""
+
+    def __init__(self, error: NoAppException) -> None:
+        lines = [line for line in error.message.splitlines() if line.strip()]
+        # Flask has the whole traceback of what failed to import.
+        super().__init__(f"{lines[0]} {lines[-1]}" if "Traceback" in error.message else " ".join(lines))
+        self.is_nothing_found = error.message.startswith("Could not locate a Flask application")
 
 
 def load_app_if_any() -> Flask | None:
@@ -38,12 +48,14 @@ def load_app_if_any() -> Flask | None:
     context = click.get_current_context()
     info = context.ensure_object(ScriptInfo)
     if current_app or info.app_import_path or info.create_app:
-        return load_app()
+        return load_app(context)
     if context.find_root().command is main:
         return None
     try:
-        return load_app()
-    except BadInput:
+        return load_app(context)
+    except BadInput as error:
+        if not (isinstance(error, CannotLoad) and error.is_nothing_found):
+            click.echo(f"Warning: no key is tried, for this is wrong with the app: {error.message}", err=True)
         return None
 
 
@@ -52,7 +64,7 @@ def with_app(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> None:
-        app = load_app()
+        app = load_app(click.get_current_context())
         with cookies.request_with(app, None):
             command(app, *args, **kwargs)
 

@@ -27,8 +27,9 @@ from ..options import CREATED
 from ..options import PLAIN
 from .app import serializer_of
 from .app import with_app
+from .errors import BadInput
+from .errors import Command
 from .text import MAX_INPUT
-from .text import BadInput
 from .text import as_json
 from .text import echo
 from .text import echo_json
@@ -70,7 +71,7 @@ class Timing(t.NamedTuple):
         return Timing([mine / its for mine, its in zip(self.seconds, other.seconds, strict=True)])
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("session_json", metavar="JSON", required=False)
 @click.option("--file", type=click.File(encoding="utf-8", errors="replace"), help="Read the JSON from a file.")
 @click.option(

@@ -18,6 +18,7 @@ from .checks import check_run
 from .checks import check_size
 from .checks import check_verdict
 from .checks import findings_of
+from .errors import Command
 from .text import TAKES_COOKIE
 from .text import as_json
 from .text import echo
@@ -31,7 +32,7 @@ from .trial import try_out
 from .trial import why
 
 
-@click.command(context_settings=TAKES_COOKIE)
+@click.command(cls=Command, context_settings=TAKES_COOKIE)
 @click.argument("cookie", required=False)
 @as_json
 @click.pass_context

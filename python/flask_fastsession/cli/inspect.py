@@ -17,6 +17,7 @@ from ..cookies import Token
 from ..cookies import Verdict
 from .app import load_app_if_any
 from .app import name_of_cookie
+from .errors import Command
 from .text import TAKES_COOKIE
 from .text import as_json
 from .text import echo
@@ -28,7 +29,7 @@ from .text import read_cookie
 from .text import when
 
 
-@click.command(context_settings=TAKES_COOKIE)
+@click.command(cls=Command, context_settings=TAKES_COOKIE)
 @click.argument("cookie", required=False)
 @click.option("--name", help="The cookie's name in headers; by default the app's, or session.")
 @click.option("--no-app", is_flag=True, help="Load no app, and try no keys.")

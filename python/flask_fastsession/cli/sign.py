@@ -8,11 +8,12 @@ from flask.sessions import session_json_serializer
 
 from .app import serializer_of
 from .app import with_app
-from .text import BadInput
+from .errors import BadInput
+from .errors import Command
 from .text import read_session
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("session_json", metavar="JSON", required=False)
 @click.option(
     "--tagged", is_flag=True, help='Read {" t": [...]} and the like as Flask\'s tags, as inspect --json has them.'

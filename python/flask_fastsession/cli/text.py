@@ -14,6 +14,7 @@ import click
 from flask.sessions import session_json_serializer
 
 from .. import cookies
+from .errors import BadInput
 
 #: What is piped in is read up to so many bytes.
 MAX_INPUT = 1 << 20
@@ -23,12 +24,6 @@ MAX_INPUT = 1 << 20
 TAKES_COOKIE = {"ignore_unknown_options": True}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
-
-class BadInput(click.ClickException):
-    """What was given cannot be used: one line that says why, and exit code 2."""
-
-    exit_code = 2
 
 
 def read(argument: str | None, what: str) -> str:
