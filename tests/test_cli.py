@@ -330,6 +330,16 @@ BAD_INPUT: dict[str, tuple[list[str], str | bytes]] = {
     "nothing to measure": (["bench", "{}"], ""),
     "text to measure": (["bench", "x"], ""),
     "a cookie to examine": (["doctor", "nonsense"], ""),
+    "an option that is none": (["inspect", "--jsn"], token_of({})),
+    "a short one": (["inspect", "-h"], token_of({})),
+    "the doctor's": (["doctor", "-h"], token_of({})),
+    "one of fifteen characters": (["inspect", "-" * 15], token_of({})),
+    "no cookie of this name": (["inspect", "--name", "sid", f"session={token_of({})}"], ""),
+    "none of this name in headers": (["inspect", "--name", "sid", f"Cookie: session={token_of({})}"], ""),
+    "half of a quotation": (["inspect", f'"{token_of({})}'], ""),
+    "a megabyte to sign": (["sign", "-"], b'{"a":"' + b"a" * (1 << 20) + b'"}'),
+    "a megabyte to measure": (["bench"], b'{"a":"' + b"a" * (1 << 20) + b'"}'),
+    "nothing in standard input to measure": (["bench", "-"], ""),
 }
 
 
@@ -432,10 +442,16 @@ def pasted(token: str) -> list[str]:
         f"> GET / HTTP/1.1\n> Cookie: session={token}\n>\n",
         f"\ufeff{token}\n",
         f"sid={token}",
+        f'"{token}"',
+        f"'session={token}'\n",
+        f"Set-Cookie: session={token_of({}, STRANGER)}; Path=/\nSet-Cookie: session={token}; Path=/; session=a.b.c\n",
+        f"> Cookie: session={token_of({}, STRANGER)}\n< Set-Cookie: session={token}\n",
+        f"Cookie: session={token}\nCookie: session={token_of({}, STRANGER)}",
+        f"Cookie: session={token}; session={token_of({}, STRANGER)}",
     ]
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(18))
 @pytest.mark.parametrize("data", [{"user": "ada"}, {"user": "ada " * 50}], ids=["plain", "compressed"])
 def test_a_cookie_is_found_in_what_was_pasted(number: int, data: dict[str, str]) -> None:
     token = token_of(data)
@@ -537,14 +553,25 @@ def test_a_bomb_is_not_inflated(is_known: bool) -> None:
     [
         (forged(b"{"), "not JSON"),
         (forged(b"\xff"), "not JSON"),
-        (forged(b"[" * 100_000), "not JSON"),
-        (forged(b"1" * 5000), "not JSON"),
+        (forged(b"[" * 100_000), "nested too deeply"),
+        (forged(b"[" * 3000 + b"]" * 3000), "nested too deeply"),
+        (forged(b'{"n":' + b"1" * 5000 + b"}"), "too many digits"),
         (forged(b'{"u":{" u":"x"}}'), "tagged values"),
         (forged(b"{}", is_compressed=True), "is not"),
         (forged(zlib.compress(b"{}" * 99)[:-9], is_compressed=True), "cut short"),
         ("a.aaaaaa.bbb", "not base64"),
     ],
-    ids=["half", "bytes", "deep", "long number", "bad tag", "not compressed", "cut short", "no base64"],
+    ids=[
+        "half",
+        "bytes",
+        "half and deep",
+        "deep",
+        "long number",
+        "bad tag",
+        "not compressed",
+        "cut short",
+        "no base64",
+    ],
 )
 def test_damaged_payloads(token: str, problem: str) -> None:
     for result in (run_alone("inspect", token), run(make_app(), "inspect", token)):
@@ -842,6 +869,19 @@ def test_a_signed_session_is_read_by_stock(
         assert run_json(app, "inspect", result.stdout)["app"]["key"] == "SECRET_KEY"
 
 
+@pytest.mark.parametrize(("text", "problem"), [("[" * 3000 + "]" * 3000, "deeply|Recursion"), ("1" * 5000, "digits")])
+def test_json_that_python_does_not_read(text: str, problem: str) -> None:
+    result = run(make_app(), "sign", f'{{"a":{text}}}')
+    assert result.exit_code == 2
+    assert re.search(problem, result.stderr)
+    assert "not JSON" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["sign", "bench"])
+def test_the_json_is_optional(command: str) -> None:
+    assert f"{command} [OPTIONS] [JSON]\n" in run(make_app(), command, "--help").stdout
+
+
 def test_tagged_json_is_what_inspect_prints() -> None:
     app = make_app()
     payload = run_json(app, "inspect", token_of(VALUES, STRANGER))["payload"]
@@ -909,7 +949,7 @@ WARNINGS: dict[str, list[dict[str, t.Any]]] = {
     "bad-samesite": [{"SESSION_COOKIE_SAMESITE": "none of these"}],
     "samesite-none": [{"SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False}],
     "no-limit": [{"MAX_COOKIE_SIZE": 0}, {"MAX_COOKIE_SIZE": 5000}, {"MAX_COOKIE_SIZE": None}],
-    "nearly-too-large": [{"MAX_COOKIE_SIZE": 350}],
+    "nearly-too-large": [{"MAX_COOKIE_SIZE": 320}],
     "too-large": [{"MAX_COOKIE_SIZE": 100}],
     "check-failed": [{"PERMANENT_SESSION_LIFETIME": None, "SECRET_KEY_FALLBACKS": FALLBACKS}],
     "failure": [{"SESSION_COOKIE_SAMESITE": "none of these"}, {"SECRET_KEY": [7]}],
@@ -1090,6 +1130,11 @@ def test_stock_and_ours_are_timed(tmp_path: Path) -> None:
             assert seconds["ratio"]["median"] > 0
         assert not any(report["declined"].values())
     assert sizes == {len(token_of({"user": "ada"}))}
+    assert run_json(app, "bench", "--rounds", "5", stdin='{"user": "ada"}')["cookie_bytes"] in sizes
+    assert run_json(app, "bench", "--rounds", "5")["cookie_bytes"] not in sizes
+    file.write_bytes(b'{"a":"' + b"a" * (1 << 20) + b'"}')
+    result = run(app, "bench", "--file", str(file))
+    assert (result.exit_code, result.stderr) == (2, "Error: the input is longer than 1048576 bytes\n")
     assert run(app, "bench", "{}", "--file", str(file)).exit_code == 2
 
 

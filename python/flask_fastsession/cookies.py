@@ -42,7 +42,7 @@ START_OF_2011 = 1_293_840_000
 #: The digests of itsdangerous's signatures, by their length in bytes.
 DIGESTS = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64: "sha512"}
 
-HEADER = re.compile(r"[<>\s]*(?:set-)?cookie:", re.IGNORECASE)
+HEADER = re.compile(r"[<>\s]*(?P<set>set-)?cookie:", re.IGNORECASE)
 # Visible ASCII that goes through a Cookie header as it is.
 VALUE = re.compile(r"[!#-:<-\[\]-~]+")
 TOKEN = re.compile(r"\.?[\w-][\w=-]*(?:\.[\w=-]*){2}", re.ASCII)
@@ -53,21 +53,26 @@ class NotACookie(ValueError):
     """Text in which there is no session cookie."""
 
 
-def find_cookie(text: str, name: str) -> str:
+def find_cookie(text: str, name: str, is_binding: bool = False) -> str:
     """Return the value of the session cookie in a text; raise :exc:`NotACookie`.
 
-    The text is a value by itself, ``name=value``, or lines with ``Cookie`` or ``Set-Cookie`` headers among them.
+    The text is a value by itself, ``name=value``, or lines with ``Cookie`` or ``Set-Cookie`` headers among them. Unless
+    the name is binding, a cookie of another name will do if it looks like a session and none has this name.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [unquoted(line.strip()) for line in text.splitlines() if line.strip()]
     headers = [line for line in lines if HEADER.match(line)]
     if not headers and len(lines) != 1:
         raise NotACookie("there is no cookie" if not lines else "these lines have no Cookie or Set-Cookie header")
-    found = [cookies_in(HEADER.sub("", line)) for line in headers or lines]
-    candidates = [cookies[name] for cookies in found if name in cookies]
-    candidates += [value for cookies in found for value in cookies.values() if TOKEN.fullmatch(value)]
-    value = candidates[0] if candidates else lines[0]
-    if headers and not candidates:
-        raise NotACookie(f"these headers have no cookie named {name}")
+    found = cookies_in(headers or lines)
+    tokens = [value for value in found.values() if TOKEN.fullmatch(value)]
+    if name in found:
+        value = found[name]
+    elif tokens and not is_binding:
+        value = tokens[0]
+    elif headers or tokens:
+        raise NotACookie(f"there is no cookie named {name} in it")
+    else:
+        value = lines[0]
     if not value:
         raise NotACookie("the cookie is empty, which deletes the session")
     if not VALUE.fullmatch(value):
@@ -77,9 +82,29 @@ def find_cookie(text: str, name: str) -> str:
     return value
 
 
-def cookies_in(header: str) -> t.Mapping[str, str]:
+def unquoted(text: str) -> str:
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if is_quoted else text
+
+
+def cookies_in(lines: list[str]) -> dict[str, str]:
+    """The cookies that a browser has after these headers."""
+    found: dict[str, str] = {}
+    for line in lines:
+        match = HEADER.match(line)
+        header = line[match.end() :] if match else line
+        if match and match["set"]:
+            found |= parsed(header.partition(";")[0])
+        else:
+            # What was sent is what there was before.
+            found = parsed(header) | found
+    return found
+
+
+def parsed(header: str) -> dict[str, str]:
+    """The cookies in a header; of several with one name, the first, as Werkzeug has it."""
     # Werkzeug takes a header as WSGI has it: bytes, each as a character.
-    return parse_cookie(header.encode("utf-8", "replace").decode("latin-1"))
+    return parse_cookie(header.encode("utf-8", "replace").decode("latin-1")).to_dict()
 
 
 def size_of(name: str, value: str) -> int:
@@ -201,13 +226,24 @@ def read_json(text: bytes) -> tuple[t.Any, str | None]:
     """
     try:
         plain = json.loads(text)
-    except (ValueError, RecursionError):
-        return None, "it is not JSON"
+    except (ValueError, RecursionError) as error:
+        return None, why_unreadable(error)
     try:
         return TaggedJSONSerializer().loads(text.decode()), None
+    except RecursionError as error:
+        return plain, why_unreadable(error)
     except Exception:
         # What is not as Flask wrote it may raise anything.
         return plain, "its tagged values are not as Flask writes them"
+
+
+def why_unreadable(error: Exception) -> str:
+    """What is wrong with a text that :func:`json.loads` does not read. Not all of that is wrong by JSON's own rules."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply for Python to read"
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return "it is not JSON"
+    return "it has a number with too many digits for Python to read"
 
 
 # --- With the keys of an app ----------------------------------------------------------------------------------------

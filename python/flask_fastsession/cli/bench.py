@@ -29,11 +29,11 @@ from .app import serializer_of
 from .app import with_app
 from .errors import BadInput
 from .errors import Command
-from .text import MAX_INPUT
 from .text import as_json
 from .text import echo
 from .text import echo_json
 from .text import echo_table
+from .text import given
 from .text import heading
 from .text import read_session
 from .trial import login_session
@@ -72,8 +72,8 @@ class Timing(t.NamedTuple):
 
 
 @click.command(cls=Command)
-@click.argument("session_json", metavar="JSON", required=False)
-@click.option("--file", type=click.File(encoding="utf-8", errors="replace"), help="Read the JSON from a file.")
+@click.argument("session_json", metavar="[JSON]", required=False)
+@click.option("--file", type=click.File("rb"), help="Read the JSON from a file.")
 @click.option(
     "--tagged", is_flag=True, help='Read {" t": [...]} and the like as Flask\'s tags, as inspect --json has them.'
 )
@@ -81,14 +81,14 @@ class Timing(t.NamedTuple):
 @as_json
 @with_app
 def bench(
-    app: Flask, session_json: str | None, file: t.TextIO | None, tagged: bool, rounds: int, as_json: bool
+    app: Flask, session_json: str | None, file: t.BinaryIO | None, tagged: bool, rounds: int, as_json: bool
 ) -> None:
     """Measure what sessions cost, with Flask's own code and with this package.
 
-    JSON is the session, such as '{"user": "ada"}', and - stands for standard input; without it, it is one such as
-    Flask-Login and Flask-WTF keep. The app's own config, keys, requests and responses are used: "open" is a request
-    that brings the session, "save" a response to one that has changed it. Both take turns in one process, and their
-    answers are compared before.
+    JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. Where nothing
+    is given the session is one such as Flask-Login and Flask-WTF keep. The app's own config, keys, requests and
+    responses are used: "open" is a request that brings the session, "save" a response to one that has changed it. Both
+    take turns in one process, and their answers are compared before.
     """
     if not isinstance(app.session_interface, SecureCookieSessionInterface):
         raise BadInput("only sessions in cookies can be compared with Flask's, and the app keeps its own elsewhere")
@@ -122,12 +122,9 @@ def bench(
             echo(f"{stage} was left to Flask's own code{why(reasons)}")
 
 
-def bench_session(session_json: str | None, file: t.TextIO | None, is_tagged: bool) -> dict[str, t.Any]:
-    if file is not None:
-        if session_json is not None:
-            raise BadInput("the JSON is given twice, as an argument and by --file")
-        session_json = file.read(MAX_INPUT)
-    data = login_session() if session_json is None else read_session(session_json, is_tagged)
+def bench_session(session_json: str | None, file: t.BinaryIO | None, is_tagged: bool) -> dict[str, t.Any]:
+    text = given(session_json, file)
+    data = login_session() if text is None else read_session(text, is_tagged)
     if not data:
         raise BadInput("an empty session has no cookie")
     return data

@@ -31,7 +31,7 @@ from .text import when
 
 @click.command(cls=Command, context_settings=TAKES_COOKIE)
 @click.argument("cookie", required=False)
-@click.option("--name", help="The cookie's name in headers; by default the app's, or session.")
+@click.option("--name", help="The cookie's name; by default the app's, or session.")
 @click.option("--no-app", is_flag=True, help="Load no app, and try no keys.")
 @as_json
 def inspect(cookie: str | None, name: str | None, no_app: bool, as_json: bool) -> None:
@@ -46,10 +46,10 @@ def inspect(cookie: str | None, name: str | None, no_app: bool, as_json: bool) -
     """
     app = None if no_app else load_app_if_any()
     if app is None:
-        report = inspect_without_app(read_cookie(cookie, name or "session"))
+        report = inspect_without_app(read_cookie(cookie, name or "session", name is not None))
     else:
         with cookies.request_with(app, None):
-            value = read_cookie(cookie, name or name_of_cookie(app))
+            value = read_cookie(cookie, name or name_of_cookie(app), name is not None)
             report = inspect_with_app(app, value)
     if as_json:
         echo_json(report.as_json())

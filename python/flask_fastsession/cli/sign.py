@@ -10,11 +10,12 @@ from .app import serializer_of
 from .app import with_app
 from .errors import BadInput
 from .errors import Command
+from .text import read
 from .text import read_session
 
 
 @click.command(cls=Command)
-@click.argument("session_json", metavar="JSON", required=False)
+@click.argument("session_json", metavar="[JSON]", required=False)
 @click.option(
     "--tagged", is_flag=True, help='Read {" t": [...]} and the like as Flask\'s tags, as inspect --json has them.'
 )
@@ -26,7 +27,8 @@ def sign(app: Flask, session_json: str | None, tagged: bool) -> None:
     now, by the app's own interface with its SECRET_KEY, so whoever holds it is logged in.
     """
     serializer = serializer_of(app)
-    data = read_session(session_json, tagged, getattr(app.session_interface, "serializer", session_json_serializer))
+    tags = getattr(app.session_interface, "serializer", session_json_serializer)
+    data = read_session(read(session_json, "JSON"), tagged, tags)
     try:
         token = serializer.dumps(data)
     except Exception as error:

@@ -16,45 +16,61 @@ from flask.sessions import session_json_serializer
 from .. import cookies
 from .errors import BadInput
 
-#: What is piped in is read up to so many bytes.
+#: No more bytes than these are read.
 MAX_INPUT = 1 << 20
 
 
-#: One in 64 ids of sessions begins with a hyphen, and is no option.
+#: An id of a session has so many characters at least.
+SHORTEST_ID = 16
+
+#: One in 64 of them begins with a hyphen, and is no option.
 TAKES_COOKIE = {"ignore_unknown_options": True}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-def read(argument: str | None, what: str) -> str:
-    """An argument of the command line, or else what is on standard input."""
+def given(argument: str | None, file: t.BinaryIO | None = None) -> str | None:
+    """An argument of the command line, or else what is in a file or on standard input; ``None`` if nothing is."""
+    if argument is not None and file is not None:
+        raise BadInput("it is given twice, as an argument and by --file")
     if argument is not None and argument != "-":
         return argument
-    if sys.stdin is None or (argument is None and sys.stdin.isatty()):
-        raise BadInput(f"no {what} was given, as an argument or on standard input")
-    text = sys.stdin.buffer.read(MAX_INPUT + 1)
+    source: t.BinaryIO | None = file or getattr(sys.stdin, "buffer", None)
+    if source is None or (argument is None and source.isatty()):
+        return None
+    text = source.read(MAX_INPUT + 1)
     if len(text) > MAX_INPUT:
-        raise BadInput(f"what is on standard input is longer than {MAX_INPUT} bytes")
+        raise BadInput(f"the input is longer than {MAX_INPUT} bytes")
+    if not text and argument is None and file is None:
+        return None
     # PowerShell puts a byte order mark before what it pipes.
     return text.decode("utf-8-sig", "replace")
 
 
-def read_cookie(argument: str | None, name: str) -> str:
+def read(argument: str | None, what: str) -> str:
+    text = given(argument)
+    if text is None:
+        raise BadInput(f"no {what} was given, as an argument or on standard input")
+    return text
+
+
+def read_cookie(argument: str | None, name: str, is_binding: bool = False) -> str:
+    if argument is not None and argument.startswith("-") and 1 < len(argument) < SHORTEST_ID:
+        raise BadInput(f"there is no option {argument!r}; see --help")
     try:
-        return cookies.find_cookie(read(argument, "cookie"), name)
+        return cookies.find_cookie(read(argument, "cookie"), name, is_binding)
     except cookies.NotACookie as error:
         raise BadInput(f"this is no session cookie: {error}") from None
 
 
-def read_session(
-    argument: str | None, is_tagged: bool, serializer: t.Any = session_json_serializer
-) -> dict[str, t.Any]:
+def read_session(text: str, is_tagged: bool, serializer: t.Any = session_json_serializer) -> dict[str, t.Any]:
     """The session that a JSON text describes."""
-    text = read(argument, "JSON")
     try:
         data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise BadInput(f"this is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"this cannot be used: {cookies.why_unreadable(error)}") from None
     if not isinstance(data, dict):
         raise BadInput('a session is a JSON object, such as {"user": "ada"}')
     if not is_tagged:
