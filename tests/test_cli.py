@@ -505,7 +505,7 @@ def test_what_is_told_without_a_key() -> None:
     assert report["payload"] == json.loads(text)
     assert report["text_bytes"] == len(text)
     assert report["types"] == {name: type(value).__name__ for name, value in VALUES.items()}
-    assert report["bytes"] == len(token)
+    assert report["bytes"] == len("session=") + len(token)
     assert report["compressed"] is token.startswith(".")
     assert report["timestamp"] == signed_at
     assert report["signed_at"] == time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(signed_at))
@@ -530,8 +530,53 @@ def test_timestamps_that_count_from_2011() -> None:
     assert abs(report["age"] - (time.time() - then)) < 10
     assert report["app"]["verified"] is True
     assert "too old" in report["app"]["reason"]
-    assert "before 1.1" in run_alone("inspect", token).stdout
     assert run_json(make_app(), "inspect", token_of({}))["counts_from"] == 1970
+    output = run(make_app(), "inspect", token).stdout
+    assert re.search(r"^  Signed +2017-07-14 02:40:00 UTC", output, re.MULTILINE)
+    assert re.search(r"^ +by itsdangerous before 1\.1, .+ takes it for 1976-07-14$", output, re.MULTILINE)
+    assert re.search(r"^  Expires +1976-07-14 03:40:00 UTC", output, re.MULTILINE)
+    # There is such a lifetime.
+    output = run(make_app(PERMANENT_SESSION_LIFETIME=10**10), "inspect", token).stdout
+    assert re.search(r"^  Accepted +yes$", output, re.MULTILINE)
+
+
+def test_the_first_second_of_2011_and_the_last_of_2010() -> None:
+    for second, signed_at in (
+        (1, "2011-01-01T00:00:01+00:00"),
+        (1_293_839_999, "2051-12-31T23:59:59+00:00"),
+        (1_293_840_000, "2011-01-01T00:00:00+00:00"),
+    ):
+        report = json.loads(run_alone("inspect", token_of({}, signed_at=second), "--json").stdout)
+        assert report["signed_at"] == signed_at
+        assert report["counts_from"] == (1970 if second == 1_293_840_000 else 2011)
+
+
+@pytest.mark.parametrize("timestamp", ["", "AA", "AAAAAAAA"])
+def test_a_timestamp_of_zero(timestamp: str) -> None:
+    """Nothing at all is zero to itsdangerous, too."""
+    signer = stock_serializer(parity_app()).make_signer()
+    value = f"e30.{timestamp}".encode()
+    token = (value + b"." + signer.get_signature(value)).decode()
+    report = run_json(parity_app(), "inspect", token)
+    assert (report["timestamp"], report["counts_from"]) == (0, 1970)
+    assert report["signed_at"] == "1970-01-01T00:00:00+00:00"
+    assert report["app"]["expires_at"] == "1970-01-01T01:00:00+00:00"
+    check_against_stock(token)
+
+
+def token_of_size(size: int) -> str:
+    """A cookie of so many bytes with its name."""
+    return f"{'A' * (size - len('session=.aaaaaa.') - 27)}.aaaaaa.{'A' * 27}"
+
+
+def test_a_cookie_that_browsers_drop() -> None:
+    for size, is_dropped in ((4093, False), (4094, True)):
+        token = token_of_size(size)
+        report = json.loads(run_alone("inspect", token, "--json").stdout)
+        assert report["bytes"] == size
+        assert ("browsers drop it" in report["problem"]) is is_dropped
+        assert bool(re.search("Problem +browsers drop it", run_alone("inspect", token).stdout)) is is_dropped
+        assert (codes(make_app(**SAFE), token) == ["cookie-refused", "too-large"]) is is_dropped
 
 
 @pytest.mark.parametrize("is_known", [False, True])
@@ -615,6 +660,18 @@ def test_which_key_it_was(interface: type[SecureCookieSessionInterface], name: s
     expires_at = time.time() - 60 + LIFETIME
     assert verdict["expires_at"][:15] == time.strftime("%Y-%m-%dT%H:%M", time.gmtime(expires_at))[:15]
     assert f"yes, by {name} with sha1" in run(app, "inspect", token).stdout
+
+
+def test_whether_it_is_accepted_may_be_the_exit_code(server_app: flask.Flask) -> None:
+    good, old, strange = token_of({}), token_of({}, signed_at=1_400_000_000), token_of({}, STRANGER)
+    for token, exit_code in ((good, 0), (old, 1), (strange, 1)):
+        assert run(make_app(), "inspect", token).exit_code == 0
+        result = run(make_app(), "inspect", token, "--check")
+        assert result.exit_code == exit_code
+        assert "Verified" in result.stdout
+        assert run_alone("inspect", token, "--check").exit_code == 1
+    assert run(server_app, "inspect", visit(server_app), "--check").exit_code == 0
+    assert run(server_app, "inspect", "A" * 43, "--check").exit_code == 1
 
 
 def test_which_digest_it_was() -> None:
@@ -803,6 +860,24 @@ def test_an_id_is_looked_up(server_app: flask.Flask) -> None:
     output = run(server_app, "inspect", value).stdout
     assert "the session is on the server" in output
     assert re.search(r"user +str +'ada'", output)
+
+
+def test_when_a_record_expires(server_app: flask.Flask, clock: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store: t.Any = server_app.session_interface.store  # type: ignore[attr-defined]
+    value = visit(server_app)
+    asked = []
+
+    def expires_in(key: str) -> int | None:
+        asked.append(key)
+        return left
+
+    monkeypatch.setattr(store, "expires_in", expires_in, raising=False)
+    for left, expires_at in ((90, "2023-11-14T22:14:50+00:00"), (None, None)):
+        assert run_json(server_app, "inspect", value)["app"]["expires_at"] == expires_at
+        assert ("Expires" in run(server_app, "inspect", value).stdout) is (left is not None)
+    assert set(asked) == {f"session:{value.partition('.')[0]}"}
+    monkeypatch.setattr(store, "expires_in", None)
+    assert run_json(server_app, "inspect", value)["app"]["found"] is True
 
 
 def test_an_id_that_names_nothing(server_app: flask.Flask) -> None:
@@ -1129,7 +1204,7 @@ def test_stock_and_ours_are_timed(tmp_path: Path) -> None:
             assert all(0 < seconds[name]["median"] < 1 for name in ("stock", "ours"))
             assert seconds["ratio"]["median"] > 0
         assert not any(report["declined"].values())
-    assert sizes == {len(token_of({"user": "ada"}))}
+    assert sizes == {len("shop=") + len(token_of({"user": "ada"}))}
     assert run_json(app, "bench", "--rounds", "5", stdin='{"user": "ada"}')["cookie_bytes"] in sizes
     assert run_json(app, "bench", "--rounds", "5")["cookie_bytes"] not in sizes
     file.write_bytes(b'{"a":"' + b"a" * (1 << 20) + b'"}')

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
 from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
@@ -145,7 +146,7 @@ class Token:
 
     @property
     def counts_from_2011(self) -> bool:
-        return self.second is not None and self.second < START_OF_2011
+        return self.second is not None and 0 < self.second < START_OF_2011
 
     @property
     def age(self) -> int | None:
@@ -161,20 +162,22 @@ class Token:
 def take_apart(value: str) -> Token:
     payload, timestamp, signature = value.rsplit(".", 2)
     second, signature_bytes = second_in(timestamp), decoded(signature)
-    since = 0 if second is None or second >= START_OF_2011 else START_OF_2011
-    return Token(
+    token = Token(
         value=value,
         payload=read_payload(payload),
         second=second,
-        signed_at=None if second is None else date_of(second + since),
+        signed_at=None if second is None else date_of(second),
         signature_size=None if signature_bytes is None else len(signature_bytes),
     )
+    if second is None or not token.counts_from_2011:
+        return token
+    return replace(token, signed_at=date_of(START_OF_2011 + second))
 
 
 def second_in(timestamp: str) -> int | None:
     data = decoded(timestamp)
-    # More bytes than eight are no time, and may be a number that is too long to print.
-    return bytes_to_int(data) if data and len(data) <= 8 else None
+    # More bytes than eight are no time, and may be a number that is too long to print; none at all are 0.
+    return bytes_to_int(data) if data is not None and len(data) <= 8 else None
 
 
 def date_of(second: int) -> datetime | None:
@@ -417,6 +420,7 @@ class Record:
     begun: datetime | None = None
     user: str | None = None
     size: int | None = None
+    expires_at: datetime | None = None
 
 
 def find_record(app: Flask, value: str) -> Record:
@@ -434,10 +438,12 @@ def find_record(app: Flask, value: str) -> Record:
     if sid is None:
         return Record("the app takes it for no id: it is not signed, or by none of its keys")
     try:
-        record = interface.store.load(interface._key(sid))
+        key = interface._key(sid)
+        record = interface.store.load(key)
         if record is None:
             return Record("the store has no such session: it has ended, or never begun")
         data = interface.format.loads(record)
+        expires_at = end_of(interface.store, key)
     except SessionStoreError as error:
         return Record(f"the store failed: {type(error.__cause__ or error).__name__}")
     except NotARecord:
@@ -445,4 +451,12 @@ def find_record(app: Flask, value: str) -> Record:
     facts = Facts.taken_from(data)
     if interface._has_ended(facts):
         return Record("the session is at the end of its absolute lifetime")
-    return Record(None, data, None if facts.begun is None else date_of(facts.begun), facts.user, len(record))
+    begun = None if facts.begun is None else date_of(facts.begun)
+    return Record(None, data, begun, facts.user, len(record), expires_at)
+
+
+def end_of(store: t.Any, key: str) -> datetime | None:
+    """When a record expires, where the store can tell and there is an end."""
+    expires_in = getattr(store, "expires_in", None)
+    seconds = None if expires_in is None else expires_in(key)
+    return None if seconds is None else date_of(int(time.time()) + seconds)

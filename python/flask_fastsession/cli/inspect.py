@@ -6,6 +6,9 @@ import json
 import shutil
 import typing as t
 from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import datetime
+from datetime import timezone
 
 import click
 from flask import Flask
@@ -33,8 +36,12 @@ from .text import when
 @click.argument("cookie", required=False)
 @click.option("--name", help="The cookie's name; by default the app's, or session.")
 @click.option("--no-app", is_flag=True, help="Load no app, and try no keys.")
+@click.option("--check", is_flag=True, help="Exit with 1 unless there is an app that accepts the cookie.")
 @as_json
-def inspect(cookie: str | None, name: str | None, no_app: bool, as_json: bool) -> None:
+@click.pass_context
+def inspect(
+    context: click.Context, cookie: str | None, name: str | None, no_app: bool, check: bool, as_json: bool
+) -> None:
     """Take a session cookie apart.
 
     COOKIE is its value, session=value, or a Cookie or Set-Cookie header; without it, or where it is -, standard input
@@ -45,40 +52,44 @@ def inspect(cookie: str | None, name: str | None, no_app: bool, as_json: bool) -
     What is printed of a cookie that is not verified may be anybody's invention.
     """
     app = None if no_app else load_app_if_any()
-    if app is None:
-        report = inspect_without_app(read_cookie(cookie, name or "session", name is not None))
-    else:
-        with cookies.request_with(app, None):
-            value = read_cookie(cookie, name or name_of_cookie(app), name is not None)
-            report = inspect_with_app(app, value)
+    report = report_of(app, cookie, name)
     if as_json:
         echo_json(report.as_json())
     else:
         report.echo()
+    if check and not report.is_accepted:
+        context.exit(1)
 
 
 class Report(t.Protocol):
+    @property
+    def is_accepted(self) -> bool: ...
+
     def as_json(self) -> dict[str, t.Any]: ...
 
     def echo(self) -> None: ...
 
 
-def inspect_without_app(value: str) -> Report:
-    return RecordReport(value, None) if cookies.is_id(value) else TokenReport(cookies.take_apart(value), None)
-
-
-def inspect_with_app(app: Flask, value: str) -> Report:
-    if cookies.is_id(value):
-        return RecordReport(value, cookies.find_record(app, value))
-    token = cookies.take_apart(value)
-    return TokenReport(token, cookies.judge(app, token))
+def report_of(app: Flask | None, cookie: str | None, name: str | None) -> Report:
+    with nullcontext() if app is None else cookies.request_with(app, None):
+        known_as = name or ("session" if app is None else name_of_cookie(app))
+        value = read_cookie(cookie, known_as, name is not None)
+        if cookies.is_id(value):
+            return RecordReport(value, None if app is None else cookies.find_record(app, value))
+        token = cookies.take_apart(value)
+        return TokenReport(known_as, token, None if app is None else cookies.judge(app, token))
 
 
 class TokenReport(t.NamedTuple):
     """About a cookie that holds the session."""
 
+    name: str
     token: Token
     verdict: Verdict | None
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.verdict is not None and self.verdict.accepted
 
     @property
     def data(self) -> t.Any:
@@ -86,13 +97,24 @@ class TokenReport(t.NamedTuple):
         genuine = None if self.verdict is None else self.verdict.data
         return self.token.payload.data if genuine is None else genuine
 
+    @property
+    def size(self) -> int:
+        return cookies.size_of(self.name, self.token.value)
+
+    @property
+    def problems(self) -> list[str]:
+        problems = [] if self.token.payload.problem is None else [self.token.payload.problem]
+        if self.size > cookies.BROWSERS_KEEP:
+            problems.append("browsers drop it, as it is too large")
+        return problems
+
     def as_json(self) -> dict[str, t.Any]:
         token, payload = self.token, self.token.payload
         return {
             "kind": "cookie",
-            "bytes": len(token.value),
+            "bytes": self.size,
             "compressed": payload.is_compressed,
-            "problem": payload.problem,
+            "problem": "; ".join(self.problems) or None,
             "text_bytes": None if payload.text is None else len(payload.text),
             "payload": json_in(payload.text),
             "types": {key: type(value).__name__ for key, value in items_of(self.data)},
@@ -123,14 +145,16 @@ class TokenReport(t.NamedTuple):
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         token, payload = self.token, self.token.payload
-        yield "Size", f"{len(token.value)} of the {cookies.BROWSERS_KEEP} bytes that browsers keep"
+        yield "Size", f"{self.size} of the {cookies.BROWSERS_KEEP} bytes that browsers keep"
         packed = "compressed" if payload.is_compressed else "not compressed"
-        yield "Payload", packed if payload.text is None else f"{len(payload.text)} bytes of JSON, {packed}"
-        if payload.problem is not None:
-            yield "Problem", click.style(payload.problem, fg="red")
+        kind = "bytes" if payload.data is None else "bytes of JSON"
+        yield "Payload", packed if payload.text is None else f"{len(payload.text)} {kind}, {packed}"
+        for problem in self.problems:
+            yield "Problem", click.style(problem, fg="red")
         yield "Signed", "its timestamp is no date" if token.signed_at is None else when(token.signed_at)
-        if token.counts_from_2011 and token.signed_at is not None:
-            yield "", "by itsdangerous before 1.1, which counted from 2011; today's finds it too old"
+        if token.counts_from_2011 and token.second is not None:
+            taken_for = datetime.fromtimestamp(token.second, timezone.utc)
+            yield "", f"by itsdangerous before 1.1, which counted from 2011; today's takes it for {taken_for:%Y-%m-%d}"
         yield "Digest", "of no known length" if token.digest is None else f"{token.digest}, by its length"
         if self.verdict is None:
             yield "Verified", click.style("no: no app, so no key was tried", fg="yellow")
@@ -151,6 +175,10 @@ class RecordReport(t.NamedTuple):
     value: str
     record: Record | None
 
+    @property
+    def is_accepted(self) -> bool:
+        return self.record is not None and self.record.problem is None
+
     def as_json(self) -> dict[str, t.Any]:
         record = self.record
         return {
@@ -165,6 +193,7 @@ class RecordReport(t.NamedTuple):
                 "payload": as_tagged_json(record.data),
                 "types": {key: type(value).__name__ for key, value in items_of(record.data)},
                 "begun_at": iso(record.begun),
+                "expires_at": iso(record.expires_at),
                 "user": record.user,
             },
         }
@@ -181,11 +210,14 @@ class RecordReport(t.NamedTuple):
         if self.record is None:
             yield "Found", click.style("no: no app, so no store was asked", fg="yellow")
             return
-        found = self.record.problem is None
-        text = f"yes, a record of {self.record.size} bytes" if found else f"no: {self.record.problem}"
-        yield "Found", click.style(text, fg="green" if found else "red")
+        if self.record.problem is not None:
+            yield "Found", click.style(f"no: {self.record.problem}", fg="red")
+            return
+        yield "Found", click.style(f"yes, a record of {self.record.size} bytes", fg="green")
         if self.record.begun is not None:
             yield "Begun", when(self.record.begun)
+        if self.record.expires_at is not None:
+            yield "Expires", when(self.record.expires_at)
         if self.record.user is not None:
             yield "User", repr(self.record.user)
 
