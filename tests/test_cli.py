@@ -48,6 +48,9 @@ from flask_fastsession import ServerSession
 from flask_fastsession import cli
 from flask_fastsession import cookies
 from flask_fastsession.cli import trial
+from flask_fastsession.cli.inspect import shortened
+from flask_fastsession.cli.text import in_time
+from flask_fastsession.server import Store
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = Path(flask_fastsession.__file__).parents[1]
@@ -141,6 +144,28 @@ def process(directory: Path, *command: str, stdin: str = "", **environ: str) -> 
         text=True,
         timeout=60,
     )
+
+
+def on_a_terminal(
+    directory: Path, stream: str, *command: str, **environ: str
+) -> tuple[subprocess.CompletedProcess[bytes], bytes]:
+    """Run a command with one of its streams on a terminal, and return what that shows."""
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
+    ours, theirs = pty.openpty()
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: theirs}
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flask_fastsession", "--app", "shop", *command],
+        cwd=directory,
+        env=inherited | {"PYTHONPATH": os.pathsep.join([str(PACKAGES), *sys.path])} | environ,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        **streams,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    return done, shown
 
 
 def test_it_is_a_command_of_flask(directory: Path) -> None:
@@ -299,10 +324,27 @@ def test_other_commands_of_flask_do_not_wait_for_it(directory: Path) -> None:
     assert (done.stdout, done.stderr) == ("flask_fastsession.cli\n", "")
 
 
-def test_colours_are_for_terminals() -> None:
+@pytest.mark.parametrize(
+    ("environ", "is_coloured"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+    ids=["a terminal", "an empty NO_COLOR", "NO_COLOR", "a dumb terminal"],
+)
+def test_colours_are_for_terminals_that_want_them(directory: Path, environ: dict[str, str], is_coloured: bool) -> None:
+    for command in (["inspect", token_of({})], ["doctor"]):
+        done, shown = on_a_terminal(directory, "stdout", *command, **environ)
+        assert b"\x1b[" not in done.stderr
+        assert (b"\x1b[" in shown) is is_coloured
+        assert shown
+
+
+def test_colours_are_for_terminals_alone() -> None:
     app, token = make_app(), token_of({})
     assert "\x1b[" not in run(app, "inspect", token).stdout
-    assert "\x1b[" in run(app, "inspect", token, color=True).stdout
     assert "\x1b[" not in run(app, "inspect", token, "--json", color=True).stdout
 
 
@@ -493,13 +535,13 @@ VALUES: dict[str, t.Any] = {
 }
 
 
-def test_what_is_told_without_a_key() -> None:
-    signed_at = int(time.time()) - 7200
+def test_what_is_told_without_a_key(clock: t.Any) -> None:
+    signed_at = clock.now - 7200
     token = token_of(VALUES, STRANGER, hashlib.sha256, signed_at)
     result = run_alone("inspect", token)
     for name, value in VALUES.items():
         assert re.search(rf"^  {name} +{type(value).__name__} +{re.escape(repr(value))}$", result.stdout, re.MULTILINE)
-    assert "UTC, 2 hours ago" in result.stdout
+    assert "  Signed    2023-11-14 20:13:20 UTC, 2 hours ago\n" in result.stdout
     report = json.loads(run_alone("inspect", token, "--json").stdout)
     text = TaggedJSONSerializer().dumps(VALUES)
     assert report["payload"] == json.loads(text)
@@ -508,8 +550,8 @@ def test_what_is_told_without_a_key() -> None:
     assert report["bytes"] == len("session=") + len(token)
     assert report["compressed"] is token.startswith(".")
     assert report["timestamp"] == signed_at
-    assert report["signed_at"] == time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(signed_at))
-    assert 7200 <= report["age"] <= 7210
+    assert report["signed_at"] == "2023-11-14T20:13:20+00:00"
+    assert report["age"] == 7200
     assert (report["digest"], report["signature_bytes"]) == ("sha256", 32)
     assert report["app"] is None
 
@@ -520,14 +562,14 @@ def test_digests_by_the_length_of_the_signature(digest: str) -> None:
     assert cookies.take_apart(token).digest == digest
 
 
-def test_timestamps_that_count_from_2011() -> None:
+def test_timestamps_that_count_from_2011(clock: t.Any) -> None:
     """As itsdangerous 0.24 wrote them: ``int(time.time() - 1293840000)``."""
     then = 1_500_000_000
     token = token_of({"user": "ada"}, signed_at=then - 1_293_840_000)
     report = run_json(make_app(), "inspect", token)
     assert report["counts_from"] == 2011
     assert report["signed_at"] == "2017-07-14T02:40:00+00:00"
-    assert abs(report["age"] - (time.time() - then)) < 10
+    assert report["age"] == clock.now - then
     assert report["app"]["verified"] is True
     assert "too old" in report["app"]["reason"]
     assert run_json(make_app(), "inspect", token_of({}))["counts_from"] == 1970
@@ -651,15 +693,17 @@ KEYS: dict[str, str | bytes] = {
 
 @pytest.mark.parametrize("interface", [SecureCookieSessionInterface, FastSessionInterface], ids=["stock", "ours"])
 @pytest.mark.parametrize("name", KEYS)
-def test_which_key_it_was(interface: type[SecureCookieSessionInterface], name: str) -> None:
+def test_which_key_it_was(clock: t.Any, interface: type[SecureCookieSessionInterface], name: str) -> None:
     app = make_app(interface(), SECRET_KEY_FALLBACKS=FALLBACKS)
     token = token_of({"user": "ada"}, KEYS[name], signed_at=int(time.time()) - 60)
     verdict = run_json(app, "inspect", token)["app"]
     assert (verdict["verified"], verdict["key"], verdict["digest"]) == (True, name, "sha1")
     assert verdict["accepted"] is True
-    expires_at = time.time() - 60 + LIFETIME
-    assert verdict["expires_at"][:15] == time.strftime("%Y-%m-%dT%H:%M", time.gmtime(expires_at))[:15]
-    assert f"yes, by {name} with sha1" in run(app, "inspect", token).stdout
+    assert verdict["expires_at"] == "2023-11-14T23:12:20+00:00"
+    output = run(app, "inspect", token).stdout
+    assert f"  Verified  yes, by {name} with sha1\n" in output
+    assert "  Signed    2023-11-14 22:12:20 UTC, 60 seconds ago\n" in output
+    assert "  Expires   2023-11-14 23:12:20 UTC, in 59 minutes\n" in output
 
 
 def test_whether_it_is_accepted_may_be_the_exit_code(server_app: flask.Flask) -> None:
@@ -682,8 +726,41 @@ def test_which_digest_it_was() -> None:
         assert verdict["digest"] == (digest().name if accepted else None)
 
 
-def test_leeway_and_absolute_lifetime_are_the_apps() -> None:
-    now = int(time.time())
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (-1, "1 second"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (7199, "119 minutes"),
+        (7200, "2 hours"),
+        (172_799, "47 hours"),
+        (-172_800, "2 days"),
+    ],
+)
+def test_lengths_of_time(seconds: int, text: str) -> None:
+    assert in_time(seconds) == text
+
+
+@pytest.mark.parametrize(("age", "accepted"), [(LIFETIME, True), (LIFETIME + 1, False), (0, True), (-1, False)])
+def test_the_first_and_the_last_second_of_a_cookie(clock: t.Any, age: int, accepted: bool) -> None:
+    token = token_of({"user": "ada"}, signed_at=clock.now - age)
+    assert run_json(make_app(), "inspect", token)["app"]["accepted"] is accepted
+    assert check_against_stock(token).accepted is accepted
+
+
+def test_what_is_too_long_for_a_line_is_shortened() -> None:
+    assert shortened("abcdefgh", 8) == "abcdefgh"
+    assert shortened("abcdefghi", 8) == "abcd ..."
+    output = run_alone("inspect", token_of({"a" * 500: "b" * 500})).stdout
+    assert max(map(len, output.splitlines())) <= 120
+    assert output.splitlines()[-1].count(" ...") == 2
+
+
+def test_leeway_and_absolute_lifetime_are_the_apps(clock: t.Any) -> None:
+    now = clock.now
     token = token_of({"user": "ada"}, signed_at=now - LIFETIME - 30)
     assert run_json(make_app(), "inspect", token)["app"]["accepted"] is False
     assert run_json(make_app(FastSessionInterface(leeway=60)), "inspect", token)["app"]["accepted"] is True
@@ -891,14 +968,14 @@ def test_an_id_that_names_nothing(server_app: flask.Flask) -> None:
     assert json.loads(run_alone("inspect", value, "--json").stdout)["app"] is None
 
 
-def test_a_session_on_the_server_that_is_at_its_end(tmp_path: Path) -> None:
+def test_a_session_on_the_server_that_is_at_its_end(tmp_path: Path, clock: t.Any) -> None:
     app = make_app(SESSION_SQLITE_PATH=str(tmp_path / "sessions.sqlite"), SESSION_ABSOLUTE_LIFETIME=600)
     ServerSession(app)
     app.add_url_rule("/", view_func=lambda: str(flask.session.setdefault("user", "ada")))
     value = visit(app)
     report = run_json(app, "inspect", value)["app"]
     assert report["found"] is True
-    assert report["begun_at"].startswith(time.strftime("%Y-%m-%d", time.gmtime()))
+    assert report["begun_at"] == "2023-11-14T22:13:20+00:00"
     app.session_interface.options = dataclasses.replace(  # type: ignore[attr-defined]
         app.session_interface.options,
         absolute_lifetime=-1,  # type: ignore[attr-defined]
@@ -1048,10 +1125,87 @@ def test_warnings(code: str, config: dict[str, t.Any]) -> None:
     assert f"  {code}: " in result.stdout
 
 
-def test_every_warning_is_tested() -> None:
+NOTES: dict[str, tuple[Callable[[], flask.Flask], str]] = {
+    "interface": (lambda: make_app(SecureCookieSessionInterface()), "FastSessionInterface()"),
+    "hooks": (lambda: make_app(OwnInterface()), "overrides get_cookie_secure"),
+    "sha1": (make_app, "to change it: FastSessionInterface(digest_method=hashlib.sha256"),
+    "fallbacks": (lambda: make_app(SECRET_KEY_FALLBACKS=FALLBACKS), "(2): no session needs one that was retired more"),
+    "store": (lambda: on_server(), "by Memory, under keys that begin with 'session:'"),
+    "ids-readable": (lambda: on_server(), "SESSION_HASH_SID"),
+    "no-end": (lambda: on_server(), "SESSION_ABSOLUTE_LIFETIME"),
+}
+
+
+class Memory(Store):
+    """As much of a store as the doctor asks for."""
+
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        return None
+
+
+def on_server(store: object = None, **config: t.Any) -> flask.Flask:
+    app = make_app(SESSION_TYPE=store or Memory(), **{**SAFE, **config})
+    ServerSession(app)
+    return app
+
+
+@pytest.mark.parametrize("code", NOTES)
+def test_notes(code: str) -> None:
+    make, text = NOTES[code]
+    assert code in codes(make(), level="note")
+    assert re.search(rf"^  {code}: .*{re.escape(text)}", run(make(), "doctor").stdout, re.MULTILINE)
+
+
+def test_no_note_without_a_reason() -> None:
+    options = {"digest_method": hashlib.sha256, "accept_digest_methods": [hashlib.sha1]}
+    assert codes(make_app(FastSessionInterface(**options), **SAFE), level="note") == []
+    app = on_server(SESSION_HASH_SID=True, SESSION_ABSOLUTE_LIFETIME=600)
+    assert codes(app, level="note") == ["store"]
+
+
+def test_every_finding_is_tested() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in Path(cli.__file__).parent.glob("*.py"))
-    tested = {*WARNINGS, "cookie-refused", "store-failed"}
-    assert set(re.findall(r'\bwarning\(\s*"([a-z-]+)"', source)) == tested
+    assert set(re.findall(r'\bwarning\(\s*"([a-z0-9-]+)"', source)) == {*WARNINGS, "cookie-refused", "store-failed"}
+    assert set(re.findall(r'\bnote\(\s*"([a-z0-9-]+)"', source)) == {*NOTES, "fallback-needed"}
+
+
+@pytest.mark.parametrize(
+    ("key", "is_short"), [("x7-q9_k3!p5:z1.", True), ("x7-q9_k3!p5:z1.w", False), ("\u2713" * 5 + "x", False)]
+)
+def test_the_shortest_key(key: str, is_short: bool) -> None:
+    """Counted in bytes."""
+    for value in (key, key.encode()):
+        assert codes(make_app(SECRET_KEY=value, **SAFE)) == (["short-key"] if is_short else [])
+
+
+def test_from_which_size_on_a_cookie_is_nearly_too_large() -> None:
+    for size, near in ((3274, []), (3275, ["nearly-too-large"]), (4093, ["nearly-too-large"])):
+        assert codes(make_app(**SAFE), token_of_size(size)) == ["cookie-refused", *near]
+    for size, found in ((800, []), (801, ["nearly-too-large"]), (1000, ["nearly-too-large"]), (1001, ["too-large"])):
+        assert codes(make_app(MAX_COOKIE_SIZE=1000, **SAFE), token_of_size(size)) == ["cookie-refused", *found]
+    assert "MAX_COOKIE_SIZE is 1000" in run(make_app(MAX_COOKIE_SIZE=1000), "doctor", token_of_size(1001)).stdout
+    assert codes(make_app(MAX_COOKIE_SIZE=4093, **SAFE)) == []
+    assert codes(make_app(MAX_COOKIE_SIZE=4094, **SAFE)) == ["no-limit"]
+
+
+def test_what_exceptions_say_is_withheld() -> None:
+    class FailingStore(Memory):
+        def load(self, key: str, ttl: int | None = None) -> bytes | None:
+            raise LookupError(KEY)
+
+    class FailingName(FastSessionInterface):
+        def get_cookie_samesite(self, app: flask.Flask) -> t.NoReturn:
+            raise LookupError(KEY)
+
+    for app, codes_expected in (
+        (on_server(FailingStore()), ["store-failed"]),
+        (make_app(FailingName(), **SAFE), ["failure", "check-failed"]),
+        (make_app(Failing(), **SAFE), ["failure"]),
+    ):
+        assert codes(app) == codes_expected
+        for output in (run(app, "doctor").output, run(app, "doctor", "--json").output):
+            assert "LookupError" in output
+            assert KEY not in output
 
 
 def test_a_partitioned_cookie_is_secure() -> None:
@@ -1240,14 +1394,7 @@ def test_what_differs_is_not_compared() -> None:
 
 
 def test_progress_is_shown_on_a_terminal(directory: Path) -> None:
-    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "flask_fastsession", "--app", "shop", "bench", "--rounds", "5", "--json"]
-    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGES), *sys.path]), "TERM": "xterm"}
-    done = subprocess.run(command, cwd=directory, env=environ, stdout=subprocess.PIPE, stderr=theirs, timeout=60)
-    os.close(theirs)
-    shown = os.read(ours, 1 << 16)
-    os.close(ours)
+    done, shown = on_a_terminal(directory, "stderr", "bench", "--rounds", "5", "--json", TERM="xterm")
     assert done.returncode == 0
     assert json.loads(done.stdout)["rounds"] == 5
     assert b"Measuring" in shown

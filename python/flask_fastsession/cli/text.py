@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import typing as t
@@ -88,7 +89,12 @@ def read_session(text: str, is_tagged: bool, serializer: t.Any = session_json_se
 def echo(text: str = "") -> None:
     """Print a line, with escapes for what the terminal has no characters for."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), color=False if is_plain() else None)
+
+
+def is_plain() -> bool:
+    """Whether colours are not wanted, by https://no-color.org, or not understood."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def echo_json(value: object) -> None:
