@@ -315,13 +315,14 @@ def test_the_help_of_the_group_is_that_of_its_commands(command: str) -> None:
 def test_other_commands_of_flask_do_not_wait_for_it(directory: Path) -> None:
     """`flask routes` imports the group; what the commands need is loaded with them."""
     (directory / "load.py").write_text(
-        "import sys, flask_fastsession, flask.cli\n"
+        "import sys, flask.cli, flask_fastsession\n"
         "before = set(sys.modules)\n"
         "import flask_fastsession.cli\n"
-        "print(*sorted(set(sys.modules) - before))"
+        "print(*sorted(set(sys.modules) - before))\n"
+        "print(*sorted(set(sys.modules) & {'flask_fastsession.cookies', 'statistics', 'flask_fastsession.server'}))"
     )
     done = process(directory, "load")
-    assert (done.stdout, done.stderr) == ("flask_fastsession.cli\n", "")
+    assert (done.stdout, done.stderr) == ("flask_fastsession.cli\n\n", "")
 
 
 @pytest.mark.parametrize(
@@ -1095,6 +1096,7 @@ WARNINGS: dict[str, list[dict[str, t.Any]]] = {
     "fallbacks-text": [{"SECRET_KEY_FALLBACKS": KEY[::-1]}, {"SECRET_KEY_FALLBACKS": b"bytes are no list either"}],
     "fallbacks-type": [{"SECRET_KEY_FALLBACKS": 5}, {"SECRET_KEY_FALLBACKS": True}],
     "fallback-current": [{"SECRET_KEY_FALLBACKS": [KEY]}],
+    "bad-name": [{"SESSION_COOKIE_NAME": "a b;c"}, {"SESSION_COOKIE_NAME": "\u2713"}, {"SESSION_COOKIE_NAME": ""}],
     "not-secure": [{"SESSION_COOKIE_SECURE": False}],
     "not-httponly": [{"SESSION_COOKIE_HTTPONLY": False}],
     "no-samesite": [{"SESSION_COOKIE_SAMESITE": None}],
@@ -1251,8 +1253,8 @@ def test_settings_at_which_checks_fail() -> None:
         assert KEY not in result.output
     app = make_app(**SAFE)
     app.session_interface = None  # type: ignore[assignment]
-    assert codes(app) == ["check-failed"]
-    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "check-failed"]
+    assert codes(app) == ["check-failed"] * 2
+    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "check-failed", "check-failed"]
     assert run_json(app, "inspect", token_of({"user": "ada"}))["app"]["accepted"] is False
 
 
@@ -1500,7 +1502,18 @@ def test_an_interface_that_cannot_tell_the_name() -> None:
     interface.get_cookie_name = lambda app: {}[KEY]  # type: ignore[method-assign]
     app = make_app(interface, **SAFE)
     assert run_json(app, "inspect", f"session={token_of({'a': 1})}")["app"]["reason"].endswith("fails: KeyError")
-    assert codes(app, f"session={token_of({'a': 1})}") == ["cookie-refused", "failure"]
+    assert codes(app, f"session={token_of({'a': 1})}") == ["cookie-refused", "failure", "check-failed"]
+
+
+def test_a_store_and_a_name_that_fail(server_app: flask.Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> t.NoReturn:
+        raise LookupError(KEY)
+
+    value = visit(server_app)
+    monkeypatch.setattr(server_app.session_interface.store, "load", fail)  # type: ignore[attr-defined]
+    assert run_json(server_app, "inspect", value)["app"]["reason"] == "the store failed: LookupError"
+    monkeypatch.setattr(server_app.session_interface, "get_cookie_name", fail)
+    assert run_json(server_app, "inspect", value)["app"]["reason"] == "each request with it fails: LookupError"
 
 
 # --- Keys -----------------------------------------------------------------------------------------------------------

@@ -428,13 +428,15 @@ def find_record(app: Flask, value: str) -> Record:
     from .server.interface import ServerSessionInterface
     from .server.record import NotARecord
     from .server.session import Facts
-    from .server.store import SessionStoreError
 
     interface = app.session_interface
     if not isinstance(interface, ServerSessionInterface):
         return Record("the app does not keep its sessions in a store of this package")
-    with request_with(app, value) as request:
-        sid = interface._sid_in(app, request)
+    try:
+        with request_with(app, value) as request:
+            sid = interface._sid_in(app, request)
+    except Exception as error:
+        return Record(failing(error))
     if sid is None:
         return Record("the app takes it for no id: it is not signed, or by none of its keys")
     try:
@@ -444,10 +446,11 @@ def find_record(app: Flask, value: str) -> Record:
             return Record("the store has no such session: it has ended, or never begun")
         data = interface.format.loads(record)
         expires_at = end_of(interface.store, key)
-    except SessionStoreError as error:
-        return Record(f"the store failed: {type(error.__cause__ or error).__name__}")
     except NotARecord:
         return Record("what the store has cannot be read")
+    except Exception as error:
+        # A store of the app's own may raise others than it should.
+        return Record(f"the store failed: {type(error.__cause__ or error).__name__}")
     facts = Facts.taken_from(data)
     if interface._has_ended(facts):
         return Record("the session is at the end of its absolute lifetime")

@@ -189,6 +189,16 @@ def check_key(name: str, key: object) -> Iterator[Finding]:
 NEW_KEY = 'python -c "import secrets; print(secrets.token_hex())" makes a good one'
 
 
+def check_name(app: Flask) -> Iterator[Finding]:
+    with cookies.request_with(app, "value") as request:
+        if app.session_interface.get_cookie_name(app) not in request.cookies:
+            yield warning(
+                "bad-name",
+                "no request has a cookie of the name that the app gives it: set SESSION_COOKIE_NAME to letters, digits "
+                "and underscores",
+            )
+
+
 class Attributes(t.NamedTuple):
     """What browsers are told to do with a cookie. ``samesite`` is in lower case."""
 

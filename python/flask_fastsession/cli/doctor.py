@@ -13,6 +13,7 @@ from .checks import check_attributes
 from .checks import check_interface
 from .checks import check_keys
 from .checks import check_limit
+from .checks import check_name
 from .checks import check_record
 from .checks import check_run
 from .checks import check_size
@@ -80,6 +81,7 @@ def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding
     findings += findings_of(check_run, run)
     findings += findings_of(check_interface, app)
     findings += findings_of(check_keys, app)
+    findings += findings_of(check_name, app)
     findings += findings_of(check_attributes, app, run.lines)
     findings += findings_of(check_limit, app)
     findings += findings_of(check_size, app, max([*sizes_of(run), cookies.size_of(name, value or "")]))
@@ -112,6 +114,5 @@ def echo_examination(app: Flask, run: Run, findings: list[Finding]) -> None:
 def verdict_on(stage: Stage) -> str:
     if stage.is_native:
         return click.style("native", fg="green")
-    return click.style(
-        f"left to Flask's own code{why(stage.declined)}" if stage.declined else "did not run", fg="yellow"
-    )
+    text = f"left to Flask's own code{why(stage.declined)}" if stage.declined else "did not run"
+    return click.style(text, fg="yellow")

@@ -20,7 +20,6 @@ from .errors import BadInput
 #: No more bytes than these are read.
 MAX_INPUT = 1 << 20
 
-
 #: An id of a session has so many characters at least.
 SHORTEST_ID = 16
 

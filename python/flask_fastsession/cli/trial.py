@@ -15,7 +15,6 @@ from ..interface import FastSessionInterface
 
 STAGES = ("open", "save", "loads", "dumps")
 
-
 #: Why stock code answers, in the words of docs/compatibility.md.
 REASONS = {
     "serializer": "the serializer is not Flask's own, or was changed",
