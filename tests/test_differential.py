@@ -19,10 +19,25 @@ from itsdangerous import URLSafeTimedSerializer
 from itsdangerous.encoding import base64_encode
 from markupsafe import Markup
 
-import differential
-from differential import Setting
-from differential import Sides
-from differential import Use
+from differential import odd_types
+from differential.comparison import Sides
+from differential.comparison import Use
+from differential.damages import DAMAGES
+from differential.json_texts import BASE64S
+from differential.json_texts import DATES
+from differential.json_texts import EXTREME_NUMBERS
+from differential.json_texts import HEXES
+from differential.json_texts import NUMBERS
+from differential.run import Run
+from differential.settings import DIGESTS
+from differential.settings import NOW
+from differential.settings import PROVIDERS
+from differential.settings import SERIALIZERS
+from differential.settings import Setting
+from differential.tokens import payload
+from differential.tokens import signed
+from differential.values import TAG_KEYS
+from differential.values import TIMEZONES
 from flask_fastsession import FastSessionInterface
 
 CASES = 20_000
@@ -35,14 +50,14 @@ READ = {"a value", "BadSignature", "BadTimeSignature", "SignatureExpired", "BadP
 
 any_text = st.text(st.characters())
 markups = any_text.map(Markup)
-moments = st.datetimes(timezones=st.none() | st.timezones() | st.sampled_from(differential.TIMEZONES))
+moments = st.datetimes(timezones=st.none() | st.timezones() | st.sampled_from(TIMEZONES))
 usual = (
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
     | any_text
-    | st.sampled_from(differential.TAG_KEYS)
+    | st.sampled_from(TAG_KEYS)
     | st.binary()
     | st.uuids()
     | moments
@@ -50,13 +65,13 @@ usual = (
 )
 unusual = (
     st.integers(min_value=2**62)
-    | any_text.map(differential.Text)
-    | st.integers().map(differential.Integer)
-    | st.floats().map(differential.Real)
-    | st.binary().map(differential.Blob)
+    | any_text.map(odd_types.Text)
+    | st.integers().map(odd_types.Integer)
+    | st.floats().map(odd_types.Real)
+    | st.binary().map(odd_types.Blob)
     | st.binary().map(bytearray)
-    | markups.map(differential.MoreMarkup)
-    | (any_text | st.none() | st.integers()).map(differential.Html)
+    | markups.map(odd_types.MoreMarkup)
+    | (any_text | st.none() | st.integers()).map(odd_types.Html)
     | st.dates()
     | st.times()
     | st.timedeltas()
@@ -64,10 +79,10 @@ unusual = (
     | st.fractions()
     | st.complex_numbers()
     | st.sets(st.integers())
-    | st.sampled_from((differential.Colour.RED, differential.Level.HIGH, differential.Word.YES, datetime.min))
-    | st.builds(differential.Reentrant)
+    | st.sampled_from((odd_types.Colour.RED, odd_types.Level.HIGH, odd_types.Word.YES, datetime.min))
+    | st.builds(odd_types.Reentrant)
 )
-names = any_text | st.sampled_from(differential.TAG_KEYS)
+names = any_text | st.sampled_from(TAG_KEYS)
 odd_names = names | st.integers() | st.floats() | st.none() | st.booleans() | st.binary() | st.uuids()
 
 
@@ -78,14 +93,14 @@ def containers(inner: st.SearchStrategy[t.Any]) -> st.SearchStrategy[t.Any]:
         lists
         | dicts
         | lists.map(tuple)
-        | st.dictionaries(st.sampled_from(differential.TAG_KEYS), inner, min_size=1, max_size=1)
+        | st.dictionaries(st.sampled_from(TAG_KEYS), inner, min_size=1, max_size=1)
         | st.dictionaries(odd_names, inner, max_size=5)
-        | lists.map(differential.Row)
-        | lists.map(differential.Twice)
+        | lists.map(odd_types.Row)
+        | lists.map(odd_types.Twice)
         | dicts.map(collections.OrderedDict)
-        | dicts.map(differential.Items)
-        | inner.map(differential.Point)
-        | inner.map(differential.Record)
+        | dicts.map(odd_types.Items)
+        | inner.map(odd_types.Point)
+        | inner.map(odd_types.Record)
     )
 
 
@@ -96,9 +111,9 @@ all_settings = plain_settings | st.builds(
     fallbacks=st.lists(st.text() | st.binary(), max_size=3),
     salt=st.text() | st.binary() | st.none(),
     key_derivation=st.sampled_from(("hmac", "concat", "django-concat", "none", None, "unknown")),
-    digest=st.sampled_from(tuple(differential.DIGESTS)),
-    serializer=st.sampled_from(tuple(differential.SERIALIZERS)),
-    provider=st.sampled_from(tuple(differential.PROVIDERS)),
+    digest=st.sampled_from(tuple(DIGESTS)),
+    serializer=st.sampled_from(tuple(SERIALIZERS)),
+    provider=st.sampled_from(tuple(PROVIDERS)),
     in_app_context=st.booleans(),
     now=st.floats(0, 2**33),
 )
@@ -111,17 +126,17 @@ json_pieces = st.sampled_from(
     (
         *'{}[]:,"0-.e \n\\',
         *('{"', '":', '",', "null", "true", '""', "NaN", "-Infinity", "1e400", '"\\ud800"', '"\\u00e9"', "\ufeff"),
-        *(f'{{"{tag}":' for tag in differential.TAG_KEYS[:6]),
-        *(f'"{spelling}"' for spelling in differential.DATES + differential.HEXES + differential.BASE64S),
-        *differential.NUMBERS,
-        *differential.EXTREME_NUMBERS,
+        *(f'{{"{tag}":' for tag in TAG_KEYS[:6]),
+        *(f'"{spelling}"' for spelling in DATES + HEXES + BASE64S),
+        *NUMBERS,
+        *EXTREME_NUMBERS,
     )
 )
 json_texts = st.recursive(
     json_pieces,
     lambda inner: (
         st.lists(inner, max_size=4).map(lambda texts: f"[{','.join(texts)}]")
-        | st.lists(st.tuples(st.sampled_from(differential.TAG_KEYS), inner), max_size=3).map(
+        | st.lists(st.tuples(st.sampled_from(TAG_KEYS), inner), max_size=3).map(
             lambda members: "{" + ",".join(f'"{name}":{text}' for name, text in members) + "}"
         )
     ),
@@ -130,9 +145,9 @@ payloads = (
     json_texts.map(lambda text: base64_encode(text.encode()))
     | st.binary().map(base64_encode)
     | st.binary()
-    | st.randoms(use_true_random=False).map(differential.payload)
+    | st.randoms(use_true_random=False).map(payload)
 )
-timestamps = st.sampled_from((base64_encode(int(differential.NOW).to_bytes(4, "big")), b"", b"A", b"AAAAAAAA")) | (
+timestamps = st.sampled_from((base64_encode(int(NOW).to_bytes(4, "big")), b"", b"A", b"AAAAAAAA")) | (
     st.binary(max_size=9).map(base64_encode)
 )
 contents = st.tuples(payloads, timestamps).map(b".".join) | st.binary()
@@ -173,16 +188,16 @@ def test_anything_is_read_alike(token: t.Any, setting: Setting, max_age: t.Any) 
 @enough
 @given(contents, plain_settings, max_ages)
 def test_anything_signed_is_read_alike(content: bytes, setting: Setting, max_age: t.Any) -> None:
-    token = differential.signed(SIDES.signer(setting), content)
+    token = signed(SIDES.signer(setting), content)
     assert_alike(setting, lambda serializer: serializer.loads(token, max_age=max_age, return_timestamp=True))
 
 
 @enough
 @given(contents, st.randoms(use_true_random=False), st.integers(1, 3))
 def test_damaged_tokens_are_read_alike(content: bytes, rng: t.Any, times: int) -> None:
-    token = differential.signed(SIDES.signer(Setting()), content)
+    token = signed(SIDES.signer(Setting()), content)
     for _ in range(times):
-        token = rng.choice(differential.DAMAGES)(rng, token)
+        token = rng.choice(DAMAGES)(rng, token)
     assert_alike(Setting(), lambda serializer: serializer.loads_unsafe(token, max_age=1))
 
 
@@ -190,7 +205,7 @@ def test_damaged_tokens_are_read_alike(content: bytes, rng: t.Any, times: int) -
 
 
 def test_random_cases() -> None:
-    run = differential.Run(secrets.randbelow(2**32), Sides())
+    run = Run(secrets.randbelow(2**32), Sides())
     differences = [difference for number in range(CASES) if (difference := run.case(number))]
     assert not differences, f"{len(differences)} differences (seed {run.seed}), the first: {differences[0]}"
     assert {name for method, name in run.outcomes if method == "dumps"} >= WRITTEN
@@ -209,7 +224,7 @@ def test_random_cases_find_a_difference() -> None:
 
     sides = Sides()
     sides.ours = Misled()
-    run = differential.Run(1, sides)
+    run = Run(1, sides)
     assert any(run.case(number) for number in range(20))
     assert run.differences > 0
 

@@ -18,16 +18,32 @@ from flask.sessions import SessionMixin
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.http import dump_cookie
 
-import differential
-import requests_differential as requests
-from requests_differential import Action
-from requests_differential import AppPlan
-from requests_differential import Case
-from requests_differential import Change
-from requests_differential import Hand
-from requests_differential import Reply
-from requests_differential import Step
-from requests_differential import difference
+from differential.settings import PROVIDERS
+from requests_differential import apps
+from requests_differential import by_hand
+from requests_differential import cookies
+from requests_differential import plan
+from requests_differential import replies
+from requests_differential.cases import REQUESTS
+from requests_differential.cases import numbered
+from requests_differential.changes import ODD_CONFIG
+from requests_differential.changes import PATCHES
+from requests_differential.changes import USUAL_CONFIG
+from requests_differential.comparison import compare
+from requests_differential.comparison import difference
+from requests_differential.comparison import reduced
+from requests_differential.handlers import HANDLERS
+from requests_differential.interfaces import ATTRIBUTES
+from requests_differential.interfaces import LAYERS
+from requests_differential.plan import Action
+from requests_differential.plan import AppPlan
+from requests_differential.plan import Case
+from requests_differential.plan import Change
+from requests_differential.plan import Hand
+from requests_differential.plan import Reply
+from requests_differential.plan import Step
+from requests_differential.run import Run
+from requests_differential.sessions import ACTIONS
 
 CASES = 150
 
@@ -66,10 +82,10 @@ def changed(*changes: Change, plan: AppPlan = OWN) -> Case:
 
 
 def test_random_requests() -> None:
-    run = requests.Run(secrets.randbelow(2**32))
+    run = Run(secrets.randbelow(2**32))
     found = next(filter(None, map(run.case, range(CASES))), None)
     assert found is None, f"seed {run.seed}: {found}"
-    assert run.requests == CASES * requests.REQUESTS
+    assert run.requests == CASES * REQUESTS
     assert run.outcomes.keys() >= OUTCOMES
     assert run.native_share("open") > 0.4
     assert run.native_share("save") > 0.3
@@ -84,17 +100,17 @@ def test_the_command_says_what_it_found() -> None:
 # --- Every oddity by itself -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", requests.LAYERS)
+@pytest.mark.parametrize("layer", LAYERS)
 def test_every_subclass_of_the_interface(layer: str) -> None:
     assert difference(Case(interface=(layer,), steps=USUAL)) is None
 
 
-@pytest.mark.parametrize("attribute", requests.ATTRIBUTES)
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_every_attribute_set_on_the_interface(attribute: str) -> None:
     assert difference(changed(Change("interface", attribute))) is None
 
 
-@pytest.mark.parametrize("patch", requests.PATCHES)
+@pytest.mark.parametrize("patch", PATCHES)
 def test_every_attribute_replaced_on_a_class(patch: str) -> None:
     assert difference(changed(Change("patch", patch))) is None
     assert difference(changed(Change("patch", patch), plan=AppPlan())) is None
@@ -102,19 +118,14 @@ def test_every_attribute_replaced_on_a_class(patch: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        (name, value)
-        for config in (requests.USUAL_CONFIG, requests.ODD_CONFIG)
-        for name, values in config.items()
-        for value in values
-    ],
+    [(name, value) for config in (USUAL_CONFIG, ODD_CONFIG) for name, values in config.items() for value in values],
     ids=ascii,
 )
 def test_every_config(name: str, value: object) -> None:
     assert difference(changed(Change("config", name, value))) is None
 
 
-@pytest.mark.parametrize("name", requests.USUAL_CONFIG)
+@pytest.mark.parametrize("name", USUAL_CONFIG)
 def test_every_config_left_out(name: str) -> None:
     assert difference(changed(Change("config less", name))) is None
 
@@ -122,18 +133,18 @@ def test_every_config_left_out(name: str) -> None:
 @pytest.mark.parametrize(
     ("part", "name"),
     [
-        *(("flask_class", name) for name in requests.FLASK_CLASSES),
-        *(("config_class", name) for name in requests.CONFIG_CLASSES),
-        *(("request_class", name) for name in requests.REQUEST_CLASSES),
-        *(("response_class", name) for name in requests.RESPONSE_CLASSES),
-        *(("provider", name) for name in differential.PROVIDERS),
+        *(("flask_class", name) for name in apps.FLASK_CLASSES),
+        *(("config_class", name) for name in apps.CONFIG_CLASSES),
+        *(("request_class", name) for name in apps.REQUEST_CLASSES),
+        *(("response_class", name) for name in apps.RESPONSE_CLASSES),
+        *(("provider", name) for name in PROVIDERS),
     ],
 )
 def test_every_class_of_an_app(part: str, name: str) -> None:
     assert difference(Case(apps=(AppPlan(**{part: name}),), steps=USUAL)) is None  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("handler", requests.HANDLERS)
+@pytest.mark.parametrize("handler", HANDLERS)
 def test_every_handler(handler: str) -> None:
     failing = tuple(dataclasses.replace(step, reply=Reply("handled error")) for step in USUAL)
     assert difference(Case(apps=(AppPlan(handlers=(handler,)),), steps=USUAL + failing)) is None
@@ -142,10 +153,10 @@ def test_every_handler(handler: str) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        *(Reply(kind) for kind in requests.REPLIES),
-        *(Reply(headers=(header,)) for header in requests.HEADERS),
-        *(Reply(headers=("Vary: Accept", header)) for header in requests.HEADERS),
-        *(Reply(tweaks=(tweak,)) for tweak in requests.TWEAKS),
+        *(Reply(kind) for kind in replies.REPLIES),
+        *(Reply(headers=(header,)) for header in replies.HEADERS),
+        *(Reply(headers=("Vary: Accept", header)) for header in replies.HEADERS),
+        *(Reply(tweaks=(tweak,)) for tweak in replies.TWEAKS),
     ],
     ids=repr,
 )
@@ -153,27 +164,27 @@ def test_every_response(reply: Reply) -> None:
     assert difference(Case(steps=tuple(dataclasses.replace(step, reply=reply) for step in USUAL))) is None
 
 
-@pytest.mark.parametrize("action", requests.ACTIONS)
+@pytest.mark.parametrize("action", ACTIONS)
 def test_every_use_of_the_session(action: str) -> None:
     steps = [acting("log in", "new cart"), acting(action), acting("look"), acting("look", action, "look")]
     permanent = [acting("clear"), acting("be permanent", "log in"), acting(action), acting(action, cookie=None)]
     assert difference(Case(steps=(*steps, *permanent, acting("look")))) is None
 
 
-@pytest.mark.parametrize("name", [*requests.NAMES, *requests.ODD_NAMES])
+@pytest.mark.parametrize("name", [*cookies.NAMES, *cookies.ODD_NAMES])
 def test_every_name_of_a_cookie(name: str) -> None:
     headers: list[tuple[str, ...]] = [(name,), (name, "=", "<jar>"), (name, "=", "<jar>", "; ", "<name>", "=", "<jar>")]
     assert difference(sending(*([part for piece in header for part in split(piece)] for header in headers))) is None
 
 
-@pytest.mark.parametrize("value", [*requests.VALUES, *requests.ODD_VALUES], ids=ascii)
+@pytest.mark.parametrize("value", [*cookies.VALUES, *cookies.ODD_VALUES], ids=ascii)
 def test_every_value_of_a_cookie(value: str) -> None:
     pieces = split(value)
     headers = [("<name>", "=", *pieces), ("a=b; ", "<name>", "=", *pieces), ("<name>", "=", *pieces, "; c=", *pieces)]
     assert difference(sending(*headers)) is None
 
 
-@pytest.mark.parametrize("separator", [*requests.SEPARATORS, *requests.ODD_SEPARATORS], ids=ascii)
+@pytest.mark.parametrize("separator", [*cookies.SEPARATORS, *cookies.ODD_SEPARATORS], ids=ascii)
 def test_every_separator_of_cookies(separator: str) -> None:
     cookie = ("<name>", "=", "<jar>")
     headers = [("a=b", separator, *cookie), (*cookie, separator, "a=b"), (*cookie, separator), (separator, *cookie)]
@@ -181,7 +192,7 @@ def test_every_separator_of_cookies(separator: str) -> None:
 
 
 def split(piece: str) -> tuple[str, ...]:
-    return tuple(requests.pieces(piece, random.Random(1)))
+    return tuple(cookies.pieces(piece, random.Random(1)))
 
 
 def sending(*headers: t.Iterable[str]) -> Case:
@@ -193,10 +204,10 @@ def sending(*headers: t.Iterable[str]) -> Case:
 
 
 @pytest.mark.parametrize("app", ["real", "fake"])
-@pytest.mark.parametrize("request_", requests.REQUESTS_BY_HAND)
-@pytest.mark.parametrize("session", requests.SESSIONS_BY_HAND)
-@pytest.mark.parametrize("response", requests.RESPONSES_BY_HAND)
-@pytest.mark.parametrize("context", requests.CONTEXTS)
+@pytest.mark.parametrize("request_", by_hand.REQUESTS_BY_HAND)
+@pytest.mark.parametrize("session", by_hand.SESSIONS_BY_HAND)
+@pytest.mark.parametrize("response", by_hand.RESPONSES_BY_HAND)
+@pytest.mark.parametrize("context", by_hand.CONTEXTS)
 def test_every_call_by_hand(app: str, request_: str, session: str, response: str, context: str) -> None:
     hand = Hand(app, request_, session, response, context)
     by_hand = [dataclasses.replace(step, way="by hand", hand=hand) for step in (USUAL[0], USUAL[1], USUAL[-1])]
@@ -306,7 +317,7 @@ SCENARIOS: dict[str, Case] = {
     "session transactions": Case(steps=tuple(dataclasses.replace(step, way="transaction") for step in USUAL)),
     "no secret key": Case(
         apps=(AppPlan(changes=(Change("config", "SECRET_KEY", None),)),),
-        steps=tuple(acting("look", action) for action in requests.ACTIONS),
+        steps=tuple(acting("look", action) for action in ACTIONS),
     ),
 }
 
@@ -349,18 +360,21 @@ import flask.sessions
 def replace():{replacement}
 
 {before_import}
-import differential
-import requests_differential as requests
+from requests_differential.comparison import difference
+from requests_differential.plan import Action
+from requests_differential.plan import Case
+from requests_differential.plan import Change
+from requests_differential.plan import Step
 
 {before_first_request}
 steps = (
-    requests.Step(actions=(requests.Action("log in"),)),
-    requests.Step(),
-    requests.Step(actions=(requests.Action("be permanent"),)),
-    requests.Step(before=(requests.Change("wait", value=6),)),
+    Step(actions=(Action("log in"),)),
+    Step(),
+    Step(actions=(Action("be permanent"),)),
+    Step(before=(Change("wait", value=6),)),
 )
-difference = requests.difference(requests.Case(steps=steps))
-assert difference is None, difference
+found = difference(Case(steps=steps))
+assert found is None, found
 """
 
 
@@ -484,14 +498,12 @@ class NeverRefreshes(Interface):
     ],
 )
 def test_random_requests_find_a_mistake(mistaken: type[Interface]) -> None:
-    assert any(requests.compare(requests.numbered(1, number), mistaken).difference for number in range(150))
+    assert any(compare(numbered(1, number), mistaken).difference for number in range(150))
 
 
 def test_a_difference_is_reduced() -> None:
-    found = next(
-        case for case in (requests.numbered(1, number) for number in range(150)) if difference(case, VariesAlways)
-    )
-    reduced = requests.reduced(found, VariesAlways)
-    assert difference(reduced, VariesAlways)
-    assert len(reduced.steps) == 1
-    assert eval(repr(reduced), vars(requests)) == reduced
+    found = next(case for case in (numbered(1, number) for number in range(150)) if difference(case, VariesAlways))
+    least = reduced(found, VariesAlways)
+    assert difference(least, VariesAlways)
+    assert len(least.steps) == 1
+    assert eval(repr(least), vars(plan)) == least

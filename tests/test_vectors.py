@@ -14,7 +14,7 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
 from itsdangerous.encoding import base64_decode
 
-from differential import described
+from differential.comparison import described
 from flask_fastsession import FastSessionInterface
 from vectors import make_vectors
 from vectors.make_vectors import Vector

@@ -35,7 +35,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from differential import described
+from differential.comparison import described
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server.sqlite import SQLiteStore
 from server import peer

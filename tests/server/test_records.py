@@ -21,9 +21,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-import differential
-from differential import described
-from differential import described_error
+from differential.comparison import described
+from differential.comparison import described_error
+from differential.json_texts import json_bytes
+from differential.odd_types import Timeout
+from differential.values import session
 from flask_fastsession._native import dump_tagged
 from flask_fastsession._native import load_tagged
 from flask_fastsession.server import ServerSession
@@ -70,7 +72,7 @@ with_each_sample = pytest.mark.parametrize("record", SAMPLES.values(), ids=SAMPL
 def outcome(call: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
     try:
         return described(call(*args))
-    except (Exception, differential.Timeout) as error:
+    except (Exception, Timeout) as error:
         return described_error(error)
 
 
@@ -87,13 +89,13 @@ def test_tagged_records_are_what_flask_puts_into_cookies() -> None:
     with flask.Flask("app").app_context():
         for number in range(CASES):
             # Some values change when they are looked at.
-            ours, stocks = (differential.session(random.Random(number)) for _ in range(2))
+            ours, stocks = (session(random.Random(number)) for _ in range(2))
             kind, text, *rest = outcome(dumps_as_flask, stocks)
             assert outcome(dumps_as_record, ours) == (kind, text, *rest), f"case {number}"
             if kind is not bytes:
                 seen[kind.__name__] += 1
                 continue
-            seen["native" if dump_tagged(FLASKS, differential.session(random.Random(number))) else "declined"] += 1
+            seen["native" if dump_tagged(FLASKS, session(random.Random(number))) else "declined"] += 1
             read = outcome(FLASKS.loads, text.decode())
             if read[0] is dict:
                 assert outcome(FORMATS["msgpack"].loads, TAGGED + text) == read, f"case {number}"
@@ -104,7 +106,7 @@ def test_tagged_records_are_what_flask_puts_into_cookies() -> None:
 @given(st.randoms(use_true_random=True))
 @settings(max_examples=500, deadline=None)
 def test_whatever_is_tagged_json_for_flask_is_a_record_or_none(rng: random.Random) -> None:
-    text = differential.json_bytes(rng)
+    text = json_bytes(rng)
     try:
         stock: t.Any = FLASKS.loads(text.decode())
     except Exception:
