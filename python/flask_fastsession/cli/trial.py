@@ -30,7 +30,7 @@ REASONS = {
     "dict_key": "a name in the session is not a plain str",
     "number": "a number is NaN, infinite, or beyond 128 bits",
     "surrogate": "a text has half of a surrogate pair",
-    "depth": "a value is nested more than forty levels deep",
+    "depth": "a value is nested more than twenty levels deep",
     "size": "the session is larger than 1 MiB, or its cookie than MAX_COOKIE_SIZE",
     "token_type": "the cookie is not text",
     "token_form": "the timestamp or signature is in unusual base64",
