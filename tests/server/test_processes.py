@@ -312,6 +312,32 @@ def test_forks_while_visitors_come(tmp_path: Path, kind: str, threads: int) -> N
     assert ending == Ending("exit 0", "exit 0 0\n")
 
 
+FORKS_AT_ONCE = """
+    app, other = (visited_app(SESSION_SQLITE_PATH=path) for path in sys.argv[1:3])
+    visitors = [Visitor(app, "ada"), Visitor(other, "bob")]
+    for visitor in visitors:
+        visitor.write()
+
+    def fork_often(_):
+        for _ in range(40):
+            process = os.fork()
+            if not process:
+                os._exit(0)
+            os.waitpid(process, 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fork_often, range(4)))
+    for visitor in visitors:
+        visitor.read()
+        assert not visitor.tally.failures
+"""
+
+
+def test_threads_that_fork_at_once(tmp_path: Path) -> None:
+    ending = run_script(FORKS_AT_ONCE, tmp_path / "sessions.sqlite", tmp_path / "other.sqlite", timeout=20)
+    assert ending == Ending("exit 0", "")
+
+
 # A pool counts the connections that it has made; a child has none of its parent's.
 LIMITED = """
     import redis

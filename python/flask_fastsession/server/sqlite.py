@@ -45,7 +45,8 @@ class SQLiteStore:
         # Taken directly where nobody is woken: the condition's own methods are Python code.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        STORES.add(self)
+        with FORKING:
+            STORES.add(self)
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         now = time.time()
@@ -215,10 +216,14 @@ def file_at(path: Path) -> tuple[int, int] | None:
 
 MAKING = threading.Lock()
 STORES: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
+
+#: Held while a thread forks: two that do at once would wait for each other's stores, and no new one comes meanwhile.
+FORKING = threading.Lock()
 _forking: list[SQLiteStore] = []
 
 
 def _before_fork() -> None:
+    FORKING.acquire()
     _forking[:] = STORES
     for store in _forking:
         store._before_fork()
@@ -227,6 +232,7 @@ def _before_fork() -> None:
 def _after_fork(is_child: bool) -> None:
     while _forking:
         _forking.pop()._after_fork(is_child)
+    FORKING.release()
 
 
 if hasattr(os, "register_at_fork"):
