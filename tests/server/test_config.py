@@ -224,6 +224,7 @@ WRONG: list[tuple[dict[str, t.Any], str]] = [
     ({"SESSION_TYPE": "memcached"}, "SESSION_MEMCACHED is not configured.*PooledClient"),
     ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": "localhost"}, "SESSION_MEMCACHED.*builtins.str"),
     ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": redis.Redis(*NOWHERE)}, "SESSION_MEMCACHED"),
+    ({"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": pymemcache.HashClient([])}, "SESSION_MEMCACHED.*no servers"),
     (
         {"SESSION_TYPE": "memcached", "SESSION_MEMCACHED": RetryingClient(pymemcache.Client(NOWHERE))},
         "SESSION_MEMCACHED",

@@ -112,12 +112,14 @@ class TestRedisCluster(StoreTests):
 # Threads that read each other's answers may wait for one that never comes.
 OPTIONS = {"no_delay": True, "timeout": 2}
 
-MEMCACHED_CLIENTS: dict[str, Callable[[tuple[str, int]], t.Any]] = {
+MEMCACHED_CLIENTS: dict[str, Callable[..., t.Any]] = {
     "Client": lambda address: pymemcache.Client(address, **OPTIONS),
     "a subclass of Client": lambda address: type("Own", (pymemcache.Client,), {})(address, **OPTIONS),
-    "PooledClient": lambda address: pymemcache.PooledClient(address, **OPTIONS),
+    "PooledClient": lambda address, **options: pymemcache.PooledClient(address, **OPTIONS, **options),
     "HashClient": lambda address: pymemcache.HashClient([address], **OPTIONS),
-    "HashClient with pools": lambda address: pymemcache.HashClient([address], use_pooling=True, **OPTIONS),
+    "HashClient with pools": lambda address, **options: pymemcache.HashClient(
+        [address], use_pooling=True, **OPTIONS, **options
+    ),
 }
 
 
@@ -154,6 +156,36 @@ def test_nothing_is_said_to_be_done_by_a_memcached_that_is_gone(kind: str, tmp_p
         assert store.load("key") is None
         assert store.create("key", b"data", 1000) is True
         client.close()
+
+
+def test_each_key_stays_with_its_server_though_the_client_turns_to_another(tmp_path: Path) -> None:
+    """What is ended while one of them is away is not to be back when it is."""
+    with memcached_server(tmp_path) as one, memcached_server(tmp_path) as other:
+        options = {"no_delay": True, "timeout": 0.3, "retry_attempts": 0, "dead_timeout": 0.5}
+        client = pymemcache.HashClient([(server.host, server.port) for server in (one, other)], **options)
+        store = MemcachedStore(client)
+        key = next(key for key in map(str, range(1000)) if client.hasher.get_node(key) == f"{one.host}:{one.port}")
+        store.create(key, b"data", 1000)
+        one.pause()
+        with pytest.raises(TimeoutError):
+            client.get(key)
+        assert client.get(key) is None
+        for later in (store, MemcachedStore(client)):
+            with pytest.raises(SessionStoreError):
+                later.delete(key)
+        one.resume()
+        assert store.load(key) == b"data"
+        store.delete(key)
+        client.close()
+
+
+@pytest.mark.parametrize("kind", ["PooledClient", "HashClient with pools"])
+def test_the_app_still_has_the_connections_of_its_client_of_memcached(kind: str, memcached_process: Server) -> None:
+    address = (memcached_process.host, memcached_process.port)
+    client = MEMCACHED_CLIENTS[kind](address, max_pool_size=1)
+    MemcachedStore(client).load("key")
+    assert client.get("key") is None
+    client.close()
 
 
 CALLS: list[Callable[[Store], object]] = [

@@ -7,17 +7,22 @@ import pickle
 import time
 import typing as t
 from copy import copy
+from copy import deepcopy
 
 from pymemcache import Client
 from pymemcache import HashClient
 from pymemcache import PooledClient
 from pymemcache.exceptions import MemcacheError
+from pymemcache.pool import ObjectPool
 from pymemcache.serde import FLAG_PICKLE
 
 from .store import SessionStoreError
 
 #: Longer times memcached takes for a moment in seconds since 1970.
 LONGEST_TTL = 30 * 24 * 60 * 60
+
+#: The last moment that memcached can be told, in January 2038. A later one it takes for an error, or for the past.
+LAST_MOMENT = 2**31 - 1
 
 #: So often a change that was overtaken by another is tried again before it is an error.
 ATTEMPTS = 64
@@ -36,11 +41,7 @@ class MemcachedStore:
                 f" is {type(client).__module__}.{type(client).__qualname__}"
             )
         check(client)
-        self.client = client
-        self.servers = (
-            {name: Connections(one) for name, one in client.clients.items()} if isinstance(client, HashClient) else {}
-        )
-        self.server = None if self.servers else Connections(client)
+        self.server_of = servers_of(client) if isinstance(client, HashClient) else only(Connections(client))
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         data = self._call("get", key)
@@ -75,23 +76,45 @@ class MemcachedStore:
         return bool(self._call("touch", key, expires(ttl), noreply=False))
 
     def _call(self, method: str, key: str, *args: object, **options: bool) -> t.Any:
-        # Not by the HashClient itself: while a server is away it answers without asking, and turns to others later.
-        server = self.server or self.servers.get(self.client.hasher.get_node(key))
-        if server is None:
-            raise SessionStoreError("memcached: the client has none of its servers left")
         try:
-            return server.call(method, key, *args, **options)
+            return self.server_of(key).call(method, key, *args, **options)
         except (MemcacheError, OSError) as error:
             raise SessionStoreError(f"memcached did not do what it was asked: {type(error).__name__}") from error
 
 
+def servers_of(client: HashClient) -> t.Callable[[str], Connections]:
+    """Which of a client's servers has a key, whether it answers or not.
+
+    The client itself, and with it its hasher, turns to another server when one fails, and back when it returns. What
+    was ended on the other one meanwhile would be back as well.
+    """
+    servers = {name: Connections(one) for name, one in client.clients.items()}
+    hasher = deepcopy(client.hasher)
+    for name in servers:
+        hasher.add_node(name)
+    return lambda key: servers[hasher.get_node(key)]
+
+
+def only(server: Connections) -> t.Callable[[str], Connections]:
+    return lambda key: server
+
+
 class Connections:
-    """Connections to one server, as a client makes them: one for each call that is under way."""
+    """Connections to one server, made as a client makes them: one for each call that is under way.
+
+    They are none of the client's own, which would run out of them while they rest here.
+    """
 
     def __init__(self, client: t.Any) -> None:
         self.client = client
-        self.process = os.getpid()
+        self.begin()
+
+    def begin(self) -> None:
         self.idle: list[Client] = []
+        if isinstance(self.client, PooledClient):
+            # Nothing is given back to it: it counts, so that there are no more than the client may have.
+            self.pool = ObjectPool(self.client._create_client, max_size=self.client.client_pool.max_size)
+        self.process = os.getpid()
 
     def call(self, method: str, *args: object, **options: bool) -> t.Any:
         connection = self.take()
@@ -106,7 +129,7 @@ class Connections:
 
     def take(self) -> Client:
         if self.process != os.getpid():
-            self.idle, self.process = [], os.getpid()
+            self.begin()
         try:
             return self.idle.pop()
         except IndexError:
@@ -115,7 +138,7 @@ class Connections:
     def another(self) -> Client:
         if isinstance(self.client, PooledClient):
             try:
-                return t.cast(Client, self.client.client_pool.get())
+                return t.cast(Client, self.pool.get())
             except RuntimeError as error:
                 raise MemcacheError(str(error)) from error
         connection = copy(self.client)
@@ -126,10 +149,12 @@ class Connections:
 def expires(ttl: int | None) -> int:
     if ttl is None:
         return 0
-    return ttl if ttl <= LONGEST_TTL else int(time.time()) + ttl
+    return ttl if ttl <= LONGEST_TTL else min(int(time.time()) + ttl, LAST_MOMENT)
 
 
 def check(client: t.Any) -> None:
+    if isinstance(client, HashClient) and not client.clients:
+        raise ValueError("SESSION_MEMCACHED has no servers: name them when you make the client")
     if getattr(client, "ignore_exc", False):
         raise ValueError("SESSION_MEMCACHED ignores errors (ignore_exc), and would lose sessions without a word")
     options = getattr(client, "default_kwargs", {})
