@@ -144,20 +144,19 @@ def memcached_server(folder: Path, *options: str) -> t.ContextManager[Server]:
 
 
 @contextmanager
-def redis_cluster(folder: Path) -> Iterator[list[Server]]:
-    """Three masters of a Redis Cluster, without replicas."""
+def redis_cluster(folder: Path, *options: str, replicas: int = 0) -> Iterator[list[Server]]:
+    """Three masters of a Redis Cluster, with so many replicas each; ``options`` are more of their command lines."""
     redis_cli = program("redis-cli")
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *options)
     with ExitStack() as stack:
         nodes = []
-        for number in range(3):
+        for number in range(3 * (1 + replicas)):
             home = folder / f"node-{number}"
             home.mkdir()
-            node = redis_at(free_port(BUS), home, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
-            nodes.append(stack.enter_context(node.running()))
-        addresses = [f"{node.host}:{node.port}" for node in nodes]
-        done = subprocess.run(
-            [redis_cli, "--cluster", "create", *addresses, "--cluster-yes"], capture_output=True, text=True
-        )
+            nodes.append(stack.enter_context(redis_at(free_port(BUS), home, *options).running()))
+        create = [redis_cli, "--cluster", "create", *(f"{node.host}:{node.port}" for node in nodes)]
+        create += ["--cluster-replicas", str(replicas), "--cluster-yes"]
+        done = subprocess.run(create, capture_output=True, text=True)
         if done.returncode != 0:
             raise ServerFailed(f"redis-cli could not create a cluster: {done.stdout}{done.stderr}")
         for node in nodes:

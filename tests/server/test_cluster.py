@@ -6,20 +6,25 @@ import time
 import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 import redis
 from flask import Flask
 from redis.backoff import NoBackoff
+from redis.cluster import LoadBalancingStrategy
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from faults.support import scaled
+from flask_fastsession.server.redis import RedisStore
 from server.load import Visitor
 from server.load import visited
 from server.load import visited_app
 from server.servers import Server
 from server.servers import redis_cluster
+from server.servers import wait_until
 
 TIMEOUT = 0.5
 
@@ -117,6 +122,47 @@ def test_a_logout_stays_one(app: Flask) -> None:
     with in_flight(app, visitor.sid, mine=1):
         visitor.logout()
     visitor.read()
+
+
+@pytest.mark.parametrize(
+    "options", [{"read_from_replicas": True}, {"load_balancing_strategy": LoadBalancingStrategy.RANDOM_REPLICA}]
+)
+def test_replicas_are_never_asked(replicated: list[Server], options: dict[str, t.Any]) -> None:
+    """What they know is a moment old: a login would be taken for revoked, a session for none."""
+    node = replicated[0]
+    with RedisCluster(host=node.host, port=node.port, **options) as client:
+        assert len(client.get_replicas()) == 3
+        store = RedisStore(client)
+        for key in map(str, range(30)):
+            store.create(key, b"data", 1000)
+            assert store.load(key) == store.load(key, 1000) == b"data"
+            store.delete(key)
+    assert not any(b"cmdstat_get:" in node.ask(b"INFO commandstats") for node in replicated)
+
+
+@pytest.fixture(scope="module")
+def replicated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    with redis_cluster(tmp_path_factory.mktemp("replicated"), replicas=1) as nodes:
+        ports = [b":%d\r\n" % node.port for node in nodes]
+        for node in nodes:
+            wait_until(partial(knows, node, ports), "the replicas to be known")
+        yield nodes
+
+
+def knows(node: Server, ports: list[bytes]) -> bool:
+    slots = node.ask(b"CLUSTER SLOTS")
+    return all(port in slots for port in ports)
+
+
+def test_a_cluster_without_getex(tmp_path: Path) -> None:
+    with (
+        redis_cluster(tmp_path, "--rename-command", "GETEX", "") as nodes,
+        RedisCluster(host=nodes[0].host, port=nodes[0].port) as client,
+    ):
+        visitor = Visitor(visited_app(SESSION_TYPE="redis", SESSION_REDIS=client), "ada")
+        for act in (visitor.write, visitor.read, visitor.login, visitor.read, visitor.logout):
+            act()
+        assert visitor.tally.failures == 0
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import threading
 import time
 import typing as t
+import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,9 @@ from pathlib import Path
 import pymemcache
 import pytest
 import redis
+import valkey
 from redis.cluster import ClusterNode
+from redis.credentials import UsernamePasswordCredentialProvider
 
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server import Store
@@ -27,6 +31,7 @@ from server.conftest import MemoryStore
 from server.conftest import redis_client
 from server.servers import Server
 from server.servers import memcached_server
+from server.servers import redis_server
 
 
 class TestSQLite(SweepingStoreTests):
@@ -48,8 +53,30 @@ def blocking(server: Server) -> t.Any:
     return redis.Redis(connection_pool=pool)
 
 
-#: A client whose connections the store uses by itself, and one that it leaves to its own ways.
-REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {"pool": redis_client, "blocking, decoding": blocking}
+@pytest.fixture(autouse=True)
+def caching_from_redis_7_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-py caches with Redis 7.4 and newer, though older ones can do all that matters here."""
+    if hasattr(redis.connection, "CacheProxyConnection"):
+        monkeypatch.setattr(redis.connection.CacheProxyConnection, "MIN_ALLOWED_VERSION", "7.0.0")
+
+
+def caching(server: Server) -> t.Any:
+    cache = pytest.importorskip("redis.cache", reason="this redis-py has no cache")
+    return redis_client(server, protocol=3, cache_config=cache.CacheConfig())
+
+
+def with_credentials(server: Server) -> t.Any:
+    return redis_client(server, credential_provider=UsernamePasswordCredentialProvider("default", "any"))
+
+
+#: Clients whose connections the store makes for itself, and others that it leaves to their own ways.
+REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {
+    "pool": redis_client,
+    "blocking, decoding": blocking,
+    "caching": caching,
+    "with credentials": with_credentials,
+    "valkey": lambda server: valkey.Valkey(host=server.host, port=server.port),
+}
 
 
 class TestRedis(StoreTests):
@@ -79,21 +106,67 @@ class TestRedis(StoreTests):
             store.delete(key)
             assert store.load(key) is None
 
-    def test_below_6_2_there_is_no_getex(self, store: t.Any, key: str) -> None:
-        command, sent = store._command, []
+    def test_scripts_that_the_server_has_forgotten(self, store: Store, key: str, redis_process: Server) -> None:
+        store.create(key, b"data", 1000)
+        with redis_client(redis_process) as client:
+            for old, new in ((b"data", b"new"), (b"new", None)):
+                client.script_flush()
+                assert store.replace(key, old, new, 1000) is True
 
-        def older(name: str, *arguments: t.Any) -> t.Any:
-            sent.append(name)
-            if name == "GETEX":
-                raise redis.ResponseError("unknown command 'GETEX', with args beginning with: 'key' 'EX' '1000' ")
-            return command(name, *arguments)
+    def test_nothing_is_said_to_be_done_by_a_server_that_is_gone(
+        self, client_of: Callable[[Server], t.Any], tmp_path: Path
+    ) -> None:
+        with redis_server(tmp_path) as server:
+            client = client_of(server)
+            store = RedisStore(client)
+            store.create("key", b"data", 1000)
+            server.kill()
+            for call in CALLS:
+                with pytest.raises(SessionStoreError):
+                    call(store)
+            client.close()
 
-        store._command = older
-        assert store.load(key, 1000) is None
-        store.create(key, b"data", 10)
-        assert store.load(key, 1000) == b"data"
-        assert sent == ["GETEX", "GET", "SET", "GET", "EXPIRE"]
-        assert 10 < command("TTL", key) <= 1000
+
+def test_below_6_2_there_is_no_getex(tmp_path: Path) -> None:
+    with redis_server(tmp_path, "--rename-command", "GETEX", "") as server, redis_client(server) as client:
+        store = RedisStore(client)
+        assert store.load("key", 1000) is None
+        store.create("key", b"data", 10)
+        assert store.load("key") == b"data"
+        assert client.ttl("key") <= 10
+        assert store.load("key", 1000) == b"data"
+        assert 10 < client.ttl("key") <= 1000
+        client.rpush("list", "element")
+        assert store.load("list") == store.load("list", 1000) == b""
+
+
+def test_what_a_client_has_in_its_cache_is_not_taken_for_the_latest(redis_process: Server) -> None:
+    key = f"cached-{time.time()}"
+    with caching(redis_process) as client:
+        store = RedisStore(client)
+        store.create(key, b"data", 1000)
+        for _ in range(3):
+            assert store.load(key) == store.load(key, 1000) == b"data"
+            time.sleep(0.6)
+        with redis_client(redis_process) as other:
+            RedisStore(other).delete(key)
+        assert store.load(key) is None
+
+
+def test_the_app_still_has_the_connections_of_its_client(redis_process: Server) -> None:
+    with redis_client(redis_process, max_connections=1) as client:
+        assert RedisStore(client).load("key") is None
+        assert client.get("key") is None
+
+
+def test_a_client_that_is_given_up_is_gone(redis_process: Server) -> None:
+    client = redis_client(redis_process)
+    store = RedisStore(client)
+    store.load("key")
+    left = [weakref.ref(client.connection_pool), weakref.ref(store)]
+    del client, store
+    gc.collect()
+    assert [each() for each in left] == [None, None]
 
 
 class TestRedisCluster(StoreTests):
@@ -172,7 +245,7 @@ def test_each_key_stays_with_its_server_though_the_client_turns_to_another(tmp_p
         assert client.get(key) is None
         for later in (store, MemcachedStore(client)):
             with pytest.raises(SessionStoreError):
-                later.delete(key)
+                later.load(key)
         one.resume()
         assert store.load(key) == b"data"
         store.delete(key)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 import typing as t
-import weakref
 from hashlib import sha1
 from time import monotonic
 
 from redis import ConnectionPool
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import NoScriptError
-from redis.exceptions import RedisClusterException
 from redis.exceptions import RedisError
 from redis.exceptions import ResponseError
 
 from .store import SessionStoreError
+
+# GETEX, where there is none. ARGV[1] is for how many seconds the key is to live on: 0 leaves that as it is.
+LOAD = b"""
+local found = redis.call('GET', KEYS[1])
+if found and ARGV[1] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return found
+"""
 
 # KEYS[1] is the key, ARGV what it should hold, what it is to hold, and for how many seconds: 0 stands for no end.
 REPLACE = b"""
@@ -33,6 +38,7 @@ return redis.call('DEL', KEYS[1])
 """
 
 Reply: t.TypeAlias = "bytes | int | None"
+Errors: t.TypeAlias = "tuple[type[Exception], ...]"
 
 
 class RedisStore:
@@ -48,37 +54,35 @@ class RedisStore:
                 f" Sentinel's master_for(...), and is {type(client).__module__}.{type(client).__qualname__}"
             )
         self.client = client
+        self.errors: Errors = (
+            *errors("RedisError", "RedisClusterException", "ValkeyError", "ValkeyClusterException"),
+            OSError,
+        )
+        self.no_script_errors = errors("NoScriptError")
         self.has_getex = True
         # A client sends a command once more whose answer was lost, and it may have been done the first time.
         self.repeats = not has_plain_pool(client)
-        self._command: t.Callable[..., Reply] = (
-            self._public_command if self.repeats else pipe_of(client.connection_pool)
-        )
+        self._command: t.Callable[..., Reply] = self._public_command if self.repeats else Pipe(client.connection_pool)
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         try:
             return self._load(key, ttl)
-        except ResponseError as error:
+        except self.errors as error:
             if is_wrong_type(error):
                 return b""
             raise failed(error) from error
-        except ERRORS as error:
-            raise failed(error) from error
 
     def _load(self, key: str, ttl: int | None) -> bytes | None:
-        if ttl is None:
-            return t.cast("bytes | None", self._command("GET", key))
+        # Not by GET, for which a client may ask a replica, or a cache of its own, that does not know the latest.
         if self.has_getex:
             try:
-                return t.cast("bytes | None", self._command("GETEX", key, "EX", ttl))
-            except ResponseError as error:
-                if not str(error).lower().startswith("unknown command"):
+                reply = self._command("GETEX", key) if ttl is None else self._command("GETEX", key, "EX", ttl)
+                return t.cast("bytes | None", reply)
+            except self.errors as error:
+                if not is_unknown_command(error):
                     raise
                 self.has_getex = False  # Before Redis 6.2.
-        data = self._command("GET", key)
-        if data is not None:
-            self._command("EXPIRE", key, ttl)
-        return t.cast("bytes | None", data)
+        return t.cast("bytes | None", self._run(LOAD, key, ttl or 0))
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         life = () if ttl is None else ("EX", ttl)
@@ -87,8 +91,8 @@ class RedisStore:
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
         try:
             reply = self._run(REMOVE, key, old) if new is None else self._run(REPLACE, key, old, new, ttl or 0)
-        except ERRORS as error:
-            if isinstance(error, ResponseError) and is_wrong_type(error):
+        except self.errors as error:
+            if is_wrong_type(error):
                 return False
             raise failed(error) from error
         if reply is None:
@@ -105,13 +109,13 @@ class RedisStore:
     def _run(self, script: bytes, key: str, *arguments: bytes | int) -> Reply:
         try:
             return self._command("EVALSHA", SHA1[script], 1, key, *arguments)
-        except NoScriptError:
+        except self.no_script_errors:
             return self._command("EVAL", script, 1, key, *arguments)
 
     def _try(self, *command: str | bytes | int) -> Reply:
         try:
             return self._command(*command)
-        except ERRORS as error:
+        except self.errors as error:
             raise failed(error) from error
 
     def _public_command(self, *command: str | bytes | int) -> Reply:
@@ -124,13 +128,14 @@ SECONDS_TRUSTED = 0.5
 
 
 class Pipe:
-    """Commands on connections of a client's pool, without what its ``execute_command`` does around them.
+    """Commands on connections made as those of a client's pool, without what its ``execute_command`` does around them.
 
     Nothing is sent twice.
     """
 
     def __init__(self, pool: ConnectionPool) -> None:
-        self.pool = pool
+        # Nothing is given back to it, so it is not the client's own, which would run out of connections.
+        self.pool = ConnectionPool(pool.connection_class, pool.max_connections, **pool.connection_kwargs)
         self.process = os.getpid()
         #: The connections that nobody uses, and since when.
         self.idle: list[tuple[t.Any, float]] = []
@@ -182,14 +187,6 @@ else:
         connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]
 
 
-#: Apps may come and go while their client stays, and with it the connections that it counts.
-PIPES: weakref.WeakKeyDictionary[ConnectionPool, Pipe] = weakref.WeakKeyDictionary()
-
-
-def pipe_of(pool: ConnectionPool) -> Pipe:
-    return PIPES.setdefault(pool, Pipe(pool))
-
-
 def is_stale(connection: t.Any) -> bool:
     """Whether the other end has closed it, or says something unasked."""
     try:
@@ -198,8 +195,13 @@ def is_stale(connection: t.Any) -> bool:
         return True
 
 
-ERRORS = (RedisError, RedisClusterException, OSError)
-SHA1 = {script: sha1(script).hexdigest() for script in (REPLACE, REMOVE)}
+SHA1 = {script: sha1(script).hexdigest() for script in (LOAD, REPLACE, REMOVE)}
+
+
+def errors(*names: str) -> Errors:
+    """Exceptions of redis-py and, if that is imported, of valkey-py, which has grown from it and has its own."""
+    modules = [sys.modules.get(f"{package}.exceptions") for package in ("redis", "valkey")]
+    return tuple(getattr(module, name) for module in modules for name in names if hasattr(module, name))
 
 
 def failed(error: Exception) -> SessionStoreError:
@@ -207,9 +209,15 @@ def failed(error: Exception) -> SessionStoreError:
     return SessionStoreError(f"Redis did not do what it was asked: {type(error).__name__}")
 
 
-def is_wrong_type(error: ResponseError) -> bool:
+def is_wrong_type(error: Exception) -> bool:
     # In the midst of it where a script has met it.
     return "WRONGTYPE" in str(error)
+
+
+def is_unknown_command(error: Exception) -> bool:
+    """Whether the server has not got a command, by its own word, or by that of a client of a cluster."""
+    text = str(error).lower()
+    return text.startswith("unknown command") or "command doesn't exist" in text
 
 
 def is_client(client: object) -> bool:
@@ -220,4 +228,14 @@ def is_client(client: object) -> bool:
 
 def has_plain_pool(client: t.Any) -> bool:
     """Whether commands may go past the client: it adds nothing to them, and its pool nothing to a connection."""
-    return type(client) is Redis and type(client.connection_pool) is ConnectionPool and client.connection is None
+    if type(client) is not Redis or client.connection is not None:
+        return False
+    pool = client.connection_pool
+    return (
+        type(pool) is ConnectionPool
+        # Before redis-py 7.0 connections are other ones.
+        and hasattr(pool.connection_class, "should_reconnect")
+        and pool.cache is None
+        # Passwords that change are told to the client's own connections.
+        and pool.connection_kwargs.get("credential_provider") is None
+    )
