@@ -319,7 +319,7 @@ def test_ours_writes_the_same_bytes_but_for_the_one_key_at_their_end(
     assume(theirs_can_hold(theirs, data))
     cookie = cookie_with(ours, data)
     own = session_of(theirs, cookie)[OWN]
-    assert own.keys() == {"refreshed"}
+    assert own.keys() == {"until"}
     twin = cookie_with(theirs, {**data, OWN: own})
     assert record_of(theirs, cookie) == record_of(theirs, twin)
     assert described(session_of(ours, twin)) == described(without_own(session_of(theirs, twin)))

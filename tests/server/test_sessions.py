@@ -333,7 +333,6 @@ def test_cookies_are_set_and_deleted_as_flask_does(
         lambda: session.permanent,
         lambda: session.modified,
         lambda: session.pop("nothing", None),
-        lambda: session.clear(),
     ],
 )
 @pytest.mark.parametrize("permanent", [True, False])
@@ -428,6 +427,100 @@ def test_a_cookie_is_set_again_with_a_new_date(times: Callable[..., Times]) -> N
     response = handle(at.app, read, cookie)
     assert cookie_of(response) == cookie
     assert expiry_of(response) == datetime.fromtimestamp(time.time() + 1000, timezone.utc)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: session.clear(),
+        lambda: session.pop("user", None),
+        lambda: setattr(session, "permanent", True),
+        lambda: (write(), session.clear()),
+    ],
+)
+def test_where_there_was_no_session_no_cookie_is_deleted(app: Flask, cookie: str, act: Act) -> None:
+    """It may be a newer one by now, that came with a login after this request was sent."""
+    handle(app, lambda: app.session_interface.regenerate(session), cookie)  # type: ignore[attr-defined]
+    for late in (cookie, None):
+        assert cookie_of(handle(app, act, late)) is None
+
+
+def test_a_session_that_moves_while_it_is_emptied_keeps_its_new_cookie(app: Flask, cookie: str) -> None:
+    def empty() -> None:
+        for key in list(session):
+            del session[key]
+        handle(app, lambda: app.session_interface.regenerate(session), cookie)  # type: ignore[attr-defined]
+
+    assert cookie_of(handle(app, empty, cookie)) is None
+
+
+def test_refresh_each_request_off_renews_what_is_written_as_flask_does(times: Callable[..., Times]) -> None:
+    at = times(SESSION_REFRESH_EACH_REQUEST=False)
+    cookie = begun(at.app)
+    for act, is_set in ((read, False), (write, True), (write, True), (read, False), (nothing, False)):
+        at.passes(10)
+        assert at.is_set(act, cookie) == is_set
+    handle(at.app, lambda: setattr(session, "permanent", False), cookie)
+    assert not at.is_set(write, cookie)
+
+
+@pytest.mark.parametrize("lifetime", [600, 2000, 100_000])
+def test_another_lifetime_is_that_of_the_next_cookie(times: Callable[..., Times], lifetime: int) -> None:
+    at = times()
+    cookie = begun(at.app)
+    at.app.config["PERMANENT_SESSION_LIFETIME"] = lifetime
+    assert at.is_set(read, cookie)
+    assert not at.is_set(read, cookie)
+    at.passes(lifetime - 1)
+    assert at.is_set(read, cookie)
+
+
+def test_a_record_that_knows_only_when_its_cookie_was_set_is_renewed(
+    times: Callable[..., Times], spy: SpyStore
+) -> None:
+    at = times()
+    spy.store.create(
+        "session:" + "a" * 43, b'~{"_permanent":true,"_server_side":{"refreshed":1700000000},"user":"ann"}', 100
+    )
+    assert at.is_set(read, "a" * 43)
+    assert not at.is_set(read, "a" * 43)
+
+
+def test_a_record_lives_no_longer_than_the_session_may(times: Callable[..., Times], spy: SpyStore) -> None:
+    at = times(SESSION_ABSOLUTE_LIFETIME=300)
+    cookie = begun(at.app)
+    assert at.ends() == 300
+    handle(at.app, read, cookie)
+    assert at.ends() == 300
+
+
+def test_a_cookie_that_an_older_key_has_signed_is_signed_anew(spied_app: MakeApp) -> None:
+    app = spied_app(SESSION_USE_SIGNER=True, SESSION_PERMANENT=False)
+    cookie = begun(app)
+    app.secret_key, app.config["SECRET_KEY_FALLBACKS"] = "new", [app.secret_key]
+    newer = cookie_of(handle(app, read, cookie))
+    assert newer not in (None, cookie)
+    app.config["SECRET_KEY_FALLBACKS"] = []
+    assert cookie_of(handle(app, read, newer)) is None
+
+
+def test_an_outage_is_nothing_to_views_that_do_not_look(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app(SESSION_REFRESH_UNACCESSED=True, PERMANENT_SESSION_LIFETIME=1000)
+    with time_machine.travel(1_700_000_000, tick=False) as travelling:
+        cookie = begun(app)
+        travelling.shift(100)
+        for method in ("load", "replace"):
+            spy.failing = {method}
+            assert handle(app, nothing, cookie).status_code == 200
+        spy.failing = set()
+        assert cookie_of(handle(app, nothing, cookie)) == cookie
+
+
+def test_a_value_that_only_the_configured_format_holds(spied_app: MakeApp) -> None:
+    app = spied_app(SESSION_SERIALIZATION_FORMAT="msgpack")
+    cookie = begun(app, markup=Markup("<b>"))
+    handle(app, lambda: (session.pop("markup"), session.update(numbers={1, 2})), cookie)
+    assert sorted(peer.session_of(app, cookie)["numbers"]) == [1, 2]
 
 
 def test_refresh_each_request_off(times: Callable[..., Times]) -> None:

@@ -12,6 +12,8 @@ import pytest
 import time_machine
 from flask import Flask
 from flask import session
+from flask.globals import request_ctx as request_context
+from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
 
 from flask_fastsession import SessionStoreError
@@ -358,6 +360,53 @@ def test_the_list_does_not_grow_without_end(spied_app: MakeApp, spy: SpyStore) -
     assert max(sizes[100:]) < 40
 
 
+def test_a_session_that_is_renewed_stays_listed_until_it_ends(spied_app: MakeApp, spy: SpyStore) -> None:
+    for config in ({}, {"SESSION_PERMANENT": False}, {"SESSION_REFRESH_EACH_REQUEST": False}):
+        app = spied_app(PERMANENT_SESSION_LIFETIME=10_000, **config)
+        with time_machine.travel(1_700_000_000, tick=False) as travelling:
+            spy.store.now = time.time()
+            cookie = begun(app, "ann")
+            for seconds in (400, 9_000, 300, 9_900, 500, 9_999):
+                travelling.shift(seconds)
+                spy.store.now = time.time()
+                handle(app, lambda: session.get("user"), cookie)
+                begun(app, "bob")
+            assert interface_of(app).sessions_of("ann") == [cookie]
+            interface_of(app).revoke_user("ann")
+            assert not is_there(app, cookie)
+            interface_of(app).revoke_user("bob")
+
+
+def test_nothing_is_left_of_a_user_whose_sessions_have_ended(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app(PERMANENT_SESSION_LIFETIME=1000)
+    for number in range(3):
+        begun(app, f"user-{number}")
+    interface_of(app).revoke_user("user-0", keep=begun(app, "user-0"))
+    spy.store.now += 2000
+    spy.store.sweep(1000)
+    assert spy.store.records == {}
+
+
+def test_the_list_is_renewed_now_and_then(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app(PERMANENT_SESSION_LIFETIME=1000)
+    with time_machine.travel(1_700_000_000, tick=False) as travelling:
+        cookie = begun(app, "ann")
+        for seconds, calls in ((0, {"load": 1}), (49, {"load": 1}), (1, {"load": 2, "replace": 2}), (49, {"load": 1})):
+            travelling.shift(seconds)
+            spy.counted()
+            handle(app, lambda: session.get("user"), cookie)
+            assert spy.counted() == calls
+
+
+def test_those_beyond_their_absolute_lifetime_are_not_listed(spied_app: MakeApp) -> None:
+    app = spied_app(SESSION_ABSOLUTE_LIFETIME=1000)
+    with time_machine.travel(1_700_000_000, tick=False) as travelling:
+        cookie = begun(app, "ann")
+        assert interface_of(app).sessions_of("ann") == [cookie]
+        travelling.shift(1000)
+        assert interface_of(app).sessions_of("ann") == []
+
+
 def test_those_that_live_stay_listed(spied_app: MakeApp, spy: SpyStore) -> None:
     app = spied_app()
     with time_machine.travel(1_700_000_000, tick=False) as travelling:
@@ -486,6 +535,27 @@ def test_two_apps_in_one_process(make_app: MakeApp) -> None:
     one.test_client().get("/login/ann")
     assert len(interface_of(one).sessions_of("ann")) == 1
     assert interface_of(other).sessions_of("ann") == []
+
+
+def test_who_was_logged_in_before_is_listed_once_he_is_back(login_app: Flask) -> None:
+    """As in a session of Flask-Session, which does not say whose it is but in its data."""
+    cookie = begun(login_app)
+    handle(login_app, lambda: session.update(_user_id="ann", _fresh=True), cookie)
+    interface = interface_of(login_app)
+    assert interface.sessions_of("ann") == [cookie]
+    interface.revoke_user("ann")
+    assert not is_there(login_app, cookie)
+
+
+def test_sessions_of_somebody_else_are_none_of_ours(login_app: Flask) -> None:
+    """Flask-SocketIO has its own in handlers of events."""
+    with login_app.test_request_context():
+        request_context._session = SecureCookieSession()  # type: ignore[attr-defined]
+        user = flask_login.UserMixin()
+        user.id = "ann"
+        assert flask_login.login_user(user)
+        flask_login.logout_user()
+    assert interface_of(login_app).sessions_of("ann") == []
 
 
 def test_a_logout_in_one_request_while_another_is_in_flight(login_app: Flask) -> None:

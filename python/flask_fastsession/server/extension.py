@@ -14,6 +14,7 @@ import click
 from .interface import Options
 from .interface import ServerSessionInterface
 from .record import RecordFormat
+from .session import ServerSideSession
 from .store import Store
 from .store import SweepingStore
 
@@ -180,12 +181,21 @@ def follow_logins(app: Flask, interface: ServerSessionInterface) -> None:
         return
     from flask import session
 
+    # Sessions from before have it, too, as those of Flask-Session.
+    interface.user_key = "_user_id"
+
+    def is_ours() -> bool:
+        # Flask-SocketIO for one has sessions of its own for what is no request.
+        return isinstance(session._get_current_object(), ServerSideSession)  # type: ignore[attr-defined]
+
     def begin(sender: object, user: t.Any, **extra: object) -> None:
-        interface.regenerate(session)
-        interface.bind_user(session, user.get_id())
+        if is_ours():
+            interface.regenerate(session)
+            interface.bind_user(session, user.get_id())
 
     def end(sender: object, **extra: object) -> None:
-        interface.bind_user(session, None)
+        if is_ours():
+            interface.bind_user(session, None)
 
     for signal in (flask_login.user_logged_in, flask_login.user_loaded_from_cookie):
         signal.connect(begin, app, weak=False)

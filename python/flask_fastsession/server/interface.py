@@ -16,6 +16,7 @@ import secrets
 import time
 import typing as t
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -53,14 +54,11 @@ SID = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
 #: So often a write that others overtake is merged with theirs before it is an error.
 ATTEMPTS = 64
 
-#: A cookie is set anew after this share of its lifetime.
-REFRESHED_SHARE = 0.05
+#: A session is renewed, in its cookie and its user's list, where what is left of it is so much off its lifetime.
+RENEWED_SHARE = 0.05
 
-#: So many of a user's sessions are looked at when another one begins, whether they have ended.
-LOOKED_AT = 4
-
-#: From when it is one of its user's until it is stored.
-SECONDS_TO_BEGIN = 600
+#: A request takes no longer, as far as the list of a user's sessions is concerned.
+LONGEST_REQUEST = 600
 
 #: So many expired records are removed by the way.
 SWEPT = 1000
@@ -91,6 +89,8 @@ class ServerSessionInterface(SessionInterface):
         self.format = record_format
         self.options = options
         self._headers = SessionHeaders()
+        #: The key in the data of a session that says whose it is, where Flask-Login is followed.
+        self.user_key: str | None = None
         # To ask this of a protocol takes as long as a load from SQLite.
         self._is_swept = isinstance(store, SweepingStore)
 
@@ -106,16 +106,23 @@ class ServerSessionInterface(SessionInterface):
         Raise :exc:`SessionStoreError`.
         """
         sid = self._sid_in(app, request)
-        loaded = None if sid is None else self._loaded_from(sid, self.store.load(self._key(sid), lifetime_of(app)))
-        if loaded is None:
+        loaded = None
+        if sid is not None:
+            loaded = self._loaded_from(sid, self.store.load(self._key(sid), self._ttl(lifetime_of(app))))
+        if sid is None or loaded is None:
             return {"_permanent": True} if self.options.permanent else {}, {"new": True}
+        if self.options.use_signer:
+            # Otherwise a key that has been replaced could never be given up.
+            loaded[1]["is_cookie_outdated"] = self._cookie_of(app, request) != self._signed(app, sid)
         return loaded
 
-    def _sid_in(self, app: Flask, request: Request) -> str | None:
+    def _cookie_of(self, app: Flask, request: Request) -> str:
         name = self.get_cookie_name(app)
         cookie = self._headers.cookie(request, name)
-        if cookie is None:
-            cookie = request.cookies.get(name, "")
+        return request.cookies.get(name, "") if cookie is None else cookie
+
+    def _sid_in(self, app: Flask, request: Request) -> str | None:
+        cookie = self._cookie_of(app, request)
         if cookie and self.options.use_signer:
             try:
                 cookie = self._signer(app).unsign(cookie).decode()
@@ -153,17 +160,24 @@ class ServerSessionInterface(SessionInterface):
             # The response says so, or is about to; Flask saves the session along with its answer to the error.
             return
         if isinstance(session, UnloadedSession):
-            if not self._is_refreshed_unaccessed(app, session):
-                return
-            session.load()
+            if self.options.refresh_unaccessed:
+                self._refresh_unaccessed(app, session, response)
+            return
         try:
             self._save(app, session, response)
         except SessionStoreError as error:
             session.failure = error
             raise
 
-    def _is_refreshed_unaccessed(self, app: Flask, session: UnloadedSession) -> bool:
-        return self.options.refresh_unaccessed and self._sid_in(app, session.source[2]) is not None
+    def _refresh_unaccessed(self, app: Flask, session: UnloadedSession, response: Response) -> None:
+        if self._sid_in(app, session.source[2]) is None:
+            return
+        try:
+            session.load()
+            self._save(app, session, response)
+        except SessionStoreError as error:
+            # The view has done without the session, and the next request is as good as this one.
+            log.warning("A session that was not looked at could not be renewed: %s", error)
 
     def _save(self, app: Flask, session: ServerSideSession, response: Response) -> None:
         if self._is_over(session):
@@ -174,10 +188,11 @@ class ServerSessionInterface(SessionInterface):
         self._sweep_now_and_then()
 
     def _end(self, app: Flask, session: ServerSideSession, response: Response) -> None:
-        if session.stored is not None:
-            self._leave(session)
-        elif not session.modified:
+        if session.stored is None:
+            # The cookie is of no use, if there is one. But by now the browser may have another, from a login that was
+            # answered while this request was on its way with the id from before.
             return
+        self._leave(session)
         response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
         self._add_vary(response)
 
@@ -191,6 +206,8 @@ class ServerSessionInterface(SessionInterface):
                 return True
             done = self.store.replace(self._key(session.sid), session.stored.record, None, None)
             if isinstance(done, bool):
+                # Where another request has ended or moved it meanwhile, there is nothing left to end.
+                session.stored = session.stored if done else None
                 return True
             self._merge(session, session.stored.record, done)
             session.stored = Stored(done, session.permanent)
@@ -210,46 +227,44 @@ class ServerSessionInterface(SessionInterface):
         if session.is_cleared and session.stored is not None:
             # Others may be writing to it: what was ended is not to come back with what they write.
             self._leave(session)
-        now = int(time.time())
-        if self.options.absolute_lifetime is not None and session.facts.begun is None:
-            session.facts.begun = now
-        lifetime = lifetime_of(app)
-        is_due = self._is_cookie_due(app, session, lifetime, now)
-        if is_due and session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]:
-            session.facts.refreshed = now
+        facts, now, lifetime = session.facts, int(time.time()), lifetime_of(app)
+        if self.options.absolute_lifetime is not None and facts.begun is None:
+            facts.begun = now
+        if facts.user is None and self.user_key is not None and session.get(self.user_key) is not None:
+            facts.user = str(session[self.user_key])
+        is_due = has_no_cookie(session)
+        is_refreshed = session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
+        is_renewed = (is_refreshed or facts.user is not None) and (is_due or is_to_be_renewed(facts, now, lifetime))
+        if is_renewed:
+            facts.until = now + lifetime
+        if session.permanent:
+            is_due = is_due or (is_renewed if is_refreshed else session.modified)
         record = self._record_of(session)
         if session.stored is not None and record == session.stored.record and not session.is_moving:
             return is_due
-        ttl = self._ttl(lifetime, session.facts, now)
+        ttl = self._ttl(lifetime, 0 if facts.begun is None else now - facts.begun)
         if session.stored is None or session.sid is None:
             return self._create(session, record, ttl)
         if session.is_moving:
             return self._move(session, ttl)
-        self._bind(session, session.sid)
+        if is_renewed or facts.user != session.bound_to:
+            self._list(session, session.sid)
         return self._replace(session, session.sid, record, ttl) and is_due
-
-    def _is_cookie_due(self, app: Flask, session: ServerSideSession, lifetime: int, now: int) -> bool:
-        stored, permanent = session.stored, session.permanent
-        if stored is None or stored.permanent != permanent:
-            return True
-        if not (permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]):
-            return False
-        refreshed = session.facts.refreshed
-        return refreshed is None or not 0 <= now - refreshed < lifetime * REFRESHED_SHARE
 
     def _record_of(self, session: ServerSideSession) -> bytes:
         data, stored = session.facts.put_into(dict(session)), session.stored
         if self.format.name != "tagged" and stored is not None and stored.record.startswith(TAGGED):
             # It stays as it is until it changes, though it could be in the configured format by now.
-            record = tagged(data)
-            if record == stored.record:
-                return record
+            with suppress(TypeError, ValueError):
+                record = tagged(data)
+                if record == stored.record:
+                    return record
         return self.format.dumps(data)
 
     def _create(self, session: ServerSideSession, record: bytes, ttl: int) -> bool:
         for _ in range(ATTEMPTS):
             sid = secrets.token_urlsafe(self.options.id_length)
-            self._bind(session, sid)
+            self._list(session, sid)
             if self.store.create(self._key(sid), record, ttl):
                 return self._has_begun(session, sid, record)
         raise SessionStoreError("the store has a record for every new id")
@@ -312,7 +327,7 @@ class ServerSessionInterface(SessionInterface):
 
     def _set_cookie(self, app: Flask, session: ServerSideSession, response: Response) -> None:
         assert session.sid is not None
-        value = self._signer(app).sign(session.sid).decode() if self.options.use_signer else session.sid
+        value = self._signed(app, session.sid) if self.options.use_signer else session.sid
         expires = self.get_expiration_time(app, session)
         response.set_cookie(self.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app))
 
@@ -334,6 +349,9 @@ class ServerSessionInterface(SessionInterface):
         if not self._headers.add_vary(response):
             response.vary.add("Cookie")
 
+    def _signed(self, app: Flask, sid: str) -> str:
+        return self._signer(app).sign(sid).decode()
+
     def _signer(self, app: Flask) -> Signer:
         keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
         return Signer(keys, salt="flask-session", key_derivation="hmac")
@@ -347,11 +365,10 @@ class ServerSessionInterface(SessionInterface):
     def _key(self, sid: str) -> str:
         return self.options.key_prefix + self._name(sid)
 
-    def _ttl(self, lifetime: int, facts: Facts, now: int) -> int:
+    def _ttl(self, lifetime: int, age: int = 0) -> int:
+        """For how long the record of a session lives that began so many seconds ago."""
         limit = self.options.absolute_lifetime
-        if limit is not None and facts.begun is not None:
-            lifetime = min(lifetime, int(facts.begun + limit - now))
-        return max(lifetime, 1)
+        return lifetime if limit is None else max(min(lifetime, int(limit - age)), 1)
 
     def _sweep_now_and_then(self) -> None:
         every = self.options.cleanup_n_requests
@@ -396,8 +413,8 @@ class ServerSessionInterface(SessionInterface):
             names = names_in(record)
             ended = [self.options.key_prefix + name for name in names if name not in kept and self._may_be(name, user)]
             self.store.delete(*ended)
-            left = {name: since for name, since in names.items() if name in kept}
-            if self.store.replace(key, record, record_of(left) if left else None, None) is True:
+            left = {name: end for name, end in names.items() if name in kept}
+            if self.store.replace(key, record, *record_of(left)) is True:
                 # One that was listed, but not yet stored, may have begun in between; now none does any more.
                 self.store.delete(*ended)
                 return
@@ -416,15 +433,14 @@ class ServerSessionInterface(SessionInterface):
             raise TypeError(f"a server-side session is wanted, not {type(session).__name__}")
         return session
 
-    # --- The sessions of a user: a record of their names, and since when they are his ---------------------------------
+    # --- The sessions of a user: a record of their names, and when each has ended if it is not renewed ----------------
 
     def _user_key(self, user: str) -> str:
         # No session has a colon in its name.
         return f"{self.options.key_prefix}user:{sha256(user.encode()).hexdigest()}"
 
     def _names_of(self, user: str) -> Names:
-        record = self.store.load(self._user_key(user))
-        return {} if record is None else names_in(record)
+        return names_in(self.store.load(self._user_key(user)))
 
     def _may_be(self, name: str, user: str) -> bool:
         """Whether a session is the user's, or nobody's so far and perhaps about to be his."""
@@ -432,47 +448,43 @@ class ServerSessionInterface(SessionInterface):
 
     def _user_in(self, record: bytes | None) -> str | None:
         try:
-            return None if record is None else Facts.taken_from(self.format.loads(record)).user
+            facts = Facts() if record is None else Facts.taken_from(self.format.loads(record))
         except NotARecord:
             return None
+        return None if self._has_ended(facts) else facts.user
 
-    def _bind(self, session: ServerSideSession, sid: str) -> None:
+    def _list(self, session: ServerSideSession, sid: str) -> None:
         """Have the session among those of its user, before it is stored as such.
 
         It stays among those of the one before, whose it may be again while this request is under way.
         """
-        user = session.facts.user
-        if user != session.bound_to or session.stored is None or session.is_moving:
-            self._change_sessions_of(user, added=sid)
+        self._change_sessions_of(session.facts.user, added=sid, until=session.facts.until)
 
-    def _change_sessions_of(self, user: str | None, added: str | None = None, removed: str | None = None) -> None:
+    def _change_sessions_of(
+        self, user: str | None, added: str | None = None, removed: str | None = None, until: int | None = None
+    ) -> None:
         if user is None:
             return
         key = self._user_key(user)
         record = self.store.load(key)
         for _ in range(ATTEMPTS):
-            names = self._without_ended({} if record is None else names_in(record))
+            now = time.time()
+            names = {name: end for name, end in names_in(record).items() if end > now}
             if removed is not None:
                 names.pop(self._name(removed), None)
-            if added is not None:
-                names.setdefault(self._name(added), int(time.time()))
+            if added is not None and until is not None:
+                names[self._name(added)] = outlived(until, now)
+            new, ttl = record_of(names)
             if record is None:
-                if not names or self.store.create(key, record_of(names), None):
+                if new is None or self.store.create(key, new, ttl):
                     return
                 record = self.store.load(key)
                 continue
-            done = self.store.replace(key, record, record_of(names) if names else None, None)
+            done = self.store.replace(key, record, new, ttl)
             if done is True:
                 return
             record = None if done is False else done
         raise SessionStoreError(f"the sessions of a user were overtaken {ATTEMPTS} times by other requests")
-
-    def _without_ended(self, names: Names) -> Names:
-        """Look at a few, so that the record does not grow without end. One that is just beginning is not there yet."""
-        settled = [name for name, since in names.items() if time.time() - since > SECONDS_TO_BEGIN]
-        chosen = random.sample(settled, min(LOOKED_AT, len(settled)))
-        ended = {name for name in chosen if self.store.load(self.options.key_prefix + name) is None}
-        return {name: since for name, since in names.items() if name not in ended}
 
 
 def overtaken() -> SessionStoreError:
@@ -485,17 +497,35 @@ def lifetime_of(app: Flask) -> int:
     return max(int(lifetime.total_seconds()), 1)
 
 
+def has_no_cookie(session: ServerSideSession) -> bool:
+    """Whether the visitor has no cookie for the session as it is now."""
+    stored = session.stored
+    return stored is None or session.is_moving or session.is_cookie_outdated or stored.permanent != session.permanent
+
+
+def is_to_be_renewed(facts: Facts, now: int, lifetime: int) -> bool:
+    return facts.until is None or abs(facts.until - now - lifetime) >= lifetime * RENEWED_SHARE
+
+
+def outlived(until: int, now: float) -> int:
+    """When a session has ended for sure: it may have been read for a while after it was renewed last."""
+    return until + int((until - now) * RENEWED_SHARE) + LONGEST_REQUEST
+
+
 Names: t.TypeAlias = "dict[str, int]"
 
 
-def names_in(record: bytes) -> Names:
+def names_in(record: bytes | None) -> Names:
     try:
-        names = json.loads(record)
+        names = json.loads(record or b"")
     except ValueError:
         return {}
     pairs = names.items() if isinstance(names, dict) else ()
-    return {name: since for name, since in pairs if isinstance(since, int)}
+    return {name: end for name, end in pairs if isinstance(end, int)}
 
 
-def record_of(names: Names) -> bytes:
-    return json.dumps(names).encode()
+def record_of(names: Names) -> tuple[bytes | None, int | None]:
+    """What to store, nothing where there are none, and for how long."""
+    if not names:
+        return None, None
+    return json.dumps(names).encode(), max(int(max(names.values()) - time.time()), 1)

@@ -29,14 +29,15 @@ class Stored(t.NamedTuple):
 class Facts:
     """What is stored along with a session and is not the application's.
 
-    When it began, when its cookie was last set, in whole seconds since 1970, and whose it is.
+    When it began, and until when it lives if it is not renewed, as its cookie and the list of its user's sessions have
+    it, in whole seconds since 1970; and whose it is.
     """
 
-    __slots__ = ("begun", "refreshed", "user")
+    __slots__ = ("begun", "until", "user")
 
-    def __init__(self, begun: int | None = None, refreshed: int | None = None, user: str | None = None) -> None:
+    def __init__(self, begun: int | None = None, until: int | None = None, user: str | None = None) -> None:
         self.begun = begun
-        self.refreshed = refreshed
+        self.until = until
         self.user = user
 
     @classmethod
@@ -45,10 +46,10 @@ class Facts:
         found = data.pop(FACTS, None)
         if not isinstance(found, dict):
             return cls()
-        begun, refreshed, user = found.get("begun"), found.get("refreshed"), found.get("user")
+        begun, until, user = found.get("begun"), found.get("until"), found.get("user")
         return cls(
             begun if isinstance(begun, int) else None,
-            refreshed if isinstance(refreshed, int) else None,
+            until if isinstance(until, int) else None,
             user if isinstance(user, str) else None,
         )
 
@@ -57,8 +58,8 @@ class Facts:
         known: Data = {}
         if self.begun is not None:
             known["begun"] = self.begun
-        if self.refreshed is not None:
-            known["refreshed"] = self.refreshed
+        if self.until is not None:
+            known["until"] = self.until
         if self.user is not None:
             known["user"] = self.user
         if known:
@@ -87,6 +88,8 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     is_moving = False
     #: Whether what is stored is to end, rather than to change.
     is_cleared = False
+    #: Whether the cookie of the request is not what would be set now, though it holds the same id.
+    is_cookie_outdated = False
     #: The user it was stored as belonging to.
     bound_to: str | None = None
     #: What kept it from being loaded or stored.
