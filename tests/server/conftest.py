@@ -121,10 +121,12 @@ class MemoryStore:
         self.records: dict[str, tuple[bytes, float | None]] = {}
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
-        if ttl is not None:
-            self.touch(key, ttl)
         data, end = self.records.get(key, (None, None))
-        return data if end is None or end > self.now else None
+        if data is None or (end is not None and end <= self.now):
+            return None
+        if ttl is not None:
+            self._put(key, data, ttl)
+        return data
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         if self.load(key) is not None:
@@ -147,12 +149,6 @@ class MemoryStore:
     def delete(self, *keys: str) -> None:
         for key in keys:
             self.records.pop(key, None)
-
-    def touch(self, key: str, ttl: int) -> bool:
-        data = self.load(key)
-        if data is not None:
-            self._put(key, data, ttl)
-        return data is not None
 
     def sweep(self, limit: int) -> int:
         ended = [key for key, (_, end) in self.records.items() if end is not None and end <= self.now][:limit]
@@ -187,9 +183,6 @@ class SpyStore:
 
     def delete(self, *arguments: t.Any) -> t.Any:
         return self._call("delete", *arguments)
-
-    def touch(self, *arguments: t.Any) -> t.Any:
-        return self._call("touch", *arguments)
 
     def sweep(self, *arguments: t.Any) -> t.Any:
         return self._call("sweep", *arguments)

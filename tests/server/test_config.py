@@ -118,6 +118,15 @@ def test_which_format_a_store_has_if_nothing_is_said(store_type: str, make_app: 
     assert data.startswith(b"~") == (store_type == "sqlite")
 
 
+@pytest.mark.parametrize(
+    ("value", "meant"), [("False", False), ("no", False), ("0", False), (0, False), (False, False)]
+)
+def test_what_is_false_in_the_environment_is_false(spied_app: MakeApp, value: object, meant: bool) -> None:
+    names = ("SESSION_PERMANENT", "SESSION_USE_SIGNER", "SESSION_HASH_SID", "SESSION_REFRESH_UNACCESSED")
+    options = interface_of(spied_app(**dict.fromkeys(names, value))).options
+    assert {options.permanent, options.use_signer, options.hash_sid, options.refresh_unaccessed} == {meant}
+
+
 def test_absolute_lifetime(spied_app: MakeApp) -> None:
     for value, seconds in ((None, None), (60, 60), (1.5, 1.5), (timedelta(hours=1), 3600)):
         assert interface_of(spied_app(SESSION_ABSOLUTE_LIFETIME=value)).options.absolute_lifetime == seconds
@@ -252,6 +261,19 @@ WRONG: list[tuple[dict[str, t.Any], str]] = [
     ({"SESSION_CLEANUP_N_REQUESTS": -1}, "SESSION_CLEANUP_N_REQUESTS"),
     ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_PATH": 5}, "SESSION_SQLITE_PATH"),
     ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_PATH": None}, "SESSION_SQLITE_PATH"),
+    ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_PATH": ""}, "SESSION_SQLITE_PATH"),
+    ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_PATH": "a\0b"}, "SESSION_SQLITE_PATH"),
+    ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_PATH": ":memory:"}, "SESSION_SQLITE_PATH.*':memory:'"),
+    ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": float("inf")}, "SESSION_SQLITE_TIMEOUT"),
+    ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": float("nan")}, "SESSION_SQLITE_TIMEOUT"),
+    ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": 1e9}, "SESSION_SQLITE_TIMEOUT"),
+    ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": True}, "SESSION_SQLITE_TIMEOUT"),
+    ({"SESSION_CLEANUP_N_REQUESTS": True}, "SESSION_CLEANUP_N_REQUESTS"),
+    ({"SESSION_PERMANENT": "of course"}, "SESSION_PERMANENT is True or False, not 'of course'"),
+    ({"SESSION_USE_SIGNER": None}, "SESSION_USE_SIGNER"),
+    ({"SESSION_HASH_SID": ""}, "SESSION_HASH_SID"),
+    ({"SESSION_REFRESH_UNACCESSED": 2}, "SESSION_REFRESH_UNACCESSED"),
+    ({"SESSION_REGENERATE_ON_LOGIN": []}, "SESSION_REGENERATE_ON_LOGIN"),
     ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": "5"}, "SESSION_SQLITE_TIMEOUT"),
     ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": -1}, "SESSION_SQLITE_TIMEOUT"),
 ]
@@ -296,7 +318,7 @@ def test_a_client_of_memcached_that_hides_errors_or_unpickles_is_refused(
 
 
 def test_a_store_lacks_a_method() -> None:
-    for method in ("load", "create", "replace", "delete", "touch"):
+    for method in ("load", "create", "replace", "delete"):
         store = type("Own", (SpyStore,), {method: None})()
         with pytest.raises(ValueError, match="SESSION_TYPE"):
             app_with({"SESSION_TYPE": store})
@@ -382,6 +404,18 @@ def test_session_cleanup_of_sqlite(tmp_path: Path) -> None:
     time.sleep(1.1)
     result = app.test_cli_runner().invoke(args=["session_cleanup"])
     assert result.output.endswith("1 expired sessions removed.\n")
+    assert peer.session_of(app, living)["user"] == 1
+
+
+def test_session_cleanup_of_sqlite_gives_back_the_room(tmp_path: Path) -> None:
+    app = app_with({"SESSION_SQLITE_PATH": tmp_path / "sessions.sqlite", "SESSION_CLEANUP_N_REQUESTS": 0})
+    store = interface_of(app).store
+    for number in range(1500):
+        store.create(f"ended {number}", b"data" * 500, 1)
+    living = peer.cookie_with(app, {"user": 1})
+    time.sleep(1.1)
+    app.test_cli_runner().invoke(args=["session_cleanup"])
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200_000
     assert peer.session_of(app, living)["user"] == 1
 
 

@@ -60,10 +60,6 @@ class Memory:
             self.before_command()
             self.records.pop(key, None)
 
-    def touch(self, key: str, ttl: int) -> bool:
-        self.before_command()
-        return key in self.records
-
 
 class World:
     """An app, its store, and the session of one browser in it, which several requests bring at a time."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import inspect
+import sqlite3
 import threading
 import time
 import typing as t
 import weakref
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pymemcache
@@ -267,7 +269,6 @@ CALLS: list[Callable[[Store], object]] = [
     lambda store: store.create("key", b"data", 1000),
     lambda store: store.replace("key", b"data", b"new", 1000),
     lambda store: store.replace("key", b"data", None, 1000),
-    lambda store: store.touch("key", 1000),
     lambda store: store.delete("key"),
 ]
 
@@ -278,6 +279,40 @@ def test_what_is_no_blob_in_sqlite_is_no_record(tmp_path: Path) -> None:
     store._execute("INSERT INTO sessions VALUES ('key', 'text', NULL)")
     assert store.load("key") == store.load("key", 1000) == b""
     store.close()
+
+
+def test_what_sqlite_has_read_is_read_though_its_life_cannot_be_prolonged(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.sqlite"
+    store = SQLiteStore(path, timeout=0.1)
+    store.create("key", b"data", 10)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert store.load("key", 1000) == b"data"
+    assert store.load("key", 1000) == b"data"
+    store.close()
+
+
+def test_sqlite_deletes_any_number_of_records(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "sessions.sqlite")
+    store.create("key-1234", b"data", None)
+    store.create("another", b"data", None)
+    store.delete(*(f"key-{number}" for number in range(300_000)))
+    assert store.load("key-1234") is None
+    assert store.load("another") == b"data"
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_when_a_record_ends(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    store: t.Any = SQLiteStore(tmp_path / "sessions.sqlite")
+    if kind == "redis":
+        store = RedisStore(redis_client(request.getfixturevalue("redis_process")))
+    key, endless = f"ends-{time.time()}", f"endless-{time.time()}"
+    store.create(key, b"data", 1000)
+    store.create(endless, b"data", None)
+    assert 990 < store.expires_in(key) <= 1000
+    assert store.expires_in(endless) is None
+    assert store.expires_in("nothing") is None
 
 
 def test_the_file_of_sqlite_is_its_owners(tmp_path: Path) -> None:
@@ -336,7 +371,7 @@ def in_turn(method: t.Any) -> t.Any:
 
 def locked(store_class: type[MemoryStore]) -> MemoryStore:
     """A store whose only fault is its own."""
-    methods = {name: in_turn(getattr(store_class, name)) for name in ("load", "create", "replace", "delete", "touch")}
+    methods = {name: in_turn(getattr(store_class, name)) for name in ("load", "create", "replace", "delete")}
     return type(store_class.__name__, (store_class,), {**methods, "turn": threading.RLock()})()
 
 
@@ -357,15 +392,9 @@ class ForgetsNothing(MemoryStore):
         super()._put(key, data, None)
 
 
-class IsNotTouched(MemoryStore):
-    def touch(self, key: str, ttl: int) -> bool:
-        return self.load(key) is not None
-
-
-class IsTouchedWithoutBeing(MemoryStore):
-    def touch(self, key: str, ttl: int) -> bool:
-        super().touch(key, ttl)
-        return True
+class IsNotProlonged(MemoryStore):
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        return super().load(key)
 
 
 class ReplacesAnything(MemoryStore):
@@ -465,8 +494,7 @@ BROKEN = [
     CreatesTwice,
     CreatesUnseen,
     ForgetsNothing,
-    IsNotTouched,
-    IsTouchedWithoutBeing,
+    IsNotProlonged,
     ReplacesAnything,
     ReplacesNothing,
     SaysNotByWhat,

@@ -19,15 +19,21 @@ from .store import Store
 from .store import SweepingStore
 
 if t.TYPE_CHECKING:
+    from flask import Config
     from flask import Flask
 
 #: How each type of store writes sessions, if the config does not say. Flask-Session writes msgpack.
 FORMATS = {"sqlite": "tagged", "redis": "msgpack", "memcached": "msgpack"}
 
+#: Seconds that SQLite can be told to wait: it counts milliseconds in 32 bits, and takes too many for none at all.
+LONGEST_TIMEOUT = 2_000_000
+
 #: An SQLite file is swept after so many requests that stored something, on average.
 SWEPT_EVERY = 500
 
-METHODS = ("load", "create", "replace", "delete", "touch")
+BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+METHODS = ("load", "create", "replace", "delete")
 
 
 class ServerSession:
@@ -50,9 +56,10 @@ class ServerSession:
 
     def init_app(self, app: Flask) -> None:
         interface = interface_of(app)
+        is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
         app.cli.add_command(click.Command("session_cleanup", callback=cleaner(interface), help=CLEANUP_HELP))
-        if app.config.get("SESSION_REGENERATE_ON_LOGIN", True):
+        if is_following:
             follow_logins(app, interface)
 
 
@@ -66,17 +73,26 @@ def interface_of(app: Flask) -> ServerSessionInterface:
     sweeps = isinstance(store, SweepingStore)
     options = Options(
         key_prefix=prefix_of(config.get("SESSION_KEY_PREFIX", "session:")),
-        permanent=bool(config.get("SESSION_PERMANENT", True)),
+        permanent=bool_in(config, "SESSION_PERMANENT", True),
         id_length=id_length_of(config.get("SESSION_ID_LENGTH", 32)),
-        use_signer=bool(config.get("SESSION_USE_SIGNER", False)),
-        hash_sid=bool(config.get("SESSION_HASH_SID", False)),
-        refresh_unaccessed=bool(config.get("SESSION_REFRESH_UNACCESSED", False)),
+        use_signer=bool_in(config, "SESSION_USE_SIGNER", False),
+        hash_sid=bool_in(config, "SESSION_HASH_SID", False),
+        refresh_unaccessed=bool_in(config, "SESSION_REFRESH_UNACCESSED", False),
         absolute_lifetime=seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
         cleanup_n_requests=cleanup_of(config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None)),
     )
     if options.use_signer and not app.secret_key:
         raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")
     return ServerSessionInterface(store, RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name)), options)
+
+
+def bool_in(config: Config, name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    # Any text is true to Python, "false" from the environment as well.
+    found = BOOLS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, (str, int)) else None
+    if found is None:
+        raise ValueError(f"{name} is True or False, not {value!r}")
+    return found
 
 
 def id_length_of(length: object) -> int:
@@ -105,7 +121,7 @@ def seconds_of(lifetime: object) -> float | None:
 
 
 def cleanup_of(number: object) -> int | None:
-    if number is None or (isinstance(number, int) and number >= 0):
+    if number is None or (isinstance(number, int) and not isinstance(number, bool) and number >= 0):
         return number
     raise ValueError(f"SESSION_CLEANUP_N_REQUESTS is a number of requests, or None, not {number!r}")
 
@@ -117,11 +133,11 @@ def sqlite_store(app: Flask) -> Store:
     from .sqlite import SQLiteStore
 
     path = app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
-    if not isinstance(path, (str, os.PathLike)):
-        raise ValueError(f"SESSION_SQLITE_PATH is the path of a file, not {path!r}")
+    if not isinstance(path, (str, os.PathLike)) or os.fspath(path) in ("", ":memory:") or "\0" in str(path):
+        raise ValueError(f"SESSION_SQLITE_PATH is the path of a file that processes can share, not {path!r}")
     timeout = app.config.get("SESSION_SQLITE_TIMEOUT", 5.0)
-    if not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise ValueError(f"SESSION_SQLITE_TIMEOUT is a number of seconds, not {timeout!r}")
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 <= timeout <= LONGEST_TIMEOUT:
+        raise ValueError(f"SESSION_SQLITE_TIMEOUT is a number of seconds up to {LONGEST_TIMEOUT}, not {timeout!r}")
     return SQLiteStore(Path(app.instance_path) / path, timeout)
 
 
@@ -167,6 +183,8 @@ def cleaner(interface: ServerSessionInterface) -> t.Callable[[], None]:
         for count in interface.sweep():
             removed += count
             click.echo(f"\r{removed} removed ...", nl=False, err=True)
+        if hasattr(interface.store, "shrink"):
+            interface.store.shrink()
         click.echo("\r", nl=False, err=True)
         click.echo(f"{removed} expired sessions removed.")
 

@@ -72,9 +72,6 @@ class MemcachedStore:
         for key in keys:
             self._call("delete", key, noreply=False)
 
-    def touch(self, key: str, ttl: int) -> bool:
-        return bool(self._call("touch", key, expires(ttl), noreply=False))
-
     def _call(self, method: str, key: str, *args: object, **options: bool) -> t.Any:
         try:
             return self.server_of(key).call(method, key, *args, **options)

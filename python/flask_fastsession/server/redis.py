@@ -103,8 +103,9 @@ class RedisStore:
         for key in keys:
             self._try("DEL", key)
 
-    def touch(self, key: str, ttl: int) -> bool:
-        return self._try("EXPIRE", key, ttl) == 1
+    def expires_in(self, key: str) -> int | None:
+        seconds = self._try("TTL", key)
+        return seconds if isinstance(seconds, int) and seconds >= 0 else None
 
     def _run(self, script: bytes, key: str, *arguments: bytes | int) -> Reply:
         try:

@@ -28,6 +28,9 @@ REPLACE = f"UPDATE sessions SET data = ?, expires = ? WHERE key = ? AND data = ?
 #: A record is not touched before this share of its life has passed: reading is to cost no writing.
 UNTOUCHED_SHARE = 0.05
 
+#: So many keys are dealt with in one statement.
+AT_ONCE = 500
+
 
 class SQLiteStore:
     """Keeps sessions in a file, in WAL mode, with one short transaction for each change.
@@ -55,7 +58,9 @@ class SQLiteStore:
             return None
         ((data, expires),) = rows
         if ttl is not None and (expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= expires - now <= ttl + 1):
-            self._execute(f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}", now + ttl, key, now)
+            # Where that fails, as it does while somebody else writes for long, what was read is right all the same.
+            with suppress(SessionStoreError):
+                self._execute(f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}", now + ttl, key, now)
         return data if isinstance(data, bytes) else b""
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
@@ -82,13 +87,16 @@ class SQLiteStore:
         return self.load(key) or False
 
     def delete(self, *keys: str) -> None:
-        marks = ", ".join("?" * len(keys))
-        self._execute(f"DELETE FROM sessions WHERE key IN ({marks})", *keys)
+        for first in range(0, len(keys), AT_ONCE):
+            some = keys[first : first + AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            self._execute(f"DELETE FROM sessions WHERE key IN ({marks})", *some)
 
-    def touch(self, key: str, ttl: int) -> bool:
+    def expires_in(self, key: str) -> int | None:
         now = time.time()
-        _, count = self._execute(f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}", now + ttl, key, now)
-        return count == 1
+        rows, _ = self._execute(f"SELECT expires FROM sessions WHERE key = ? AND {ALIVE}", key, now)
+        ((expires,),) = rows or [(None,)]
+        return None if expires is None else int(expires - now)
 
     def sweep(self, limit: int) -> int:
         _, count = self._execute(
@@ -97,6 +105,13 @@ class SQLiteStore:
             limit,
         )
         return count
+
+    def shrink(self) -> None:
+        """Give back to the file system what the file has no more need of, page by page: nobody waits for long."""
+        ((pages,),), _ = self._execute("PRAGMA freelist_count")
+        for _ in range(pages):
+            self._execute("PRAGMA incremental_vacuum(1)")
+        self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
@@ -146,6 +161,8 @@ class SQLiteStore:
         )
         try:
             connection.file = file_at(self.path)
+            # It counts for a file that is still empty, and costs nothing until it is asked for.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(SCHEMA)

@@ -3,6 +3,10 @@
 A store keeps bytes by key for a time. It knows nothing of Flask, cookies or formats. :class:`SQLiteStore`,
 :class:`RedisStore` and :class:`MemcachedStore` are stores; any other object that has these methods may be given as
 ``SESSION_TYPE``. :class:`flask_fastsession.testing.StoreTests` tests whether it keeps the promises made here.
+
+Two more methods are called where a store has them: ``expires_in(key)``, which returns in how many whole seconds a
+record ends, or ``None`` where it has no end or there is none, for ``flask session inspect``; and ``shrink()``, which
+gives back the room of what was swept out, for ``flask session_cleanup``.
 """
 
 from __future__ import annotations
@@ -45,9 +49,6 @@ class Store(t.Protocol):
 
     def delete(self, *keys: str) -> None:
         """Delete these records, whatever they are; it does not matter if there are none."""
-
-    def touch(self, key: str, ttl: int) -> bool:
-        """Have a record live for so long from now, and return whether there is one."""
 
 
 @t.runtime_checkable
