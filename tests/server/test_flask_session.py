@@ -325,8 +325,8 @@ def test_ours_writes_the_same_bytes_but_for_the_one_key_at_their_end(
     assert described(session_of(ours, twin)) == described(without_own(session_of(theirs, twin)))
 
 
-def test_there_is_nothing_of_its_own_where_the_cookie_is_not_set_anew(place: Place) -> None:
-    theirs, ours = both_apps(place, SESSION_REFRESH_EACH_REQUEST=False)
+def test_there_is_nothing_of_its_own_where_no_cookie_is_set_anew_and_no_login_followed(place: Place) -> None:
+    theirs, ours = both_apps(place, SESSION_REFRESH_EACH_REQUEST=False, SESSION_REGENERATE_ON_LOGIN=False)
     assert record_of(theirs, cookie_with(ours, LOGIN)) == record_of(theirs, cookie_with(theirs, LOGIN))
 
 
