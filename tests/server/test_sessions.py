@@ -646,7 +646,6 @@ DICT_ACTS: dict[str, Callable[[t.Any], object]] = {
     "copy": lambda s: s.copy(),
     "copy.copy": lambda s: copy.copy(s),
     "copy.deepcopy": lambda s: copy.deepcopy(s),
-    "pickle": lambda s: pickle.loads(pickle.dumps(s)),
     "dict": dict,
     "dict with more": lambda s: dict(s, more=1),
     "double star": lambda s: {**s},

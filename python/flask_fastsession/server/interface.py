@@ -110,7 +110,7 @@ class ServerSessionInterface(SessionInterface):
         if sid is not None:
             loaded = self._loaded_from(sid, self.store.load(self._key(sid), self._ttl(lifetime_of(app))))
         if sid is None or loaded is None:
-            return {"_permanent": True} if self.options.permanent else {}, {"new": True}
+            return {"_permanent": True} if self.options.permanent else {}, {"new": True, "facts": Facts()}
         if self.options.use_signer:
             # Otherwise a key that has been replaced could never be given up.
             loaded[1]["is_cookie_outdated"] = self._cookie_of(app, request) != self._signed(app, sid)
@@ -174,6 +174,8 @@ class ServerSessionInterface(SessionInterface):
             return
         try:
             session.load()
+            # Not by the view, whose response varies no more than before if no cookie is set.
+            session.accessed = False
             self._save(app, session, response)
         except SessionStoreError as error:
             # The view has done without the session, and the next request is as good as this one.
@@ -184,7 +186,8 @@ class ServerSessionInterface(SessionInterface):
             self._end(app, session, response)
         elif self._store(app, session):
             self._set_cookie(app, session, response)
-            self._add_vary(response)
+            if not session.accessed:
+                self._add_vary(response)
         self._sweep_now_and_then()
 
     def _end(self, app: Flask, session: ServerSideSession, response: Response) -> None:
@@ -194,7 +197,8 @@ class ServerSessionInterface(SessionInterface):
             return
         self._leave(session)
         response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
-        self._add_vary(response)
+        if not session.accessed:
+            self._add_vary(response)
 
     def _is_over(self, session: ServerSideSession) -> bool:
         """Whether nothing is left in it. One that was not cleared, but lost its last key, is compared and deleted here:

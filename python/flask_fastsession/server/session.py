@@ -96,11 +96,12 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     failure: SessionStoreError | None = None
 
     def __init__(self) -> None:
-        def on_update(session: ServerSideSession) -> None:
-            session.accessed = session.modified = True
-
-        super().__init__(None, on_update)
+        # That of CallbackDict would do no more than to give each session its own on_update.
         self.facts = Facts()
+
+    @staticmethod
+    def on_update(session: ServerSideSession) -> None:
+        session.accessed = session.modified = True
 
     @property
     def is_empty(self) -> bool:
@@ -124,7 +125,7 @@ class UnloadedSession(ServerSideSession):
     """A session that nobody has looked at: it becomes a :class:`ServerSideSession` when somebody does."""
 
     def __init__(self, interface: ServerSessionInterface, app: Flask, request: Request) -> None:
-        super().__init__()
+        # What is known of it comes when it is loaded.
         self.source = interface, app, request
         self.turn = threading.Lock()
         # What looks past the methods below, as the encoder of json does, is not to take it for empty.

@@ -41,6 +41,8 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str], timeout: float = 5.0) -> None:
         self.path = Path(path)
+        # What is looked at for each statement is not to be made of a Path each time.
+        self._path = str(path)
         self.timeout = timeout
         self._idle: list[Connection] = []
         self._in_use = 0
@@ -139,7 +141,7 @@ class SQLiteStore:
                 self._changed.wait_for(lambda: not self._is_forking)
             self._in_use += 1
             connection = self._idle.pop() if self._idle else None
-        if connection is None or connection.file == file_at(self.path):
+        if connection is None or connection.file == file_at(self._path):
             return connection
         # Somebody has deleted the file or put another in its place.
         connection.close()
@@ -160,7 +162,7 @@ class SQLiteStore:
             self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False, factory=Connection
         )
         try:
-            connection.file = file_at(self.path)
+            connection.file = file_at(self._path)
             # It counts for a file that is still empty, and costs nothing until it is asked for.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._use_wal(connection)
@@ -223,7 +225,7 @@ class Connection(sqlite3.Connection):
     file: tuple[int, int] | None
 
 
-def file_at(path: Path) -> tuple[int, int] | None:
+def file_at(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
