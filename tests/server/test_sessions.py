@@ -504,6 +504,18 @@ def test_a_cookie_that_an_older_key_has_signed_is_signed_anew(spied_app: MakeApp
     assert cookie_of(handle(app, read, newer)) is None
 
 
+def test_what_was_read_and_cannot_be_renewed_is_renewed_later(times: Callable[..., Times], spy: SpyStore) -> None:
+    at = times()
+    cookie = begun(at.app)
+    at.passes(100)
+    spy.failing = {"replace"}
+    assert not at.is_set(read, cookie)
+    with pytest.raises(SessionStoreError):
+        handle(at.app, write, cookie)
+    spy.failing = set()
+    assert at.is_set(read, cookie)
+
+
 def test_an_outage_is_nothing_to_views_that_do_not_look(spied_app: MakeApp, spy: SpyStore) -> None:
     app = spied_app(SESSION_REFRESH_UNACCESSED=True, PERMANENT_SESSION_LIFETIME=1000)
     with time_machine.travel(1_700_000_000, tick=False) as travelling:

@@ -239,6 +239,7 @@ class ServerSessionInterface(SessionInterface):
         is_due = has_no_cookie(session)
         is_refreshed = session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
         is_renewed = (is_refreshed or facts.user is not None) and (is_due or is_to_be_renewed(facts, now, lifetime))
+        is_as_stored = is_renewed and not is_due and self._is_as_stored(session)
         if is_renewed:
             facts.until = now + lifetime
         if session.permanent:
@@ -251,9 +252,19 @@ class ServerSessionInterface(SessionInterface):
             return self._create(session, record, ttl)
         if session.is_moving:
             return self._move(session, ttl)
-        if is_renewed or facts.user != session.bound_to:
-            self._list(session, session.sid)
-        return self._replace(session, session.sid, record, ttl) and is_due
+        try:
+            if is_renewed or facts.user != session.bound_to:
+                self._list(session, session.sid)
+            return self._replace(session, session.sid, record, ttl) and is_due
+        except SessionStoreError as error:
+            if not is_as_stored:
+                raise
+            # Nothing is lost: it is renewed by another request.
+            log.warning("A session could not be renewed: %s", error)
+            return False
+
+    def _is_as_stored(self, session: ServerSideSession) -> bool:
+        return session.stored is not None and self._record_of(session) == session.stored.record
 
     def _record_of(self, session: ServerSideSession) -> bytes:
         data, stored = session.facts.put_into(dict(session)), session.stored
