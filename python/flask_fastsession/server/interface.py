@@ -232,10 +232,7 @@ class ServerSessionInterface(SessionInterface):
             # Others may be writing to it: what was ended is not to come back with what they write.
             self._leave(session)
         facts, now, lifetime = session.facts, int(time.time()), lifetime_of(app)
-        if self.options.absolute_lifetime is not None and facts.begun is None:
-            facts.begun = now
-        if facts.user is None and self.user_key is not None and session.get(self.user_key) is not None:
-            facts.user = str(session[self.user_key])
+        self._complete(facts, session, now)
         is_due = has_no_cookie(session)
         is_refreshed = session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
         is_renewed = (is_refreshed or facts.user is not None) and (is_due or is_to_be_renewed(facts, now, lifetime))
@@ -262,6 +259,13 @@ class ServerSessionInterface(SessionInterface):
             # Nothing is lost: it is renewed by another request.
             log.warning("A session could not be renewed: %s", error)
             return False
+
+    def _complete(self, facts: Facts, data: Data, now: int) -> None:
+        """Add when a session began, and whose it is, where that is to be known and is not yet."""
+        if self.options.absolute_lifetime is not None and facts.begun is None:
+            facts.begun = now
+        if self.user_key is not None and facts.user is None and data.get(self.user_key) is not None:
+            facts.user = str(data[self.user_key])
 
     def _is_as_stored(self, session: ServerSideSession) -> bool:
         return session.stored is not None and self._record_of(session) == session.stored.record
