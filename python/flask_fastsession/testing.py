@@ -121,8 +121,8 @@ class StoreTests:
 
     def test_data_is_bytes_when_it_comes_back(self, store: Store, key: str) -> None:
         store.create(key, b"data", LONG)
-        assert type(store.load(key)) is bytes
-        assert type(store.replace(key, b"other", b"new", LONG)) is bytes
+        assert isinstance(store.load(key), bytes)
+        assert isinstance(store.replace(key, b"other", b"new", LONG), bytes)
 
     def test_a_key_is_any_visible_ascii_up_to_250_characters(self, store: Store) -> None:
         visible = "".join(map(chr, range(0x21, 0x7F)))

@@ -233,6 +233,22 @@ def test_nothing_is_said_to_be_done_by_a_memcached_that_is_gone(kind: str, tmp_p
         client.close()
 
 
+def test_a_record_that_was_loaded_from_memcached_is_replaced_by_one_command(tmp_path: Path) -> None:
+    with memcached_server(tmp_path) as server:
+        client = pymemcache.PooledClient((server.host, server.port), no_delay=True)
+        store = MemcachedStore(client)
+        store.create("key", b"old", 1000)
+        loaded = store.load("key", 1000)
+        asked = client.stats()[b"cmd_get"]
+        assert store.replace("key", loaded or b"", b"new", 1000) is True
+        assert client.stats()[b"cmd_get"] == asked
+        # What it was loaded as it is no more, and a record of the same bytes will do.
+        assert store.replace("key", loaded or b"", b"newer", 1000) == b"new"
+        assert store.replace("key", b"new", b"old", 1000) is True
+        assert store.replace("key", loaded or b"", b"new", 1000) is True
+        client.close()
+
+
 def test_each_key_stays_with_its_server_though_the_client_turns_to_another(tmp_path: Path) -> None:
     """What is ended while one of them is away is not to be back when it is."""
     with memcached_server(tmp_path) as one, memcached_server(tmp_path) as other:

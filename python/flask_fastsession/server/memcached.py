@@ -44,28 +44,33 @@ class MemcachedStore:
         self.server_of = servers_of(client) if isinstance(client, HashClient) else only(Connections(client))
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
-        data = self._call("get", key)
+        data, version = self._call("gets", key)
         if data is not None and ttl is not None:
             # Whether it was still there does not matter: the data was.
             self._call("touch", key, expires(ttl), noreply=True)
-        return data if data is None or isinstance(data, bytes) else b""
+        if data is None:
+            return None
+        return Versioned.of(data, version) if isinstance(data, bytes) else b""
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         return bool(self._call("add", key, data, expires(ttl), noreply=False))
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        version = old.version if isinstance(old, Versioned) else None
         for _ in range(ATTEMPTS):
-            data, token = self._call("gets", key)
-            if data is None:
-                return False
-            if data != old:
-                return isinstance(data, bytes) and data
+            if version is None:
+                data, version = self._call("gets", key)
+                if data is None:
+                    return False
+                if data != old:
+                    return isinstance(data, bytes) and Versioned.of(data, version)
             # What has a negative time to live is gone at once.
-            swapped = self._call("cas", key, new or b"", token, -1 if new is None else expires(ttl), noreply=False)
+            swapped = self._call("cas", key, new or b"", version, -1 if new is None else expires(ttl), noreply=False)
             if swapped:
                 return True
             if swapped is None:
                 return False
+            version = None
         raise SessionStoreError(f"memcached: overtaken {ATTEMPTS} times")
 
     def delete(self, *keys: str) -> None:
@@ -77,6 +82,18 @@ class MemcachedStore:
             return self.server_of(key).call(method, key, *args, **options)
         except (MemcacheError, OSError) as error:
             raise SessionStoreError(f"memcached did not do what it was asked: {type(error).__name__}") from error
+
+
+class Versioned(bytes):
+    """A record that knows by what number memcached knows it, which spares asking for it before it is replaced."""
+
+    version: bytes
+
+    @classmethod
+    def of(cls, data: bytes, version: bytes) -> Versioned:
+        self = cls(data)
+        self.version = version
+        return self
 
 
 def servers_of(client: HashClient) -> t.Callable[[str], Connections]:
