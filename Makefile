@@ -55,8 +55,9 @@ lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stub
 	$(BIN)/stubtest --mypy-config-file pyproject.toml flask_fastsession._native
 	$(BIN)/zizmor --offline --quiet .github
 
-test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite with the oldest Flask
+test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite with the oldest Flask, and Redis stores with the oldest redis-py
 	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/contract
+	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/server/test_stores.py -k redis
 
 check: test test-oldest lint ## Run what CI runs
 
