@@ -111,7 +111,7 @@ class World:
 
     def unlisted(self) -> list[str]:
         """Sessions of a user that no revocation would find."""
-        listed = self.interface._names_of(USER)
+        listed = self.interface.users.names_of(USER)
         return [sid for sid, data in self.sessions().items() if data["whose"] == USER and sid not in listed]
 
 

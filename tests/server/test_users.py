@@ -166,7 +166,7 @@ def test_a_new_id_is_its_users_too(app: Flask) -> None:
 def test_a_logout_is_no_longer_listed(app: Flask) -> None:
     cookie = begun(app, "ann")
     handle(app, lambda: session.clear(), cookie)
-    assert interface_of(app)._names_of("ann") == {}
+    assert interface_of(app).users.names_of("ann") == {}
 
 
 def test_who_logs_out_with_a_message_is_nobody(app: Flask) -> None:
@@ -355,7 +355,7 @@ def test_the_list_does_not_grow_without_end(spied_app: MakeApp, spy: SpyStore) -
             begun(app, "ann")
             travelling.shift(100)
             spy.store.now += 100
-            sizes.append(len(interface_of(app)._names_of("ann")))
+            sizes.append(len(interface_of(app).users.names_of("ann")))
         assert len(interface_of(app).sessions_of("ann")) == 9
     assert max(sizes[100:]) < 40
 
@@ -422,7 +422,7 @@ def test_a_list_that_is_none_is_begun_anew(spied_app: MakeApp, spy: SpyStore) ->
     interface = interface_of(app)
     for number, record in enumerate((b"", b"1", b"[]", b"hello", b"\xff", b'{"a":null}', b'{"a":[]}', b'{"a":"x"}')):
         user = f"ann{number}"
-        spy.store.records[interface._user_key(user)] = (record, None)
+        spy.store.records[interface.users.key_of(user)] = (record, None)
         assert interface.sessions_of(user) == []
         cookie = begun(app, user)
         assert interface.sessions_of(user) == [cookie]

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import re
@@ -39,6 +38,9 @@ from .session import UnloadedSession
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
+from .users import ATTEMPTS
+from .users import RENEWED_SHARE
+from .users import Users
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -50,15 +52,6 @@ log = logging.getLogger("flask_fastsession")
 
 #: What may be an id. Anything else in a cookie never reaches the store.
 SID = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
-
-#: So often a write that others overtake is merged with theirs before it is an error.
-ATTEMPTS = 64
-
-#: A session is renewed, in its cookie and its user's list, where what is left of it is so much off its lifetime.
-RENEWED_SHARE = 0.05
-
-#: A request takes no longer, as far as the list of a user's sessions is concerned.
-LONGEST_REQUEST = 600
 
 #: So many expired records are removed by the way.
 SWEPT = 1000
@@ -88,6 +81,7 @@ class ServerSessionInterface(SessionInterface):
         self.store = store
         self.format = record_format
         self.options = options
+        self.users = Users(store, options.key_prefix)
         self._headers = SessionHeaders()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
@@ -222,7 +216,7 @@ class ServerSessionInterface(SessionInterface):
         assert session.sid is not None
         if session.is_cleared:
             self.store.delete(self._key(session.sid))
-        self._change_sessions_of(session.bound_to, removed=session.sid)
+        self._unlist(session, session.sid)
         session.sid = session.stored = session.bound_to = None
         session.is_cleared = False
 
@@ -291,7 +285,7 @@ class ServerSessionInterface(SessionInterface):
     def _has_begun(self, session: ServerSideSession, sid: str, record: bytes) -> bool:
         """Whether all sessions of the user were not revoked while this one was made."""
         user = session.facts.user
-        if user is not None and self._name(sid) not in self._names_of(user):
+        if user is not None and self._name(sid) not in self.users.names_of(user):
             self.store.delete(self._key(sid))
             return False
         session.sid, session.new, session.is_moving = sid, False, False
@@ -339,7 +333,7 @@ class ServerSessionInterface(SessionInterface):
         assert old is not None
         if not self._replace(session, old, None, ttl):
             return False
-        self._change_sessions_of(session.bound_to, removed=old)
+        self._unlist(session, old)
         return self._create(session, self._record_of(session), ttl)
 
     # --- The cookie -------------------------------------------------------------------------------------------------
@@ -414,7 +408,7 @@ class ServerSessionInterface(SessionInterface):
     def sessions_of(self, user_id: str) -> list[str]:
         """Return what the store knows the user's sessions by, oldest first: their ids, or hashes of these."""
         user, prefix = str(user_id), self.options.key_prefix
-        return [name for name in self._names_of(user) if self._user_in(self.store.load(prefix + name)) == user]
+        return [name for name in self.users.names_of(user) if self._user_in(self.store.load(prefix + name)) == user]
 
     def revoke(self, *sids: str) -> None:
         """End sessions, given by their ids or as in :meth:`sessions_of`. No request in flight brings them back."""
@@ -424,16 +418,14 @@ class ServerSessionInterface(SessionInterface):
     def revoke_user(self, user_id: str, keep: str | None = None) -> None:
         """End all sessions of a user but the one to ``keep``, given as for :meth:`revoke`; that of the request, say."""
         user, kept = str(user_id), set() if keep is None else {keep, self._name(keep)}
-        key = self._user_key(user)
         for _ in range(ATTEMPTS):
-            record = self.store.load(key)
+            record, names = self.users.load(user)
             if record is None:
                 return
-            names = names_in(record)
             ended = [self.options.key_prefix + name for name in names if name not in kept and self._may_be(name, user)]
             self.store.delete(*ended)
             left = {name: end for name, end in names.items() if name in kept}
-            if self.store.replace(key, record, *record_of(left)) is True:
+            if self.users.replace(user, record, left) is True:
                 # One that was listed, but not yet stored, may have begun in between; now none does any more.
                 self.store.delete(*ended)
                 return
@@ -452,14 +444,7 @@ class ServerSessionInterface(SessionInterface):
             raise TypeError(f"a server-side session is wanted, not {type(session).__name__}")
         return session
 
-    # --- The sessions of a user: a record of their names, and when each has ended if it is not renewed ----------------
-
-    def _user_key(self, user: str) -> str:
-        # No session has a colon in its name.
-        return f"{self.options.key_prefix}user:{sha256(user.encode()).hexdigest()}"
-
-    def _names_of(self, user: str) -> Names:
-        return names_in(self.store.load(self._user_key(user)))
+    # --- Whose a session is -------------------------------------------------------------------------------------------
 
     def _may_be(self, name: str, user: str) -> bool:
         """Whether a session is the user's, or nobody's so far and perhaps about to be his."""
@@ -477,33 +462,13 @@ class ServerSessionInterface(SessionInterface):
 
         It stays among those of the one before, whose it may be again while this request is under way.
         """
-        self._change_sessions_of(session.facts.user, added=sid, until=session.facts.until)
+        user, until = session.facts.user, session.facts.until
+        if user is not None and until is not None:
+            self.users.add(user, self._name(sid), until)
 
-    def _change_sessions_of(
-        self, user: str | None, added: str | None = None, removed: str | None = None, until: int | None = None
-    ) -> None:
-        if user is None:
-            return
-        key = self._user_key(user)
-        record = self.store.load(key)
-        for _ in range(ATTEMPTS):
-            now = time.time()
-            names = {name: end for name, end in names_in(record).items() if end > now}
-            if removed is not None:
-                names.pop(self._name(removed), None)
-            if added is not None and until is not None:
-                names[self._name(added)] = outlived(until, now)
-            new, ttl = record_of(names)
-            if record is None:
-                if new is None or self.store.create(key, new, ttl):
-                    return
-                record = self.store.load(key)
-                continue
-            done = self.store.replace(key, record, new, ttl)
-            if done is True:
-                return
-            record = None if done is False else done
-        raise SessionStoreError(f"the sessions of a user were overtaken {ATTEMPTS} times by other requests")
+    def _unlist(self, session: ServerSideSession, sid: str) -> None:
+        if session.bound_to is not None:
+            self.users.remove(session.bound_to, self._name(sid))
 
 
 def overtaken() -> SessionStoreError:
@@ -524,27 +489,3 @@ def has_no_cookie(session: ServerSideSession) -> bool:
 
 def is_to_be_renewed(facts: Facts, now: int, lifetime: int) -> bool:
     return facts.until is None or abs(facts.until - now - lifetime) >= lifetime * RENEWED_SHARE
-
-
-def outlived(until: int, now: float) -> int:
-    """When a session has ended for sure: it may have been read for a while after it was renewed last."""
-    return until + int((until - now) * RENEWED_SHARE) + LONGEST_REQUEST
-
-
-Names: t.TypeAlias = "dict[str, int]"
-
-
-def names_in(record: bytes | None) -> Names:
-    try:
-        names = json.loads(record or b"")
-    except ValueError:
-        return {}
-    pairs = names.items() if isinstance(names, dict) else ()
-    return {name: end for name, end in pairs if isinstance(end, int)}
-
-
-def record_of(names: Names) -> tuple[bytes | None, int | None]:
-    """What to store, nothing where there are none, and for how long."""
-    if not names:
-        return None, None
-    return json.dumps(names).encode(), max(int(max(names.values()) - time.time()), 1)

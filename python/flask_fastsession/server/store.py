@@ -35,8 +35,8 @@ class Store(t.Protocol):
         """Return a record, ``None`` where there is none, or ``b""`` where there is something that is no record.
 
         With ``ttl`` the record is to live for about so long from now: the store may leave it as it is if what is left
-        of its life differs by no more than a twentieth. A record may be of a subclass of :class:`bytes` that has what the
-        store would like to know when it is given back, as ``old``.
+        of its life differs by no more than a twentieth. A record may be of a subclass of :class:`bytes`, and so tell
+        the store more when it is given back, as ``old``.
         """
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
