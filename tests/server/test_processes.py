@@ -287,11 +287,11 @@ FORKS = """
     with visited(app, threads=int(sys.argv[3])) as tally:
         for number in range(int(sys.argv[4])):
             status = fork(number)
-            if status != "exit 0" or took[-1] > 5:
+            if status != "exit 0" or took[-1] > 2:
                 break
     print(f"longest fork {max(took):.3f} s", file=sys.stderr)
     print(status, tally.failures)
-    if max(took) > 5:
+    if max(took) > 2:
         print(f"a fork took {max(took):.3f} s")
 """
 
