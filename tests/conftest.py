@@ -7,6 +7,8 @@ from collections.abc import Callable
 import flask
 import flask.sessions
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings
 
 from contract.parity import INTERFACES
 from contract.parity import NOW
@@ -16,9 +18,27 @@ from contract.parity import Scenario
 from contract.parity import exactly
 from contract.parity import outcome_of
 
+# No test depends on how fast the machine is, so Hypothesis measures no time.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "contract(*numbers): behaviours of docs/compatibility.md that a test holds")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    timed = [item.nodeid for item in items if is_timed(getattr(item, "obj", None))]
+    if timed:
+        raise pytest.UsageError(f"Hypothesis measures time in {timed}: keep what the profile of conftest.py sets")
+
+
+def is_timed(test: object) -> bool:
+    """Whether a property test fails where it is slow."""
+    chosen = getattr(test, "_hypothesis_internal_use_settings", None)
+    if chosen is None:
+        return False
+    return chosen.deadline is not None or HealthCheck.too_slow not in chosen.suppress_health_check
 
 
 class Clock:

@@ -30,7 +30,6 @@ from click.testing import Result
 from flask.json.provider import DefaultJSONProvider
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
-from hypothesis import HealthCheck
 from hypothesis import example
 from hypothesis import given
 from hypothesis import reject
@@ -844,7 +843,7 @@ JSON = st.recursive(
     digest=st.sampled_from([hashlib.sha1, hashlib.sha256]),
     age=st.sampled_from([0, 1, LIFETIME - 30, LIFETIME + 30, 10**6, -30]) | st.integers(-(10**6), 10**9),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_signed_cookies_are_judged_as_itsdangerous_does(
     data: dict[str, t.Any], name: str | None, digest: t.Any, age: int
 ) -> None:
@@ -878,7 +877,7 @@ def test_genuine_cookies_with_odd_payloads(text: str, age: int) -> None:
 @example(token="...")
 @example(token="e30.." + "A" * 27)
 @example(token="e30." + "_" * 4000 + "." + "A" * 27)
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600)
 def test_whatever_is_given_as_a_cookie(token: str) -> None:
     """Either it is no cookie, in one line, or it is judged as itsdangerous judges it."""
     try:
@@ -894,7 +893,7 @@ def test_whatever_is_given_as_a_cookie(token: str) -> None:
 
 
 @given(text=st.text(max_size=200) | st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_is_piped_in(text: str | bytes) -> None:
     stdin = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     for command in ("inspect", "sign"):

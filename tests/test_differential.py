@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 
 from flask import Flask
-from hypothesis import HealthCheck
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -155,10 +154,8 @@ contents = st.tuples(payloads, timestamps).map(b".".join) | st.binary()
 SIDES = Sides()
 enough = settings(
     max_examples=1000,
-    deadline=None,
     database=None,
     print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

@@ -50,7 +50,7 @@ def check_alike(call: Callable[[t.Any], object], stock: object, ours: object) ->
 
 @pytest.mark.parametrize("name", SIGNERS)
 @given(key=keys, salt=salts, derivation=derivations, digest=digests, sep=separators, value=values, data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_signers_agree(
     name: str,
     key: t.Any,
@@ -77,7 +77,7 @@ def test_signers_agree(
 
 @pytest.mark.parametrize("name", SERIALIZERS)
 @given(key=keys, salt=salts, digest=digests, value=json_values, data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_serializers_agree(
     name: str, key: t.Any, salt: t.Any, digest: t.Any, value: object, data: st.DataObject
 ) -> None:

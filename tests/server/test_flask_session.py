@@ -283,7 +283,7 @@ def containers(inner: st.SearchStrategy[t.Any]) -> st.SearchStrategy[t.Any]:
 values = st.recursive(leaves, containers, max_leaves=8)
 names = plain_text.filter(lambda name: name not in ("_permanent", OWN))
 sessions = st.dictionaries(names, values, min_size=1, max_size=5)
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def theirs_can_hold(theirs: flask.Flask, data: dict[str, t.Any]) -> bool:

@@ -104,7 +104,7 @@ def test_tagged_records_are_what_flask_puts_into_cookies() -> None:
 
 
 @given(st.randoms(use_true_random=True))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_whatever_is_tagged_json_for_flask_is_a_record_or_none(rng: random.Random) -> None:
     text = json_bytes(rng)
     try:
@@ -161,7 +161,7 @@ json_values = st.recursive(
 
 @with_each_format
 @given(data=st.dictionaries(st.text(), json_values, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_has_been_read_is_written_as_it_was(name: str, data: dict[str, t.Any]) -> None:
     """Or else a session would be written each time it is read, and perhaps become something else."""
     record = FORMATS[name].dumps(data)
