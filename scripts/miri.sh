@@ -7,18 +7,18 @@ source scripts/nightly.sh
 build=build/miri
 # Miri calls no C, and these compare with classic zlib, which is C.
 calling_c=(
-    deflate::tests::extreme_texts_too
-    deflate::tests::matches_at_the_edges_of_the_window
-    deflate::tests::noise_between_words_is_stored
-    deflate::tests::the_bits_are_those_of_zlib
-    zlib::tests::bytes_after_the_stream_are_ignored
-    zlib::tests::damaged_streams_give_nothing
-    zlib::tests::deflates_exactly_where_two_bytes_are_won
-    zlib::tests::deflates_there_and_back
-    zlib::tests::what_inflates_without_end_is_left_to_stock
+    wire::deflate::tests::extreme_texts_too
+    wire::deflate::tests::matches_at_the_edges_of_the_window
+    wire::deflate::tests::noise_between_words_is_stored
+    wire::deflate::tests::the_bits_are_those_of_zlib
+    wire::zlib::tests::bytes_after_the_stream_are_ignored
+    wire::zlib::tests::damaged_streams_give_nothing
+    wire::zlib::tests::deflates_exactly_where_two_bytes_are_won
+    wire::zlib::tests::deflates_there_and_back
+    wire::zlib::tests::what_inflates_without_end_is_left_to_stock
 )
 # This deflates hundreds of kilobytes.
-too_long=deflate::tests::no_text_leaves_a_trace_in_the_next
+too_long=wire::deflate::tests::no_text_leaves_a_trace_in_the_next
 skipped=("${calling_c[@]}" "$too_long")
 tests=(test --locked --no-default-features --lib --target "$(host)" --target-dir "$build")
 

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
-use crate::eligible::is_unpatched;
-use crate::error::{Reason, Stop};
-use crate::hooks::FlaskParts;
-use crate::names::intern;
-use crate::stock::Stock;
+use crate::error::{Fallback, Reason};
+use crate::guard::flask::FlaskParts;
+use crate::guard::json::is_unpatched;
+use crate::guard::stock::Stock;
+use crate::key_cache::intern;
 use crate::types::Types;
 
 /// Whether the signer reads the clock in the way that [`now`] does, and the clock does not look at who is asking.
-pub fn is_stock(py: Python<'_>) -> Result<(), Stop> {
+pub fn is_stock(py: Python<'_>) -> Result<(), Fallback> {
     let stock = Stock::get(py);
     is_unpatched(&stock.timestamp_signer, intern!(py, "get_timestamp"), &stock.get_timestamp)?;
     let Ok(clock) = signers_clock(py)? else { return Ok(()) };
@@ -28,23 +28,23 @@ fn looks_at_its_caller(clock: &Bound<'_, PyAny>) -> bool {
 }
 
 /// The second that stock's signer would read now. Whatever is raised passes through, as it does in stock.
-pub fn now(py: Python<'_>) -> Result<i128, Stop> {
-    let now = signers_clock(py)?.and_then(|time| time.call0()).map_err(Stop::Raise)?;
+pub fn now(py: Python<'_>) -> Result<i128, Fallback> {
+    let now = signers_clock(py)?.and_then(|time| time.call0()).map_err(Fallback::Raise)?;
     if let Ok(seconds) = now.cast_exact::<PyFloat>()
         && let Some(seconds) = whole(seconds.value())
     {
         return Ok(seconds.into());
     }
-    let now = py.get_type::<PyInt>().call1((now,)).map_err(Stop::Raise)?;
+    let now = py.get_type::<PyInt>().call1((now,)).map_err(Fallback::Raise)?;
     now.extract().map_err(|_| Reason::Clock.into())
 }
 
 /// The second to sign with, or what itsdangerous says of one that has no place in a timestamp.
-pub fn timestamp(py: Python<'_>) -> Result<u64, Stop> {
+pub fn timestamp(py: Python<'_>) -> Result<u64, Fallback> {
     let now = now(py)?;
     u64::try_from(now).map_err(|_| match Stock::get(py).int_to_bytes.bind(py).call1((now,)) {
         Ok(_) => Reason::Clock.into(),
-        Err(error) => Stop::Raise(error),
+        Err(error) => Fallback::Raise(error),
     })
 }
 
@@ -90,15 +90,15 @@ impl Expiry {
         py: Python<'_>,
         lifetime: &Lifetime,
         parts: &FlaskParts,
-    ) -> Result<(Arc<str>, u64), Stop> {
+    ) -> Result<(Arc<str>, u64), Fallback> {
         if let Some(lifetime) = lifetime.seconds
             && let Some(now) = system_time(py, parts)
         {
             let date = self.date_of(py, now.saturating_add(lifetime), parts);
-            let date = date.map_err(|error| Stop::after(error, py, Reason::Clock))?;
+            let date = date.map_err(|error| Fallback::after(error, py, Reason::Clock))?;
             return Ok((date, now.unsigned_abs()));
         }
-        let date = date_by_datetime(py, lifetime, parts).map_err(|error| Stop::after(error, py, Reason::Clock))?;
+        let date = date_by_datetime(py, lifetime, parts).map_err(|error| Fallback::after(error, py, Reason::Clock))?;
         Ok((date, timestamp(py)?))
     }
 

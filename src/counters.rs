@@ -8,7 +8,7 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use crate::error::Reason;
-use crate::sign::KeyAge;
+use crate::wire::sign::KeyAge;
 
 /// How an operation came out.
 #[derive(Clone, Copy)]

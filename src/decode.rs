@@ -11,15 +11,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyList, PyString};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::base64;
-use crate::date::DateTime;
-use crate::eligible::Tags;
 use crate::encode::MAX_DEPTH;
 use crate::error::Reason;
-use crate::names::Names;
-use crate::payload::VerifiedText;
-use crate::tags::{self, DICT_SUFFIX, Tag};
+use crate::guard::json::Tags;
+use crate::key_cache::KeyCache;
 use crate::types::Types;
+use crate::wire::base64;
+use crate::wire::http_date::DateTime;
+use crate::wire::payload::VerifiedText;
+use crate::wire::tags::{self, DICT_SUFFIX, Tag};
 
 const TOO_DEEP: &str = "too many levels";
 const NO_SESSION: &str = "the members of a session";
@@ -56,7 +56,7 @@ fn read<'py>(
     deserialize: impl FnOnce(Builder<'_, 'py>, &mut TextDeserializer<'_>) -> serde_json::Result<Bound<'py, PyAny>>,
 ) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
-    let names = RefCell::new(Names::borrow());
+    let names = RefCell::new(KeyCache::borrow());
     let builder = Builder { py, tags, names: &names, depth: 0, types: Types::get(py) };
     // Read as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text).map_err(|_| Reason::JsonText)?;
@@ -88,7 +88,7 @@ fn reason(error: &serde_json::Error) -> Reason {
 struct Builder<'a, 'py> {
     py: Python<'py>,
     tags: &'a Tags<'py>,
-    names: &'a RefCell<Names>,
+    names: &'a RefCell<KeyCache>,
     depth: usize,
     types: &'static Types,
 }

@@ -10,12 +10,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde::ser::{Error as _, Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
-use crate::base64;
-use crate::eligible::Tags;
 use crate::error::Reason;
-use crate::spelling::{PythonSpelling, Text, TextOptions};
-use crate::tags::{DICT_SUFFIX, Tag};
+use crate::guard::json::Tags;
 use crate::types::Types;
+use crate::wire::base64;
+use crate::wire::json_format::{PythonFormatter, Text, TextOptions};
+use crate::wire::tags::{DICT_SUFFIX, Tag};
 
 /// Deeper values are left to stock, whose own limit is the interpreter's stack. Ours is the thread's, which may be small.
 pub const MAX_DEPTH: usize = 20;
@@ -34,7 +34,7 @@ pub fn session_to_text<'py>(
     write(session.as_any(), options, tags, |value, serializer| value.dict(session, serializer))
 }
 
-type TextSerializer<'t> = serde_json::Serializer<&'t mut Text, PythonSpelling>;
+type TextSerializer<'t> = serde_json::Serializer<&'t mut Text, PythonFormatter>;
 
 fn write<'py>(
     value: &Bound<'py, PyAny>,
@@ -45,8 +45,8 @@ fn write<'py>(
     let types = Types::get(value.py());
     let walk = Walk { types, tags, sort_keys: options.sort_keys, declined: Cell::new(Reason::ValueType) };
     let mut text = Text(Vec::with_capacity(512));
-    let spelling = PythonSpelling { ensure_ascii: options.ensure_ascii };
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, spelling);
+    let formatter = PythonFormatter { ensure_ascii: options.ensure_ascii };
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
     match serialize(Value { object: value, walk: &walk, depth: 0 }, &mut serializer) {
         Ok(()) => Ok(text.0),
         Err(error) if error.is_io() => Err(Reason::Size),

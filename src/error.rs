@@ -108,7 +108,7 @@ impl Reason {
 
 /// What ends a native attempt without an answer.
 #[derive(Debug)]
-pub enum Stop {
+pub enum Fallback {
     /// Equality with stock cannot be shown here: stock answers.
     Decline(Reason),
     /// The token is certainly malformed, forged or expired; itsdangerous words the exception where none is given.
@@ -117,7 +117,7 @@ pub enum Stop {
     Raise(PyErr),
 }
 
-impl Stop {
+impl Fallback {
     /// For an error in code that may be anybody's: stock is to meet it again, unless it is no `Exception` but something
     /// like a `KeyboardInterrupt` or a timeout, which nobody may hold up.
     pub fn after(error: PyErr, py: Python<'_>, reason: Reason) -> Self {
@@ -133,7 +133,7 @@ impl Stop {
     }
 }
 
-impl From<Reason> for Stop {
+impl From<Reason> for Fallback {
     fn from(reason: Reason) -> Self {
         Self::Decline(reason)
     }

@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyList, PyString};
 
-use crate::error::{Reason, Stop};
-use crate::names::intern;
-use crate::sign::SigningKeys;
-use crate::stock::Stock;
+use crate::error::{Fallback, Reason};
+use crate::guard::stock::Stock;
+use crate::key_cache::intern;
 use crate::types::is_exactly;
+use crate::wire::sign::SigningKeys;
 
 /// What `TimestampSigner` would be constructed with.
 pub struct SignerInputs {
@@ -87,7 +87,7 @@ impl SignerInputs {
     }
 
     /// Gives the keys ready for use, derived at their first use.
-    pub fn signing_keys(&self, py: Python<'_>) -> Result<Arc<SigningKeys>, Stop> {
+    pub fn signing_keys(&self, py: Python<'_>) -> Result<Arc<SigningKeys>, Fallback> {
         let by_value = KeyInputs {
             secret_keys: self.secret_keys.iter().map(|key| key.as_bytes(py)).collect(),
             salt: bytes_of(self.salt.bind(py))?,
@@ -106,10 +106,10 @@ impl SignerInputs {
 
     /// Has itsdangerous derive each key, and makes sure that native HMAC does with the newest what its own does. So
     /// the digest is known by what it yields, whatever its name, and a policy that forbids one forbids it here as well.
-    fn derive(&self, py: Python<'_>) -> Result<SigningKeys, Stop> {
+    fn derive(&self, py: Python<'_>) -> Result<SigningKeys, Fallback> {
         const PROBE: &[u8] = b"flask-fastsession";
         let reference = self.derive_by_reference(py, PROBE);
-        let (derived, signature) = reference.map_err(|error| Stop::after(error, py, Reason::Keys))?;
+        let (derived, signature) = reference.map_err(|error| Fallback::after(error, py, Reason::Keys))?;
         let digest = digest_of_length(signature.as_bytes().len()).ok_or(Reason::Digest)?;
         SigningKeys::new(digest, derived.iter().map(PyBytesMethods::as_bytes))
             .filter(|keys| keys.sign(PROBE).as_bytes() == signature.as_bytes())

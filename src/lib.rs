@@ -11,7 +11,7 @@
 //!   what was found out about an app among what is `recent`, and `clock` reads the clocks that stock reads.
 //! * [`cookie`], [`token`], [`sign`] and [`payload`], with [`base64`], [`zlib`] and [`deflate`], are the corridor's
 //!   steps; they know no Python.
-//! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`spelling`] of Python's json, [`date`]s,
+//! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`formatter`] of Python's json, [`date`]s,
 //!   the Python `types` and kept `names`.
 //! * `error` lists why native code may stop, and `counters` counts how often it did.
 //!
@@ -20,54 +20,37 @@
 
 #![deny(unsafe_code)]
 
-pub mod base64;
-pub mod cookie;
-pub mod date;
-pub mod deflate;
-pub mod payload;
-pub mod sign;
-pub mod spelling;
-pub mod tags;
-#[cfg(test)]
-mod testing;
-pub mod token;
-pub mod zlib;
+pub mod wire;
 
-// The rooms above know no Python, and are built and tested without one where the feature is off.
+// All other modules know Python; without them the crate is built for fuzzing and for Miri.
 #[cfg(feature = "python")]
-mod app;
+mod cache;
 #[cfg(feature = "python")]
 mod clock;
-#[cfg(feature = "python")]
-mod codec;
 #[cfg(feature = "python")]
 mod counters;
 #[cfg(feature = "python")]
 mod decode;
 #[cfg(feature = "python")]
-mod eligible;
-#[cfg(feature = "python")]
 mod encode;
 #[cfg(feature = "python")]
 mod error;
 #[cfg(feature = "python")]
-mod hooks;
+mod guard;
+#[cfg(feature = "python")]
+mod key_cache;
 #[cfg(feature = "python")]
 mod keys;
-#[cfg(feature = "python")]
-mod names;
-#[cfg(feature = "python")]
-mod plain_class;
-#[cfg(feature = "python")]
-mod recent;
 #[cfg(feature = "python")]
 mod record;
 #[cfg(feature = "python")]
 mod request;
 #[cfg(feature = "python")]
-mod signer;
+mod serializer;
 #[cfg(feature = "python")]
-mod stock;
+mod setup;
+#[cfg(feature = "python")]
+mod signer;
 #[cfg(feature = "python")]
 mod types;
 
@@ -78,21 +61,21 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::codec::{TimedSerializerMixin, UnreadText};
-    #[pymodule_export]
     use super::counters::Counters;
     #[pymodule_export]
-    use super::hooks::{DefaultSessionClass, remember_flask};
+    use super::guard::flask::{DefaultSessionClass, remember_flask};
     #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};
     #[pymodule_export]
     use super::request::{SessionHeaders, SessionInterfaceMixin};
+    #[pymodule_export]
+    use super::serializer::{TimedSerializerMixin, UnreadText};
     #[pymodule_export]
     use super::signer::SignerMixin;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        super::stock::Stock::remember(module.py())
+        super::guard::stock::Stock::remember(module.py())
     }
 }

@@ -5,8 +5,9 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::error::{Stop, contained};
-use crate::{decode, eligible, encode};
+use crate::error::{Fallback, contained};
+use crate::guard::json;
+use crate::{decode, encode};
 
 /// What `serializer.dumps(value)` gives, UTF-8 encoded; `None` where stock is to write it.
 #[pyfunction]
@@ -15,11 +16,11 @@ pub fn dump_tagged<'py>(
     value: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     contained(|| {
-        let app = eligible::current_app(serializer.py());
-        let writable = app.and_then(|app| eligible::text_writable(serializer, app.as_ref()));
+        let app = json::current_app(serializer.py());
+        let writable = app.and_then(|app| json::text_writable(serializer, app.as_ref()));
         match writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?)) {
             Ok(text) => Ok(Some(PyBytes::new(serializer.py(), &text))),
-            Err(Stop::Raise(error)) => Err(error),
+            Err(Fallback::Raise(error)) => Err(error),
             Err(_) => Ok(None),
         }
     })
@@ -29,10 +30,10 @@ pub fn dump_tagged<'py>(
 #[pyfunction]
 pub fn load_tagged<'py>(serializer: &Bound<'py, PyAny>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     contained(|| {
-        let readable = eligible::text_readable(serializer);
+        let readable = json::text_readable(serializer);
         match readable.and_then(|tags| Ok(decode::from_record(text, &tags)?)) {
             Ok(value) => Ok(value),
-            Err(Stop::Raise(error)) => Err(error),
+            Err(Fallback::Raise(error)) => Err(error),
             Err(_) => Ok(serializer.py().NotImplemented().into_bound(serializer.py())),
         }
     })

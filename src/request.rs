@@ -14,30 +14,31 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
-use crate::app::{AppSetup, CookieSetup, config_of, is_truthy};
+use crate::cache::Cache;
 use crate::clock::Expiry;
-use crate::cookie::{self, Template};
 use crate::counters::{Counters, Outcome, Tally};
-use crate::eligible;
-use crate::error::{Reason, Stop, contained};
-use crate::hooks::{self, FlaskParts, PlainSession, holds, own_attributes};
-use crate::names::intern;
-use crate::payload;
-use crate::plain_class::KnownClass;
-use crate::recent::Recent;
-use crate::stock::Stock;
+use crate::error::{Fallback, Reason, contained};
+use crate::guard::flask::{self, FlaskParts, PlainSession, holds, own_attributes};
+use crate::guard::json;
+use crate::guard::stock::Stock;
+use crate::guard::stock_class::CheckedClass;
+use crate::key_cache::intern;
+use crate::setup::{AppSetup, CookieSetup, config_of, is_truthy};
 use crate::types::{Types, is_exactly};
-use crate::{clock, codec, decode, encode, token};
+use crate::wire::cookie::{self, Template};
+use crate::wire::payload;
+use crate::wire::token;
+use crate::{clock, decode, encode, serializer};
 
 /// The native half of `FastSessionInterface`; Flask's class is the other.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
 pub struct SessionInterfaceMixin {
     counters: Py<Counters>,
     /// What was last found out about the apps served, and about their cookies.
-    apps: Recent<AppSetup>,
-    cookies: Recent<CookieSetup>,
+    apps: Cache<AppSetup>,
+    cookies: Cache<CookieSetup>,
     /// Their classes, and those of what passes through.
-    classes: Recent<KnownClass>,
+    classes: Cache<CheckedClass>,
     expiry: Expiry,
 }
 
@@ -60,9 +61,9 @@ impl SessionInterfaceMixin {
         }
         Ok(Self {
             counters: Py::new(py, Counters::default())?,
-            apps: Recent::new(),
-            cookies: Recent::new(),
-            classes: Recent::new(),
+            apps: Cache::new(),
+            cookies: Cache::new(),
+            classes: Cache::new(),
             expiry: Expiry::new(),
         })
     }
@@ -103,7 +104,7 @@ impl SessionInterfaceMixin {
                 Ok(session)
             }
             Err(stop) => {
-                give_way(&slf.get().counters.get().open, stop)?;
+                fall_back(&slf.get().counters.get().open, stop)?;
                 Ok(slf.py().NotImplemented().into_bound(slf.py()))
             }
         })
@@ -123,7 +124,7 @@ impl SessionInterfaceMixin {
                 Ok(true)
             }
             Err(stop) => {
-                give_way(&slf.get().counters.get().save, stop)?;
+                fall_back(&slf.get().counters.get().save, stop)?;
                 Ok(false)
             }
         })
@@ -133,14 +134,14 @@ impl SessionInterfaceMixin {
 /// The two headers that matter to a session whose data is in a store.
 #[pyclass(frozen, module = "flask_fastsession._native")]
 pub struct SessionHeaders {
-    classes: Recent<KnownClass>,
+    classes: Cache<CheckedClass>,
 }
 
 #[pymethods]
 impl SessionHeaders {
     #[new]
     const fn new() -> Self {
-        Self { classes: Recent::new() }
+        Self { classes: Cache::new() }
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
@@ -169,9 +170,9 @@ impl SessionHeaders {
     /// Does what `response.vary.add("Cookie")` does, or gives `False` where that is to be called.
     fn add_vary(&self, response: &Bound<'_, PyAny>) -> PyResult<bool> {
         contained(|| {
-            match Headers::of(&self.classes, response).map_err(Stop::from).and_then(|headers| headers.add_vary()) {
+            match Headers::of(&self.classes, response).map_err(Fallback::from).and_then(|headers| headers.add_vary()) {
                 Ok(()) => Ok(true),
-                Err(Stop::Raise(error)) => Err(error),
+                Err(Fallback::Raise(error)) => Err(error),
                 Err(_) => Ok(false),
             }
         })
@@ -179,14 +180,14 @@ impl SessionHeaders {
 }
 
 /// Counts why stock is to answer, unless the answer is an exception already.
-fn give_way(tally: &Tally, stop: Stop) -> PyResult<()> {
+fn fall_back(tally: &Tally, stop: Fallback) -> PyResult<()> {
     match stop {
-        Stop::Raise(error) | Stop::Reject(Some(error)) => Err(error),
-        Stop::Decline(reason) => {
+        Fallback::Raise(error) | Fallback::Reject(Some(error)) => Err(error),
+        Fallback::Decline(reason) => {
             tally.count(Outcome::Declined(reason));
             Ok(())
         }
-        Stop::Reject(None) => Ok(()),
+        Fallback::Reject(None) => Ok(()),
     }
 }
 
@@ -196,7 +197,7 @@ fn open<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
     request: &Bound<'py, PyAny>,
-) -> Result<Bound<'py, PyAny>, Stop> {
+) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.open_hooks_are_stock(interface)?;
@@ -216,7 +217,7 @@ fn open<'py>(
             loads.count(Outcome::Native);
             Ok(session)
         }
-        Err(Stop::Reject(_)) => {
+        Err(Fallback::Reject(_)) => {
             loads.count(Outcome::Rejected);
             new_session(parts, interface)
         }
@@ -230,31 +231,32 @@ fn read_session<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     setup: &AppSetup,
     cookie: &str,
-) -> Result<Bound<'py, PyAny>, Stop> {
+) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
-    let verified = codec::verify(&setup.keys, cookie.as_bytes())?;
+    let verified = serializer::verify(&setup.keys, cookie.as_bytes())?;
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
-    let tags = eligible::text_readable(setup.serializer.bind(py))?;
+    let tags = json::text_readable(setup.serializer.bind(py))?;
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
-    let raised =
-        |error| if Stock::get(py).is_bad_signature(&error, py) { Stop::Reject(None) } else { Stop::Raise(error) };
+    let raised = |error| {
+        if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject(None) } else { Fallback::Raise(error) }
+    };
     let check_age = || {
         clock::is_stock(py)?;
         let now = clock::now(py).map_err(|stop| match stop {
-            Stop::Raise(error) => raised(error),
+            Fallback::Raise(error) => raised(error),
             stop => stop,
         })?;
-        token::check_age(signed_at, now, max_age, setup.leeway).map_err(|_| Stop::Reject(None))
+        token::check_age(signed_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject(None))
     };
     let class = session_class(interface).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {
-        let session = empty_session(parts, on_update.bind(py)).map_err(Stop::Raise)?;
+        let session = empty_session(parts, on_update.bind(py)).map_err(Fallback::Raise)?;
         decode::into_session(&text, &tags, &session)?;
         check_age()?;
         let loaded = (PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes()));
-        session.setattr(intern!(py, "_loaded"), loaded).map_err(Stop::Raise)?;
+        session.setattr(intern!(py, "_loaded"), loaded).map_err(Fallback::Raise)?;
         session.into_any()
     } else {
         let data = decode::from_text(&text, &tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
@@ -263,7 +265,7 @@ fn read_session<'py>(
     };
     interface.get().counters.get().keys.count(verified.key());
     if setup.resigns && !verified.key().is_current() {
-        session.setattr(intern!(py, "modified"), true).map_err(Stop::Raise)?;
+        session.setattr(intern!(py, "modified"), true).map_err(Fallback::Raise)?;
     }
     Ok(session)
 }
@@ -271,13 +273,13 @@ fn read_session<'py>(
 fn new_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
-) -> Result<Bound<'py, PyAny>, Stop> {
-    let class = session_class(interface).map_err(Stop::Raise)?;
+) -> Result<Bound<'py, PyAny>, Fallback> {
+    let class = session_class(interface).map_err(Fallback::Raise)?;
     let session = match parts.plain_session_class(&class) {
         Some(on_update) => empty_session(parts, on_update.bind(interface.py())).map(Bound::into_any),
         None => class.call0(),
     };
-    session.map_err(Stop::Raise)
+    session.map_err(Fallback::Raise)
 }
 
 /// What `FastSession()` gives, without passing through its `__init__` and that of `CallbackDict`.
@@ -295,7 +297,7 @@ fn session_class<'py>(interface: &Bound<'py, SessionInterfaceMixin>) -> PyResult
 /// The `Cookie` header of a request whose `cookies` would be read from it.
 fn cookie_header<'py>(
     parts: &'static FlaskParts,
-    seen: &Recent<KnownClass>,
+    seen: &Cache<CheckedClass>,
     request: &Bound<'py, PyAny>,
 ) -> Result<Option<Bound<'py, PyString>>, Reason> {
     let py = request.py();
@@ -325,7 +327,7 @@ fn save<'py>(
     app: &Bound<'py, PyAny>,
     session: &Bound<'py, PyAny>,
     response: &Bound<'py, PyAny>,
-) -> Result<(), Stop> {
+) -> Result<(), Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.save_hooks_are_stock(interface)?;
@@ -338,7 +340,7 @@ fn save<'py>(
     let is_permanent = is_permanent(data)?;
     if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
         add_vary_if(is_accessed, interface, response)?;
-        return leave_trace(parts, data);
+        return mark_accessed(parts, data);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup =
@@ -347,7 +349,7 @@ fn save<'py>(
     let headers = Headers::of(&interface.get().classes, response)?;
     let template = template.for_session(is_permanent)?;
     let (line, outcome) = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
-    leave_trace(parts, data)?;
+    mark_accessed(parts, data)?;
     if is_accessed {
         headers.add_vary()?;
     }
@@ -364,7 +366,7 @@ fn add_vary_if(
     is_accessed: bool,
     interface: &Bound<'_, SessionInterfaceMixin>,
     response: &Bound<'_, PyAny>,
-) -> Result<(), Stop> {
+) -> Result<(), Fallback> {
     if is_accessed { Headers::of(&interface.get().classes, response)?.add_vary() } else { Ok(()) }
 }
 
@@ -377,19 +379,20 @@ fn cookie_line<'py>(
     session: &Bound<'py, PyDict>,
     setup: &AppSetup,
     template: &Template,
-) -> Result<(String, Outcome), Stop> {
+) -> Result<(String, Outcome), Fallback> {
     let py = session.py();
     clock::is_stock(py)?;
-    let current_app = eligible::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
-    let (options, tags) = eligible::text_writable(setup.serializer.bind(py), Some(&current_app))?;
+    let current_app = json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
+    let (options, tags) = json::text_writable(setup.serializer.bind(py), Some(&current_app))?;
     let text = encode::session_to_text(session, options, &tags)?;
     let unpacked_from = payload_of(session, &text);
     let unpacked_from = unpacked_from.as_ref().map(PyBytesMethods::as_bytes);
     let mut outcome = Outcome::Native;
     let mut token = payload::pack_or_keep(&text, unpacked_from, |text| {
-        let (deflated, how) = codec::deflate_if_shorter(py, text).map_err(|stop| stop.declining(py, Reason::Zlib))?;
+        let (deflated, how) =
+            serializer::deflate_if_shorter(py, text).map_err(|stop| stop.declining(py, Reason::Zlib))?;
         outcome = how;
-        Ok::<_, Stop>(deflated)
+        Ok::<_, Fallback>(deflated)
     })?;
     if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(config)? {
         return Err(Reason::Size.into());
@@ -432,11 +435,11 @@ fn is_permanent(session: &Bound<'_, PyDict>) -> Result<bool, Reason> {
 }
 
 /// The trace that stock's reading of `session.permanent` leaves up to Flask 3.1.2.
-fn leave_trace(parts: &FlaskParts, session: &Bound<'_, PyDict>) -> Result<(), Stop> {
+fn mark_accessed(parts: &FlaskParts, session: &Bound<'_, PyDict>) -> Result<(), Fallback> {
     if parts.reads_are_silent {
         return Ok(());
     }
-    session.setattr(intern!(session.py(), "accessed"), true).map_err(Stop::Raise)
+    session.setattr(intern!(session.py(), "accessed"), true).map_err(Fallback::Raise)
 }
 
 /// The headers of a response, as the list of pairs in which Werkzeug keeps them.
@@ -446,20 +449,20 @@ struct Headers<'a, 'py> {
 }
 
 impl<'a, 'py> Headers<'a, 'py> {
-    fn of(seen: &Recent<KnownClass>, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
-        Ok(Self { list: hooks::header_list(FlaskParts::get(response.py()), seen, response)?, response })
+    fn of(seen: &Cache<CheckedClass>, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
+        Ok(Self { list: flask::header_list(FlaskParts::get(response.py()), seen, response)?, response })
     }
 
-    fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Stop> {
-        self.list.append((name, value)).map_err(Stop::Raise)
+    fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Fallback> {
+        self.list.append((name, value)).map_err(Fallback::Raise)
     }
 
     /// Adds `Cookie` to the `Vary` header; one that is there is for Werkzeug to read.
-    fn add_vary(&self) -> Result<(), Stop> {
+    fn add_vary(&self) -> Result<(), Fallback> {
         let py = self.list.py();
         if self.may_have_vary() {
-            let vary = self.response.getattr(intern!(py, "vary")).map_err(Stop::Raise)?;
-            vary.call_method1(intern!(py, "add"), (intern!(py, "Cookie"),)).map_err(Stop::Raise)?;
+            let vary = self.response.getattr(intern!(py, "vary")).map_err(Fallback::Raise)?;
+            vary.call_method1(intern!(py, "add"), (intern!(py, "Cookie"),)).map_err(Fallback::Raise)?;
             return Ok(());
         }
         self.add(intern!(py, "Vary"), intern!(py, "Cookie").clone())

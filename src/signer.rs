@@ -8,14 +8,14 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyString, PyTuple};
 
-use crate::base64;
-use crate::error::{Reason, Stop, contained};
-use crate::hooks::{FlaskParts, own_attributes};
+use crate::error::{Fallback, Reason, contained};
+use crate::guard::flask::{FlaskParts, own_attributes};
+use crate::guard::stock::Stock;
+use crate::key_cache::intern;
 use crate::keys::SignerInputs;
-use crate::names::intern;
-use crate::sign::SigningKeys;
-use crate::stock::Stock;
 use crate::types::is_exactly;
+use crate::wire::base64;
+use crate::wire::sign::SigningKeys;
 
 /// The native half of `flask_fastsession.signing.Signer` and `TimestampSigner`.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
@@ -64,16 +64,19 @@ impl SignerMixin {
     }
 }
 
-fn answer<'py>(py: Python<'py>, act: impl FnOnce() -> Result<Bound<'py, PyAny>, Stop>) -> PyResult<Bound<'py, PyAny>> {
+fn answer<'py>(
+    py: Python<'py>,
+    act: impl FnOnce() -> Result<Bound<'py, PyAny>, Fallback>,
+) -> PyResult<Bound<'py, PyAny>> {
     match act() {
-        Err(Stop::Raise(error)) => Err(error),
+        Err(Fallback::Raise(error)) => Err(error),
         Err(_) => Ok(py.NotImplemented().into_bound(py)),
         Ok(answer) => Ok(answer),
     }
 }
 
 /// What a signer signs with, if it is one of ours and nobody has hung anything onto it.
-fn keys_of(signer: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Stop> {
+fn keys_of(signer: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Fallback> {
     /// What `Signer.__init__` gives to an instance.
     const ATTRIBUTES: usize = 6;
     let py = signer.py();

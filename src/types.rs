@@ -4,9 +4,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyType};
 
-use crate::date::DateTime;
-use crate::names::intern;
-use crate::stock::Stock;
+use crate::guard::stock::Stock;
+use crate::key_cache::intern;
+use crate::wire::http_date::DateTime;
 
 /// Types and constructors, looked up once.
 pub struct Types {

@@ -2,7 +2,7 @@
 
 use crate::second;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
-use fastsession::base64;
+use fastsession::wire::base64;
 
 pub fn judge(data: &[u8]) {
     let mut encoded = Vec::new();

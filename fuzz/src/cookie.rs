@@ -1,7 +1,7 @@
 //! A cookie found in a header, against the cookie crate. A line of input names it, the rest is the header.
 
 use cookie::Cookie;
-use fastsession::cookie::find;
+use fastsession::wire::cookie::find;
 
 pub fn judge(input: &str) {
     let Some((name, header)) = input.split_once('\n') else { return };

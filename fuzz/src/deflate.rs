@@ -5,7 +5,7 @@
 //! as the tables outlive each one.
 
 use crate::second;
-use fastsession::zlib;
+use fastsession::wire::zlib;
 
 const COPY: u8 = 0xff;
 const NEXT: u8 = 0xfe;

@@ -1,7 +1,7 @@
 //! Inflate against classic zlib: the same streams are taken, and for the same text.
 
 use crate::second;
-use fastsession::zlib;
+use fastsession::wire::zlib;
 
 pub fn judge(data: &[u8]) {
     assert!(zlib::inflate(data) == second::inflate(data));

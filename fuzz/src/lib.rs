@@ -2,15 +2,15 @@
 
 pub mod base64;
 pub mod cookie;
-pub mod date;
 pub mod deflate;
+pub mod http_date;
 pub mod inflate;
+pub mod json_format;
 pub mod payload;
 pub mod second;
 #[cfg(test)]
 mod seeds;
 pub mod set_cookie;
 pub mod sign;
-pub mod spelling;
 pub mod tags;
 pub mod token;

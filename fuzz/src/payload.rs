@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 
 use crate::second;
-use fastsession::payload::{pack, unpack};
-use fastsession::sign::SigningKeys;
-use fastsession::{payload, token, zlib};
+use fastsession::wire::payload::{pack, unpack};
+use fastsession::wire::sign::SigningKeys;
+use fastsession::wire::{payload, token, zlib};
 
 pub fn judge(data: &[u8]) {
     let packed = pack_or_keep(data, None);

@@ -1,7 +1,7 @@
 //! What can be had of fuzzing in seconds, on a stable Rust: each target judges its seeds, and thousands of changed ones,
 //! the same ones each time.
 
-use crate::{base64, cookie, date, deflate, inflate, payload, set_cookie, sign, spelling, tags, token};
+use crate::{base64, cookie, deflate, http_date, inflate, json_format, payload, set_cookie, sign, tags, token};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -17,8 +17,8 @@ fn cookie() {
 }
 
 #[test]
-fn date() {
-    judge_changes("date", 100_000, of_text(date::judge));
+fn http_date() {
+    judge_changes("http_date", 100_000, of_text(http_date::judge));
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn sign() {
 }
 
 #[test]
-fn spelling() {
-    judge_changes("spelling", 20_000, spelling::judge);
+fn json_format() {
+    judge_changes("json_format", 20_000, json_format::judge);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A Set-Cookie line cut at its gaps and filled, against plain replacement.
 
-use fastsession::cookie::{DATE_GAP, TOKEN_GAP, Template};
+use fastsession::wire::cookie::{DATE_GAP, TOKEN_GAP, Template};
 
 const DATE: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 

@@ -4,8 +4,8 @@
 //! second sha224.
 
 use crate::second;
-use fastsession::sign::SigningKeys;
-use fastsession::token;
+use fastsession::wire::sign::SigningKeys;
+use fastsession::wire::token;
 
 pub fn judge(input: &[u8]) {
     let Some(end) = input.iter().position(|&byte| byte == b'\n') else { return };

@@ -1,6 +1,6 @@
 //! UUIDs against the uuid crate, and names of tags against the table.
 
-use fastsession::tags::{TABLE, Tag, parse_uuid};
+use fastsession::wire::tags::{TABLE, Tag, parse_uuid};
 use uuid::Uuid;
 
 pub fn judge(text: &str) {

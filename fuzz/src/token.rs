@@ -1,7 +1,7 @@
 //! The token's dots, timestamp and age, against std, base64ct and plain arithmetic.
 
 use crate::second;
-use fastsession::token::{check_age, parse_timestamp, push_timestamp, split};
+use fastsession::wire::token::{check_age, parse_timestamp, push_timestamp, split};
 
 pub fn judge(token: &[u8]) {
     let mut from_the_end = token.rsplitn(3, |&byte| byte == b'.');

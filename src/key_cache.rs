@@ -1,4 +1,4 @@
-//! Names kept as Python strings: those that native code looks up, and those of an object's members, since sessions spell
+//! KeyCache kept as Python strings: those that native code looks up, and those of an object's members, since sessions spell
 //! the same few again and again.
 //!
 //! Processes fork while other threads are in here. Whoever forks holds the GIL, so nothing here gives it away half-way,
@@ -14,7 +14,7 @@ use pyo3::types::PyString;
 macro_rules! intern {
     ($py:expr, $name:literal) => {{
         static NAME: std::sync::OnceLock<pyo3::Py<pyo3::types::PyString>> = std::sync::OnceLock::new();
-        $crate::names::interned(&NAME, $py, $name)
+        $crate::key_cache::interned(&NAME, $py, $name)
     }};
 }
 pub(crate) use intern;
@@ -34,8 +34,8 @@ const MAX_LENGTH: usize = 30;
 
 const SLOTS: usize = 128;
 
-/// Names by a hash of their text.
-pub struct Names(Box<[Option<Name>; SLOTS]>);
+/// KeyCache by a hash of their text.
+pub struct KeyCache(Box<[Option<Name>; SLOTS]>);
 
 struct Name {
     text: [u8; MAX_LENGTH],
@@ -44,11 +44,11 @@ struct Name {
 }
 
 /// Sets of names that nobody is using. One is enough where threads take turns.
-static SPARE: Mutex<Vec<Names>> = Mutex::new(Vec::new());
+static SPARE: Mutex<Vec<KeyCache>> = Mutex::new(Vec::new());
 
 const MAX_SPARE: usize = 8;
 
-impl Names {
+impl KeyCache {
     /// Takes a set of names that no other reader has.
     pub fn borrow() -> Self {
         // Never waited for: a forked process may find it locked for good.

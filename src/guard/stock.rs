@@ -6,9 +6,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyListMethods, PyType};
 
 use crate::error::Reason;
-use crate::names::intern;
-use crate::tags::{self, Tag};
+use crate::key_cache::intern;
 use crate::types::Types;
+use crate::wire::tags::{self, Tag};
 
 /// The parts of stock, as they stood when this package was imported.
 pub struct Stock {
@@ -98,24 +98,24 @@ impl Stock {
             compresses_alike: compresses_alike(&zlib)?,
             compress: compress.unbind(),
             int_to_bytes: py.import("itsdangerous.encoding")?.getattr("int_to_bytes")?.unbind(),
-            get_timestamp: original(&timestamp_signer, "get_timestamp", "itsdangerous.timed")?,
+            get_timestamp: library_original(&timestamp_signer, "get_timestamp", "itsdangerous.timed")?,
             timestamp_signer: timestamp_signer.unbind(),
-            time: original(py.import("time")?.as_any(), "time", "time")?,
+            time: library_original(py.import("time")?.as_any(), "time", "time")?,
             hmac_algorithm: class("itsdangerous.signer", "HMACAlgorithm")?.unbind(),
             timed_globals: py.import("itsdangerous.timed")?.dict().unbind(),
-            json_dumps: original(&json, "dumps", "json")?,
-            json_loads: original(&json, "loads", "json")?,
+            json_dumps: library_original(&json, "dumps", "json")?,
+            json_loads: library_original(&json, "loads", "json")?,
             json_globals: json.dict().unbind(),
-            tagged_dumps: original(&tagged_serializer, "dumps", "flask.json.tag")?,
-            tagged_loads: original(&tagged_serializer, "loads", "flask.json.tag")?,
+            tagged_dumps: library_original(&tagged_serializer, "dumps", "flask.json.tag")?,
+            tagged_loads: library_original(&tagged_serializer, "loads", "flask.json.tag")?,
             tagged_serializer: tagged_serializer.unbind(),
             tag_classes: TAG_CLASSES.into_iter().map(tag_class).collect::<PyResult<_>>()?,
             keyed_tags: tags::TABLE
                 .into_iter()
                 .map(|(tag, _)| tag_class(tag_class_name(tag)))
                 .collect::<PyResult<_>>()?,
-            provider_dumps: original(&provider, "dumps", "flask.json.provider")?,
-            provider_loads: original(&provider, "loads", "flask.json.provider")?,
+            provider_dumps: library_original(&provider, "dumps", "flask.json.provider")?,
+            provider_loads: library_original(&provider, "loads", "flask.json.provider")?,
             provider: provider.unbind(),
             plain_look_up: py.get_type::<PyAny>().getattr("__getattribute__")?.unbind(),
             get_app_context: py
@@ -129,18 +129,18 @@ impl Stock {
 
 /// A function or property of a class or module, if it is the library's own. What somebody has put in its place before
 /// this package was imported is replaced by an object that nothing is the same as.
-pub fn original(owner: &Bound<'_, PyAny>, name: &str, module: &str) -> PyResult<Py<PyAny>> {
+pub fn library_original(owner: &Bound<'_, PyAny>, name: &str, module: &str) -> PyResult<Py<PyAny>> {
     let found = owner.getattr(name)?;
     let is_original = if found.hasattr("fget")? {
-        stems_from(&found, &[module])
+        is_defined_in(&found, &[module])
     } else {
-        stems_from(&found, &[module]) && found.getattr("__name__")?.eq(name)?
+        is_defined_in(&found, &[module]) && found.getattr("__name__")?.eq(name)?
     };
     if is_original { Ok(found.unbind()) } else { Ok(owner.py().get_type::<PyAny>().call0()?.unbind()) }
 }
 
 /// Whether a function, a property or another descriptor was made in one of these modules, or in one below.
-pub fn stems_from(descriptor: &Bound<'_, PyAny>, modules: &[&str]) -> bool {
+pub fn is_defined_in(descriptor: &Bound<'_, PyAny>, modules: &[&str]) -> bool {
     let function = descriptor.getattr("fget").unwrap_or_else(|_| descriptor.clone());
     let module_of = |object: &Bound<'_, PyAny>| object.getattr("__module__")?.extract::<String>();
     // Descriptors of other kinds do not say where they come from, but their class does.
@@ -176,7 +176,7 @@ fn compresses_alike(zlib: &Bound<'_, PyModule>) -> PyResult<bool> {
     let sample: Vec<u8> = (0..4000u32).map(|n| b'!' + (n.wrapping_mul(n >> 3) % 61) as u8).collect();
     for text in [&sample[..], &sample[..300], &b"{\"_fresh\":true,\"_id\":\"abc\",\"_user_id\":\"abc\"}".repeat(9)] {
         let theirs: Vec<u8> = zlib.getattr("compress")?.call1((PyBytes::new(zlib.py(), text),))?.extract()?;
-        if crate::zlib::deflate_if_shorter(text).as_deref() != Some(&theirs[..]) {
+        if crate::wire::zlib::deflate_if_shorter(text).as_deref() != Some(&theirs[..]) {
             return Ok(false);
         }
     }

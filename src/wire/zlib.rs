@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use zlib_rs::{Inflate, InflateFlush};
 
-use crate::deflate;
+use crate::wire::deflate;
 
 /// The largest window, which is what CPython reads.
 const WINDOW_BITS: u8 = 15;
@@ -119,7 +119,7 @@ mod tests {
     use flate2::{Compress, Compression, FlushCompress, Status};
 
     use super::*;
-    use crate::testing::Random;
+    use crate::wire::testing::Random;
 
     fn by_zlib(text: &[u8]) -> Vec<u8> {
         let mut stream = Compress::new(Compression::default(), true);

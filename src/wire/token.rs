@@ -3,7 +3,7 @@
 //! Source: `itsdangerous.TimestampSigner`. The signature covers everything before the last dot. The
 //! timestamp is the number of seconds since 1970, big-endian, leading zero bytes stripped, base64.
 
-use crate::base64;
+use crate::wire::base64;
 
 const SEPARATOR: u8 = b'.';
 

@@ -1,6 +1,6 @@
 //! Base64, url-safe and unpadded for tokens, standard and padded for the ` b` tag.
 //!
-//! Only the canonical spelling is read here. Python's decoder also takes stray bytes, surplus padding and
+//! Only the canonical formatter is read here. Python's decoder also takes stray bytes, surplus padding and
 //! set spare bits; whoever sends such a thing gets stock's own reading of it.
 
 use ::base64::Engine as _;

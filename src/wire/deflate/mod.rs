@@ -148,7 +148,7 @@ mod tests {
     use flate2::{Compress, Compression, FlushCompress, Status};
 
     use super::*;
-    use crate::testing::Random;
+    use crate::wire::testing::Random;
 
     const MAX_TEXT: usize = 20_000;
 

@@ -1,4 +1,4 @@
-//! JSON as Python's `json` spells it, where that is not serde_json's spelling: characters beyond ASCII, and floats.
+//! JSON as Python's `json` spells it, where that is not serde_json's formatter: characters beyond ASCII, and floats.
 //!
 //! Source: `json.encoder`, with `float.__repr__` for floats.
 
@@ -33,12 +33,12 @@ impl Write for Text {
     }
 }
 
-/// Python's spelling, for a serde_json serializer.
-pub struct PythonSpelling {
+/// Python's formatter, for a serde_json serializer.
+pub struct PythonFormatter {
     pub ensure_ascii: bool,
 }
 
-impl Formatter for PythonSpelling {
+impl Formatter for PythonFormatter {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         if !self.ensure_ascii || fragment.bytes().all(|byte| byte < 0x7f) {
             return CompactFormatter.write_string_fragment(writer, fragment);
@@ -112,8 +112,8 @@ mod tests {
 
     fn spelled<T: Serialize + ?Sized>(value: &T, ensure_ascii: bool) -> String {
         let mut spelled = Vec::new();
-        let spelling = PythonSpelling { ensure_ascii };
-        value.serialize(&mut serde_json::Serializer::with_formatter(&mut spelled, spelling)).unwrap();
+        let formatter = PythonFormatter { ensure_ascii };
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut spelled, formatter)).unwrap();
         String::from_utf8(spelled).unwrap()
     }
 

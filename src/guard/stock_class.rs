@@ -5,12 +5,12 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 
-use crate::names::intern;
-use crate::recent::{Holds, Recent};
-use crate::stock::stems_from;
+use crate::cache::{Cache, Holds};
+use crate::guard::stock::is_defined_in;
+use crate::key_cache::intern;
 
 /// A class, and the attributes by which native code knows what its instances do.
-pub struct PlainClass {
+pub struct StockClass {
     reference: Py<PyType>,
     /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
     attributes: Option<Vec<Attribute>>,
@@ -22,8 +22,8 @@ struct Attribute {
 }
 
 /// A class found to be plain, and how to see that it still is.
-pub struct KnownClass {
-    reference: &'static PlainClass,
+pub struct CheckedClass {
+    reference: &'static StockClass,
     class: Py<PyAny>,
     /// Those of the class and its bases, but for built-in ones, which cannot change.
     namespaces: Vec<Namespace>,
@@ -39,13 +39,13 @@ struct Namespace {
 /// Where the attributes come from, as long as nobody has put others in their place.
 const ORIGINS: [&str; 3] = ["flask", "werkzeug", "builtins"];
 
-impl PlainClass {
+impl StockClass {
     pub fn new(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
         let py = reference.py();
         let attribute = |name: &&str| {
             let name = PyString::intern(py, name);
             let value = find_static(reference, &name).map(|(_, value)| value);
-            let is_original = value.as_ref().is_none_or(|value| stems_from(value, &ORIGINS));
+            let is_original = value.as_ref().is_none_or(|value| is_defined_in(value, &ORIGINS));
             is_original.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
         };
         let attributes = names.iter().map(attribute).collect();
@@ -53,16 +53,16 @@ impl PlainClass {
     }
 
     /// Whether an object has these attributes from the reference, as that was at import.
-    pub fn is_plain(&'static self, seen: &Recent<KnownClass>, object: &Bound<'_, PyAny>) -> bool {
-        let known = seen.find(|known| known.is_of(self, object));
+    pub fn is_plain(&'static self, seen: &Cache<CheckedClass>, object: &Bound<'_, PyAny>) -> bool {
+        let known = seen.get(|known| known.is_of(self, object));
         if known.is_some_and(|known| known.is_unchanged(object.py())) {
             return true;
         }
         let found = self.look_at(&object.get_type()).map(Arc::new);
-        found.inspect(|found| seen.remember(found)).is_some()
+        found.inspect(|found| seen.insert(found)).is_some()
     }
 
-    fn look_at(&'static self, class: &Bound<'_, PyType>) -> Option<KnownClass> {
+    fn look_at(&'static self, class: &Bound<'_, PyType>) -> Option<CheckedClass> {
         let py = class.py();
         let attributes = self.attributes.as_ref()?;
         class.is_subclass(self.reference.bind(py)).ok().filter(|is_subclass| *is_subclass)?;
@@ -84,12 +84,12 @@ impl PlainClass {
                 namespaces.push(Namespace { mapping, length: length.ok()?, found });
             }
         }
-        Some(KnownClass { reference: self, class: class.clone().into_any().unbind(), namespaces })
+        Some(CheckedClass { reference: self, class: class.clone().into_any().unbind(), namespaces })
     }
 }
 
-impl KnownClass {
-    fn is_of(&self, reference: &PlainClass, object: &Bound<'_, PyAny>) -> bool {
+impl CheckedClass {
+    fn is_of(&self, reference: &StockClass, object: &Bound<'_, PyAny>) -> bool {
         object.get_type_ptr().cast() == self.class.as_ptr() && std::ptr::eq(self.reference, reference)
     }
 
@@ -98,7 +98,7 @@ impl KnownClass {
     }
 }
 
-impl Holds for KnownClass {
+impl Holds for CheckedClass {
     fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
         let found = self.namespaces.iter().flat_map(|namespace| namespace.found.iter().map(|(_, value)| value));
         self.namespaces.iter().map(|namespace| &namespace.mapping).chain(found).chain([&self.class])

@@ -9,20 +9,20 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
+use crate::cache::Cache;
 use crate::error::Reason;
-use crate::names::intern;
-use crate::plain_class::{KnownClass, PlainClass};
-use crate::recent::Recent;
-use crate::stock::{Stock, original};
+use crate::guard::stock::{Stock, library_original};
+use crate::guard::stock_class::{CheckedClass, StockClass};
+use crate::key_cache::intern;
 use crate::types::is_exactly;
 
 /// What the request path compares with, as it stood when this package was imported.
 pub struct FlaskParts {
-    pub app: PlainClass,
-    pub config: PlainClass,
-    pub request: PlainClass,
-    pub response: PlainClass,
-    pub headers: PlainClass,
+    pub app: StockClass,
+    pub config: StockClass,
+    pub request: StockClass,
+    pub response: StockClass,
+    pub headers: StockClass,
     pub environ_headers: Py<PyType>,
     pub has_fallback_keys: bool,
     /// Whether reading from a session leaves no trace in it, as since Flask 3.1.3.
@@ -123,11 +123,17 @@ impl FlaskParts {
         let stock_interface = sessions.getattr("SecureCookieSessionInterface")?.cast_into::<PyType>()?;
         let name_of = |name| PyString::intern(py, name).unbind();
         let getter = |name| {
-            PyResult::Ok(Hook { name: name_of(name), method: original(&fast_interface, name, "flask.sessions")? })
+            PyResult::Ok(Hook {
+                name: name_of(name),
+                method: library_original(&fast_interface, name, "flask.sessions")?,
+            })
         };
         let ours = |name| PyResult::Ok(Hook { name: name_of(name), method: fast_interface.getattr(name)?.unbind() });
         let base = |name| {
-            PyResult::Ok(Hook { name: name_of(name), method: original(&stock_interface, name, "flask.sessions")? })
+            PyResult::Ok(Hook {
+                name: name_of(name),
+                method: library_original(&stock_interface, name, "flask.sessions")?,
+            })
         };
         let getters = GETTERS.into_iter().filter(|name| stock_interface.hasattr(*name).unwrap_or(false));
         let more = ["get_expiration_time", "should_set_cookie"];
@@ -135,31 +141,31 @@ impl FlaskParts {
         let response = class("Response")?;
         let response_hook = |name| {
             let module = if name == "max_cookie_size" { "flask" } else { "werkzeug" };
-            PyResult::Ok(Hook { name: name_of(name), method: original(&response, name, module)? })
+            PyResult::Ok(Hook { name: name_of(name), method: library_original(&response, name, module)? })
         };
         let state = fast_session.call0()?.getattr("__dict__")?.cast_into::<PyDict>()?;
         let on_update = state.get_item("on_update")?.filter(|_| state.len() == 1);
         let default_config = flask.getattr("Flask")?.getattr("default_config")?;
         Ok(Self {
-            app: PlainClass::new(
+            app: StockClass::new(
                 &class("Flask")?,
                 &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
             ),
-            config: PlainClass::new(&class("Config")?, &["__getitem__", "__missing__"]),
-            request: PlainClass::new(
+            config: StockClass::new(&class("Config")?, &["__getitem__", "__missing__"]),
+            request: StockClass::new(
                 &class("Request")?,
                 &["cookies", "headers", "environ", "dict_storage_class", "__getattribute__"],
             ),
-            response: PlainClass::new(&response, &["headers", "__getattribute__"]),
-            headers: PlainClass::new(
+            response: StockClass::new(&response, &["headers", "__getattribute__"]),
+            headers: StockClass::new(
                 &datastructures.getattr("Headers")?.cast_into::<PyType>()?,
                 &["add", "set", "__setitem__", "get", "_list", "__getattribute__"],
             ),
             environ_headers: datastructures.getattr("EnvironHeaders")?.cast_into::<PyType>()?.unbind(),
             has_fallback_keys: default_config.contains("SECRET_KEY_FALLBACKS")?,
             reads_are_silent: fast_session.getattr("get")?.is(&py.get_type::<PyDict>().getattr("get")?),
-            dump_cookie: original(py.import("werkzeug.http")?.as_any(), "dump_cookie", "werkzeug.http")?,
-            parse_cookie: original(
+            dump_cookie: library_original(py.import("werkzeug.http")?.as_any(), "dump_cookie", "werkzeug.http")?,
+            parse_cookie: library_original(
                 py.import("werkzeug.sansio.http")?.as_any(),
                 "parse_cookie",
                 "werkzeug.sansio.http",
@@ -169,7 +175,7 @@ impl FlaskParts {
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
-            permanent: original(&fast_session, "permanent", "flask.sessions")?,
+            permanent: library_original(&fast_session, "permanent", "flask.sessions")?,
             open_base: ["get_signing_serializer", "open_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             save_base: ["get_signing_serializer", "save_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             open_hooks: ["get_cookie_name"].into_iter().map(getter).chain(own()).collect::<PyResult<_>>()?,
@@ -178,7 +184,7 @@ impl FlaskParts {
                 .into_iter()
                 .map(response_hook)
                 .collect::<PyResult<_>>()?,
-            session_init: original(&fast_session, "__init__", "flask.sessions")?,
+            session_init: library_original(&fast_session, "__init__", "flask.sessions")?,
             getters: getters.map(name_of).collect(),
             cookie_options: COOKIE_OPTIONS
                 .iter()
@@ -359,7 +365,7 @@ pub fn remember_flask(py: Python<'_>) -> PyResult<()> {
 /// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
 pub fn header_list<'py>(
     parts: &'static FlaskParts,
-    seen: &Recent<KnownClass>,
+    seen: &Cache<CheckedClass>,
     response: &Bound<'py, PyAny>,
 ) -> Result<Bound<'py, PyList>, Reason> {
     let py = response.py();

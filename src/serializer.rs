@@ -17,12 +17,13 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 
 use crate::counters::{Counters, Outcome, Tally};
-use crate::eligible::{self, Setup};
-use crate::error::{Reason, Stop, contained};
-use crate::sign::{SigningKeys, Unverified, Verified};
-use crate::stock::Stock;
-use crate::token::Expired;
-use crate::{clock, decode, encode, payload, token, zlib};
+use crate::error::{Fallback, Reason, contained};
+use crate::guard::json::{self, Setup};
+use crate::guard::stock::Stock;
+use crate::wire::sign::{SigningKeys, Unverified, Verified};
+use crate::wire::token::Expired;
+use crate::wire::{payload, token, zlib};
+use crate::{clock, decode, encode};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -35,7 +36,7 @@ pub struct TimedSerializerMixin {
 }
 
 impl TimedSerializerMixin {
-    fn setup(slf: &Bound<'_, Self>) -> Result<Arc<Setup>, Stop> {
+    fn setup(slf: &Bound<'_, Self>) -> Result<Arc<Setup>, Fallback> {
         let remembered = lock(&slf.get().setup).clone();
         if let Some(setup) = remembered.filter(|setup| setup.is_current(slf.as_any())) {
             return Ok(setup);
@@ -54,9 +55,9 @@ impl TimedSerializerMixin {
     fn count(&self, attempt: &Attempt<'_>, tally: impl FnOnce(&Counters) -> &Tally) {
         let outcome = match attempt {
             Ok((_, outcome)) => *outcome,
-            Err(Stop::Decline(reason)) => Outcome::Declined(*reason),
-            Err(Stop::Reject(_)) => Outcome::Rejected,
-            Err(Stop::Raise(_)) => return,
+            Err(Fallback::Decline(reason)) => Outcome::Declined(*reason),
+            Err(Fallback::Reject(_)) => Outcome::Rejected,
+            Err(Fallback::Raise(_)) => return,
         };
         if let Some(counters) = &*lock(&self.counters) {
             tally(counters.get()).count(outcome);
@@ -144,13 +145,13 @@ pub struct UnreadText {
 }
 
 /// What native code has to give and what it counts as, or why it has nothing.
-type Attempt<'py> = Result<(Bound<'py, PyAny>, Outcome), Stop>;
+type Attempt<'py> = Result<(Bound<'py, PyAny>, Outcome), Fallback>;
 
 fn answer<'py>(py: Python<'py>, attempt: Attempt<'py>) -> PyResult<Bound<'py, PyAny>> {
     match attempt {
         Ok((answer, _)) => Ok(answer),
-        Err(Stop::Raise(error) | Stop::Reject(Some(error))) => Err(error),
-        Err(Stop::Decline(_) | Stop::Reject(None)) => Ok(py.NotImplemented().into_bound(py)),
+        Err(Fallback::Raise(error) | Fallback::Reject(Some(error))) => Err(error),
+        Err(Fallback::Decline(_) | Fallback::Reject(None)) => Ok(py.NotImplemented().into_bound(py)),
     }
 }
 
@@ -159,7 +160,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The keys for the salt given with a call, or else the serializer's own.
-fn keys_for(setup: &Setup, salt: Argument<'_, '_>) -> Result<Arc<SigningKeys>, Stop> {
+fn keys_for(setup: &Setup, salt: Argument<'_, '_>) -> Result<Arc<SigningKeys>, Fallback> {
     salt.map_or_else(|| Ok(Arc::clone(&setup.keys)), |salt| setup.salted_keys(salt))
 }
 
@@ -174,11 +175,10 @@ fn dump<'py>(
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
     clock::is_stock(py)?;
-    let writable =
-        eligible::current_app(py).and_then(|app| eligible::text_writable(setup.serializer.bind(py), app.as_ref()));
+    let writable = json::current_app(py).and_then(|app| json::text_writable(setup.serializer.bind(py), app.as_ref()));
     match writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?)) {
         Ok(text) => seal(py, &text, &keys),
-        Err(Stop::Decline(reason)) => Ok((py.None().into_bound(py), Outcome::Declined(reason))),
+        Err(Fallback::Decline(reason)) => Ok((py.None().into_bound(py), Outcome::Declined(reason))),
         Err(stop) => Err(stop),
     }
 }
@@ -196,18 +196,18 @@ fn seal<'py>(py: Python<'py>, text: &[u8], keys: &SigningKeys) -> Attempt<'py> {
     token::push_timestamp(&mut token, clock::timestamp(py)?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
-    Ok((PyString::from_bytes(py, &token).map_err(Stop::Raise)?.into_any(), outcome))
+    Ok((PyString::from_bytes(py, &token).map_err(Fallback::Raise)?.into_any(), outcome))
 }
 
 /// What a text deflates to, if that is shorter, and what this counts as: where the interpreter's zlib gives other bytes
 /// than ours, it compresses.
-pub fn deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<(Option<Vec<u8>>, Outcome), Stop> {
+pub fn deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<(Option<Vec<u8>>, Outcome), Fallback> {
     let stock = Stock::get(py);
     if stock.compresses_alike || zlib::cannot_win(text) {
         return Ok((zlib::deflate_if_shorter(text), Outcome::Native));
     }
     let deflated = stock.compress.bind(py).call1((PyBytes::new(py, text),));
-    let deflated: Vec<u8> = deflated.and_then(|deflated| deflated.extract()).map_err(Stop::Raise)?;
+    let deflated: Vec<u8> = deflated.and_then(|deflated| deflated.extract()).map_err(Fallback::Raise)?;
     Ok(((deflated.len() + 1 < text.len()).then_some(deflated), Outcome::Declined(Reason::Zlib)))
 }
 
@@ -235,17 +235,19 @@ fn load<'py>(
     if let Some(counters) = &*lock(&serializer.get().counters) {
         counters.get().keys.count(verified.key());
     }
-    let readable = eligible::text_readable(setup.serializer.bind(py));
+    let readable = json::text_readable(setup.serializer.bind(py));
     let value = match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {
         Ok(value) => value,
-        Err(Stop::Decline(reason)) => return Ok((unread(py, text.as_bytes(), signed_at)?, Outcome::Declined(reason))),
+        Err(Fallback::Decline(reason)) => {
+            return Ok((unread(py, text.as_bytes(), signed_at)?, Outcome::Declined(reason)));
+        }
         Err(stop) => return Err(stop),
     };
-    if !return_timestamp.map_or(Ok(false), PyAnyMethods::is_truthy).map_err(Stop::Raise)? {
+    if !return_timestamp.map_or(Ok(false), PyAnyMethods::is_truthy).map_err(Fallback::Raise)? {
         return Ok((value, Outcome::Native));
     }
-    let date = stock_timestamp(serializer, signed_at).map_err(Stop::Raise)?;
-    Ok(((value, date).into_pyobject(py).map_err(Stop::Raise)?.into_any(), Outcome::Native))
+    let date = stock_timestamp(serializer, signed_at).map_err(Fallback::Raise)?;
+    Ok(((value, date).into_pyobject(py).map_err(Fallback::Raise)?.into_any(), Outcome::Native))
 }
 
 /// The bytes of a token that may be looked at natively.
@@ -259,10 +261,10 @@ fn text_of<'a>(token: &'a Bound<'_, PyAny>) -> Result<&'a [u8], Reason> {
     }
 }
 
-pub fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Stop> {
-    let token = token::split(token).ok_or(Stop::Reject(None))?;
+pub fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Fallback> {
+    let token = token::split(token).ok_or(Fallback::Reject(None))?;
     keys.verify(&token).map_err(|unverified| match unverified {
-        Unverified::Forged => Stop::Reject(None),
+        Unverified::Forged => Fallback::Reject(None),
         Unverified::OddSignature => Reason::TokenForm.into(),
     })
 }
@@ -279,19 +281,19 @@ fn reject_expired(
     verified: &Verified<'_>,
     signed_at: u64,
     expired: &Expired,
-) -> Stop {
+) -> Fallback {
     let word = || {
         let payload = PyBytes::new(serializer.py(), verified.payload());
         let arguments = (&expired.0, payload, stock_timestamp(serializer, signed_at)?);
         let stock = Stock::get(serializer.py());
         PyResult::Ok(PyErr::from_value(stock.signature_expired.bind(serializer.py()).call1(arguments)?))
     };
-    Stop::Reject(Some(word().unwrap_or_else(|error| error)))
+    Fallback::Reject(Some(word().unwrap_or_else(|error| error)))
 }
 
-fn unread<'py>(py: Python<'py>, text: &[u8], signed_at: u64) -> Result<Bound<'py, PyAny>, Stop> {
+fn unread<'py>(py: Python<'py>, text: &[u8], signed_at: u64) -> Result<Bound<'py, PyAny>, Fallback> {
     let unread = UnreadText { text: PyBytes::new(py, text).unbind(), signed_at };
-    Ok(Bound::new(py, unread).map_err(Stop::Raise)?.into_any())
+    Ok(Bound::new(py, unread).map_err(Fallback::Raise)?.into_any())
 }
 
 fn stock_timestamp<'py>(serializer: &Bound<'py, TimedSerializerMixin>, signed_at: u64) -> PyResult<Bound<'py, PyAny>> {

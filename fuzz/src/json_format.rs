@@ -1,7 +1,7 @@
 //! Strings against serde_json with all but printable ASCII escaped, and floats against a slower `repr`.
 
 use crate::second;
-use fastsession::spelling::PythonSpelling;
+use fastsession::wire::json_format::PythonFormatter;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -23,8 +23,8 @@ pub fn judge(data: &[u8]) {
 
 fn spelled<T: Serialize>(value: &T, ensure_ascii: bool) -> String {
     let mut text = Vec::new();
-    let spelling = PythonSpelling { ensure_ascii };
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, spelling)).unwrap();
+    let formatter = PythonFormatter { ensure_ascii };
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter)).unwrap();
     String::from_utf8(text).unwrap()
 }
 

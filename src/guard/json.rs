@@ -11,15 +11,15 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
 
-use crate::error::{Reason, Stop};
-use crate::hooks::FlaskParts;
+use crate::error::{Fallback, Reason};
+use crate::guard::flask::FlaskParts;
+use crate::guard::stock::Stock;
+use crate::key_cache::intern;
 use crate::keys::SignerInputs;
-use crate::names::intern;
-use crate::sign::SigningKeys;
-use crate::spelling::TextOptions;
-use crate::stock::Stock;
-use crate::tags::Tag;
 use crate::types::is_exactly;
+use crate::wire::json_format::TextOptions;
+use crate::wire::sign::SigningKeys;
+use crate::wire::tags::Tag;
 
 /// The attributes that `itsdangerous.Serializer` gives to an instance. One more, and somebody has put a hook there.
 const ATTRIBUTES: usize = 8;
@@ -42,7 +42,7 @@ pub struct Setup {
 
 impl Setup {
     /// Looks at a serializer: neither subclassed, nor hooked, nor made for bytes, and signing as we do.
-    pub fn of(serializer: &Bound<'_, PyAny>) -> Result<Self, Stop> {
+    pub fn of(serializer: &Bound<'_, PyAny>) -> Result<Self, Fallback> {
         let py = serializer.py();
         // Held still: another thread may be changing them.
         let attributes = attributes_of(serializer)?.copy().map_err(|_| Reason::Serializer)?;
@@ -96,7 +96,7 @@ impl Setup {
     }
 
     /// The keys for another salt than the serializer's own.
-    pub fn salted_keys(&self, salt: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Stop> {
+    pub fn salted_keys(&self, salt: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Fallback> {
         let py = salt.py();
         let secret_keys = self.secret_keys.bind(py);
         let inputs = SignerInputs::new(secret_keys, salt, self.signer_kwargs.bind(py))?;
@@ -156,7 +156,7 @@ impl Accepted {
     }
 }
 
-fn all_keys(py: Python<'_>, inputs: &SignerInputs, accepted: &[Accepted]) -> Result<Arc<SigningKeys>, Stop> {
+fn all_keys(py: Python<'_>, inputs: &SignerInputs, accepted: &[Accepted]) -> Result<Arc<SigningKeys>, Fallback> {
     let keys = inputs.signing_keys(py)?;
     accepted.iter().try_fold(keys, |keys, signer| Ok(Arc::new(keys.accepting(&*signer.inputs.signing_keys(py)?))))
 }
@@ -182,7 +182,7 @@ pub fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &P
 pub fn text_writable<'py>(
     serializer: &Bound<'py, PyAny>,
     app: Option<&Bound<'py, PyAny>>,
-) -> Result<(TextOptions, Tags<'py>), Stop> {
+) -> Result<(TextOptions, Tags<'py>), Fallback> {
     let py = serializer.py();
     let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
@@ -196,7 +196,7 @@ pub fn text_writable<'py>(
     are_stock_methods(&provider, [(intern!(py, "dumps"), &stock.provider_dumps)])?;
     let option = |name| {
         let value = provider.getattr(name).and_then(|value| value.is_truthy());
-        value.map_err(|error| Stop::after(error, py, Reason::JsonProvider))
+        value.map_err(|error| Fallback::after(error, py, Reason::JsonProvider))
     };
     let sort_keys = option(intern!(py, "sort_keys"))?;
     let ensure_ascii = option(intern!(py, "ensure_ascii"))?;
@@ -204,7 +204,7 @@ pub fn text_writable<'py>(
 }
 
 /// Whether `serializer.loads` would read as native code does, but for its tags, which are looked at where they occur.
-pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Stop> {
+pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Fallback> {
     let py = serializer.py();
     let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
@@ -260,8 +260,8 @@ impl<'py> Tags<'py> {
 }
 
 /// What `flask.current_app` stands for now, unless it is false; outside an app context there is none.
-pub fn current_app(py: Python<'_>) -> Result<Option<Bound<'_, PyAny>>, Stop> {
-    let unknown = |error| Stop::after(error, py, Reason::JsonProvider);
+pub fn current_app(py: Python<'_>) -> Result<Option<Bound<'_, PyAny>>, Fallback> {
+    let unknown = |error| Fallback::after(error, py, Reason::JsonProvider);
     let context = Stock::get(py).get_app_context.bind(py).call0().map_err(unknown)?;
     if context.is_none() {
         return Ok(None);
@@ -272,9 +272,9 @@ pub fn current_app(py: Python<'_>) -> Result<Option<Bound<'_, PyAny>>, Stop> {
 }
 
 /// The provider that `flask.json` uses for an app.
-fn provider_of<'py>(app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Stop> {
+fn provider_of<'py>(app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = app.py();
-    app.getattr(intern!(py, "json")).map_err(|error| Stop::after(error, py, Reason::JsonProvider))
+    app.getattr(intern!(py, "json")).map_err(|error| Fallback::after(error, py, Reason::JsonProvider))
 }
 
 /// Whether these methods of the provider are Flask's own; a subclass may override others.

@@ -79,7 +79,7 @@ impl Template {
 
     /// The length of a line for a token of so many characters, in characters.
     pub fn length(&self, token: usize) -> usize {
-        let date = self.after_date.as_ref().map_or(0, |after| crate::date::LENGTH + after.chars().count());
+        let date = self.after_date.as_ref().map_or(0, |after| crate::wire::http_date::LENGTH + after.chars().count());
         self.before_token.chars().count() + token + self.after_token.chars().count() + date
     }
 

@@ -8,8 +8,8 @@ use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
-use crate::base64;
-use crate::token::UnverifiedToken;
+use crate::wire::base64;
+use crate::wire::token::UnverifiedToken;
 
 /// The longest signature, that of SHA-512, in bytes.
 const MAX_SIGNATURE: usize = 64;
@@ -83,8 +83,8 @@ impl Signature {
 /// Base64, zlib and JSON only ever see a payload by way of this type, and only [`SigningKeys::verify`] makes one:
 ///
 /// ```
-/// # use _native::sign::{SigningKeys, Verified};
-/// # use _native::token::UnverifiedToken;
+/// # use _native::wire::sign::{SigningKeys, Verified};
+/// # use _native::wire::token::UnverifiedToken;
 /// fn verify<'t>(keys: &SigningKeys, token: &UnverifiedToken<'t>) -> Option<Verified<'t>> {
 ///     keys.verify(token).ok()
 /// }
@@ -93,8 +93,8 @@ impl Signature {
 /// Nobody else can say that a token was verified:
 ///
 /// ```compile_fail,E0451
-/// # use _native::sign::{KeyAge, SigningKeys, Verified};
-/// # use _native::token::UnverifiedToken;
+/// # use _native::wire::sign::{KeyAge, SigningKeys, Verified};
+/// # use _native::wire::token::UnverifiedToken;
 /// fn verify<'t>(keys: &SigningKeys, token: &UnverifiedToken<'t>) -> Option<Verified<'t>> {
 ///     Some(Verified { payload: token.payload, timestamp: token.timestamp, key: KeyAge { newer_keys: 0, is_old_digest: false } })
 /// }
@@ -190,7 +190,7 @@ impl SigningKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token;
+    use crate::wire::token;
 
     fn hex(text: &str) -> Vec<u8> {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()

@@ -1,6 +1,6 @@
 //! HTTP dates against httpdate, which knows the years from 1970 on.
 
-use fastsession::date::DateTime;
+use fastsession::wire::http_date::DateTime;
 
 pub fn judge(text: &str) {
     if let Some(date) = DateTime::parse(text.as_bytes()) {

@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hasher as _};
 
-use crate::sign::Verified;
-use crate::{base64, zlib};
+use crate::wire::sign::Verified;
+use crate::wire::{base64, zlib};
 
 const DEFLATED: u8 = b'.';
 
@@ -16,8 +16,8 @@ const ROOM: usize = 128;
 /// Text from a payload whose signature was verified; nothing else is ever decoded:
 ///
 /// ```
-/// # use _native::payload::{self, VerifiedText};
-/// # use _native::sign::Verified;
+/// # use _native::wire::payload::{self, VerifiedText};
+/// # use _native::wire::sign::Verified;
 /// fn text(verified: &Verified<'_>) -> Option<VerifiedText> {
 ///     payload::unpack(verified)
 /// }
@@ -26,8 +26,8 @@ const ROOM: usize = 128;
 /// No other bytes can be passed off as such:
 ///
 /// ```compile_fail,E0423
-/// # use _native::payload::{self, VerifiedText};
-/// # use _native::sign::Verified;
+/// # use _native::wire::payload::{self, VerifiedText};
+/// # use _native::wire::sign::Verified;
 /// fn text(verified: &Verified<'_>) -> Option<VerifiedText> {
 ///     Some(VerifiedText(verified.payload().to_vec()))
 /// }
@@ -106,8 +106,8 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::sign::SigningKeys;
-    use crate::token;
+    use crate::wire::sign::SigningKeys;
+    use crate::wire::token;
 
     fn unpacked(payload: &[u8]) -> Option<Vec<u8>> {
         let keys = SigningKeys::new("sha1", [&b"key"[..]].into_iter()).unwrap();

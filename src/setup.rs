@@ -8,16 +8,16 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::cache::{Cache, Holds};
 use crate::clock::Lifetime;
-use crate::cookie::{DATE_GAP, TOKEN_GAP, Template};
-use crate::eligible::{self, Setup};
-use crate::error::{Reason, Stop};
-use crate::hooks::FlaskParts;
-use crate::names::intern;
-use crate::plain_class::KnownClass;
-use crate::recent::{Holds, Recent};
-use crate::sign::SigningKeys;
+use crate::error::{Fallback, Reason};
+use crate::guard::flask::FlaskParts;
+use crate::guard::json::{self, Setup};
+use crate::guard::stock_class::CheckedClass;
+use crate::key_cache::intern;
 use crate::types::Types;
+use crate::wire::cookie::{DATE_GAP, TOKEN_GAP, Template};
+use crate::wire::sign::SigningKeys;
 
 /// Keys, lifetime and cookie name of an app, and the objects in its config and in the interface that they came from.
 pub struct AppSetup {
@@ -41,10 +41,10 @@ const ATTRIBUTES: [&str; 5] = ["salt", "key_derivation", "digest_method", "seria
 impl AppSetup {
     /// The setup for what config and interface say now; `None` without a secret key.
     pub fn find<'py>(
-        recent: &Recent<Self>,
+        cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
         config: &Bound<'py, PyDict>,
-    ) -> Result<Option<Arc<Self>>, Stop> {
+    ) -> Result<Option<Arc<Self>>, Fallback> {
         let py = interface.py();
         let secret_key = config_value(config, intern!(py, "SECRET_KEY"))?;
         if !secret_key.is_truthy().map_err(|_| Reason::Keys)? {
@@ -64,7 +64,7 @@ impl AppSetup {
             attribute(intern!(py, "_options"))?,
         ];
         let known =
-            recent.find(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
+            cache.get(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
         if known.is_some() {
             return Ok(known);
         }
@@ -79,7 +79,7 @@ impl AppSetup {
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
         let [.., key_derivation, digest_method, _, _] = &inputs;
         if !key_derivation.is_none() && !digest_method.is_none() {
-            recent.remember(&setup);
+            cache.insert(&setup);
         }
         Ok(Some(setup))
     }
@@ -89,17 +89,18 @@ impl AppSetup {
         interface: &Bound<'py, PyAny>,
         inputs: &[Bound<'py, PyAny>; 9],
         fallback_keys: &[Bound<'py, PyAny>],
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, Fallback> {
         let py = interface.py();
         let [secret_key, _, cookie_name, lifetime, _, _, _, serializer, options] = inputs;
         let option = |name| options.getattr(name).map_err(|_| Reason::Hook);
         // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
-        eligible::text_readable(serializer)?;
+        json::text_readable(serializer)?;
         if !std::iter::once(secret_key).chain(fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
         }
-        let app = still_app(inputs, fallback_keys).map_err(|_| Reason::App)?;
-        let serializer = interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Stop::Raise)?;
+        let app = app_snapshot(inputs, fallback_keys).map_err(|_| Reason::App)?;
+        let serializer =
+            interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Fallback::Raise)?;
         let setup = Setup::of(&serializer)?;
         let lifetime = Types::get(py).timedelta(lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
@@ -127,7 +128,10 @@ impl AppSetup {
 
 /// What an interface asks of an app to make its serializer, as it stood when it was looked up: another thread may be
 /// changing the app's config.
-fn still_app<'py>(inputs: &[Bound<'py, PyAny>; 9], fallback_keys: &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
+fn app_snapshot<'py>(
+    inputs: &[Bound<'py, PyAny>; 9],
+    fallback_keys: &[Bound<'py, PyAny>],
+) -> PyResult<Bound<'py, PyAny>> {
     let [secret_key, fallbacks, ..] = inputs;
     let py = secret_key.py();
     let config = PyDict::new(py);
@@ -136,11 +140,11 @@ fn still_app<'py>(inputs: &[Bound<'py, PyAny>; 9], fallback_keys: &[Bound<'py, P
     } else {
         config.set_item("SECRET_KEY_FALLBACKS", PyList::new(py, fallback_keys)?)?;
     }
-    still_namespace(&config, Some(secret_key))
+    namespace_snapshot(&config, Some(secret_key))
 }
 
 /// A namespace with a `config` and perhaps a `secret_key`, in the place of an app.
-fn still_namespace<'py>(
+fn namespace_snapshot<'py>(
     config: &Bound<'py, PyDict>,
     secret_key: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -182,18 +186,18 @@ pub struct CookieSetup {
 impl CookieSetup {
     /// The templates for what the config says now.
     pub fn find<'py>(
-        recent: &Recent<Self>,
+        cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
         parts: &FlaskParts,
         config: &Bound<'py, PyDict>,
-    ) -> Result<Arc<Self>, Stop> {
+    ) -> Result<Arc<Self>, Fallback> {
         let py = interface.py();
         let options = parts.cookie_options(py);
         let mut inputs = Vec::with_capacity(options.len());
         for name in options {
             inputs.push(config_value(config, name)?);
         }
-        if let Some(setup) = recent.find(|setup| are_same(&setup.inputs, &inputs)) {
+        if let Some(setup) = cache.get(|setup| are_same(&setup.inputs, &inputs)) {
             return Ok(setup);
         }
         if !inputs
@@ -206,7 +210,7 @@ impl CookieSetup {
         for (name, input) in parts.cookie_options(py).zip(&inputs) {
             config.set_item(name, input).map_err(|_| Reason::CookieOptions)?;
         }
-        let app = still_namespace(&config, None).map_err(|_| Reason::CookieOptions)?;
+        let app = namespace_snapshot(&config, None).map_err(|_| Reason::CookieOptions)?;
         let setup = Arc::new(Self {
             of_permanent: render_template(interface, parts, &app, true)?,
             of_others: render_template(interface, parts, &app, false)?,
@@ -214,7 +218,7 @@ impl CookieSetup {
         });
         // What went wrong once may go well the next time.
         if setup.of_permanent.is_some() && setup.of_others.is_some() {
-            recent.remember(&setup);
+            cache.insert(&setup);
         }
         Ok(setup)
     }
@@ -237,7 +241,7 @@ fn render_template<'py>(
     parts: &FlaskParts,
     app: &Bound<'py, PyAny>,
     has_date: bool,
-) -> Result<Option<Template>, Stop> {
+) -> Result<Option<Template>, Fallback> {
     let py = app.py();
     let render = || {
         let arguments = PyDict::new(py);
@@ -251,16 +255,16 @@ fn render_template<'py>(
         arguments.set_item("max_size", 0)?;
         parts.dump_cookie.bind(py).call((), Some(&arguments))?.extract::<String>()
     };
-    match render().map_err(|error| Stop::after(error, py, Reason::CookieOptions)) {
+    match render().map_err(|error| Fallback::after(error, py, Reason::CookieOptions)) {
         Ok(line) => Ok(Template::cut(&line, has_date)),
-        Err(Stop::Raise(error)) => Err(Stop::Raise(error)),
+        Err(Fallback::Raise(error)) => Err(Fallback::Raise(error)),
         Err(_) => Ok(None),
     }
 }
 
 pub fn config_of<'py>(
     parts: &'static FlaskParts,
-    seen: &Recent<KnownClass>,
+    seen: &Cache<CheckedClass>,
     app: &Bound<'py, PyAny>,
 ) -> Result<Bound<'py, PyDict>, Reason> {
     if !parts.app.is_plain(seen, app) {

@@ -11,23 +11,23 @@ pub trait Holds {
 }
 
 /// The few things found out last, latest last.
-pub struct Recent<T>(Mutex<Vec<Arc<T>>>);
+pub struct Cache<T>(Mutex<Vec<Arc<T>>>);
 
 /// An interface serves one app as a rule, with its five classes.
-const MAX_RECENT: usize = 16;
+const CAPACITY: usize = 16;
 
-impl<T: Holds> Recent<T> {
+impl<T: Holds> Cache<T> {
     pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    pub fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+    pub fn get(&self, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
         self.lock().iter().rev().find(|thing| is_it(thing)).map(Arc::clone)
     }
 
-    pub fn remember(&self, thing: &Arc<T>) {
+    pub fn insert(&self, thing: &Arc<T>) {
         let mut things = self.lock();
-        let forgotten = (things.len() >= MAX_RECENT).then(|| things.remove(0));
+        let forgotten = (things.len() >= CAPACITY).then(|| things.remove(0));
         things.push(Arc::clone(thing));
         drop(things);
         // Letting go of objects may run Python code, so not under the lock.

@@ -1,0 +1,14 @@
+//! The cookie's format, byte by byte: nothing in here knows Python.
+
+pub mod base64;
+pub mod cookie;
+pub mod deflate;
+pub mod http_date;
+pub mod json_format;
+pub mod payload;
+pub mod sign;
+pub mod tags;
+#[cfg(test)]
+mod testing;
+pub mod token;
+pub mod zlib;
