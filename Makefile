@@ -160,5 +160,6 @@ $(OLDEST)/installed: requirements/oldest.txt requirements/constraints.txt $(VENV
 	@touch $@
 
 $(VENV)/extension: $(VENV)/build.installed $(RUST)
+	rm -f python/flask_fastsession/_native*.so
 	$(BIN)/maturin develop --release --locked
 	@touch $@
