@@ -16,7 +16,7 @@ use crate::types::Types;
 /// Whether the signer reads the clock in the way that [`now`] does, and the clock does not look at who is asking.
 pub fn is_stock(py: Python<'_>) -> Result<(), Fallback> {
     let stock = Stock::get(py);
-    is_unpatched(&stock.timestamp_signer, intern!(py, "get_timestamp"), &stock.get_timestamp)?;
+    is_unpatched(&stock.signer_class, &stock.timestamp_signer, py)?;
     let Ok(clock) = signers_clock(py)? else { return Ok(()) };
     if !clock.is(&stock.time) && looks_at_its_caller(&clock) { Err(Reason::Clock.into()) } else { Ok(()) }
 }

@@ -8,6 +8,7 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use crate::error::Reason;
+use crate::guard::version_tag;
 use crate::wire::sign::KeyAge;
 
 /// How an operation came out.
@@ -92,6 +93,8 @@ struct KeysReport {
 
 #[derive(Serialize)]
 struct Report {
+    /// How classes are known to be stock's.
+    guard: &'static str,
     open: DumpsReport,
     save: DumpsReport,
     dumps: DumpsReport,
@@ -123,6 +126,7 @@ impl Counters {
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Self { open, save, dumps, loads, keys } = self;
         let report = Report {
+            guard: if version_tag::are_trusted() { "tags" } else { "look-ups" },
             open: open.report(),
             save: save.report(),
             dumps: dumps.report(),

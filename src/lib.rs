@@ -2,23 +2,20 @@
 //!
 //! A tour, from the outside in:
 //!
-//! * `request` is the corridor that a session walks through a request: from the Cookie header to the view, and back
-//!   into the response. Read it first. `codec` is its middle part, for tokens in other hands,
-//!   and `record` its JSON alone, for sessions that are kept in a store; `signer` is
-//!   its signature alone, for whatever else is signed.
-//! * `eligible` and `hooks` say what of it may run natively at this very call, and why not. They compare with what
-//!   `stock` is made of, and classes with what a `plain_class` was. `keys` has itsdangerous derive the keys, `app` keeps
-//!   what was found out about an app among what is `recent`, and `clock` reads the clocks that stock reads.
-//! * [`cookie`], [`token`], [`sign`] and [`payload`], with [`base64`], [`zlib`] and [`deflate`], are the corridor's
-//!   steps; they know no Python.
-//! * `encode` and `decode` are its JSON step, with the table of [`tags`], the [`formatter`] of Python's json, [`date`]s,
-//!   the Python `types` and kept `names`.
-//! * `error` lists why native code may stop, and `counters` counts how often it did.
+//! * `request` is the way of a session through a request: from the Cookie header to the view, and back into the response.
+//!   Read it first. `serializer` does the same for tokens in other hands, `record` the JSON alone, for sessions in a store,
+//!   and `signer` the signature alone.
+//! * `guard` says what of it may run natively at this very call, and why not. `keys` has itsdangerous derive the keys,
+//!   `setup` keeps what was derived from an app's config in a `cache`, and `clock` reads the clocks that stock reads.
+//! * [`wire`] knows no Python: the steps from a payload to a cookie and back.
+//! * `encode` and `decode` are the JSON step, with the Python `types` and the `key_cache`.
+//! * `error` lists why native code may fall back, and `counters` counts how often it did.
 //!
 //! The rule over all rules is to decline rather than differ: native code answers only what it can show to be equal to
 //! Flask's own answer, and leaves all else to Flask's own code.
 
-#![deny(unsafe_code)]
+// `guard::version_tag` has the one exception.
+#![deny(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
 pub mod wire;
 
@@ -65,9 +62,11 @@ mod _native {
     #[pymodule_export]
     use super::guard::flask::{DefaultSessionClass, remember_flask};
     #[pymodule_export]
+    use super::guard::verdicts::guard_look_ups;
+    #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};
     #[pymodule_export]
-    use super::request::{SessionHeaders, SessionInterfaceMixin};
+    use super::request::{SessionInterfaceMixin, add_vary, find_cookie};
     #[pymodule_export]
     use super::serializer::{TimedSerializerMixin, UnreadText};
     #[pymodule_export]
@@ -76,6 +75,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::guard::version_tag::test(module.py())?;
         super::guard::stock::Stock::remember(module.py())
     }
 }

@@ -21,7 +21,6 @@ use crate::error::{Fallback, Reason, contained};
 use crate::guard::flask::{self, FlaskParts, PlainSession, holds, own_attributes};
 use crate::guard::json;
 use crate::guard::stock::Stock;
-use crate::guard::stock_class::CheckedClass;
 use crate::key_cache::intern;
 use crate::setup::{AppSetup, CookieSetup, config_of, is_truthy};
 use crate::types::{Types, is_exactly};
@@ -37,8 +36,6 @@ pub struct SessionInterfaceMixin {
     /// What was last found out about the apps served, and about their cookies.
     apps: Cache<AppSetup>,
     cookies: Cache<CookieSetup>,
-    /// Their classes, and those of what passes through.
-    classes: Cache<CheckedClass>,
     expiry: Expiry,
 }
 
@@ -63,7 +60,6 @@ impl SessionInterfaceMixin {
             counters: Py::new(py, Counters::default())?,
             apps: Cache::new(),
             cookies: Cache::new(),
-            classes: Cache::new(),
             expiry: Expiry::new(),
         })
     }
@@ -81,14 +77,12 @@ impl SessionInterfaceMixin {
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.apps.traverse(&visit)?;
-        self.cookies.traverse(&visit)?;
-        self.classes.traverse(&visit)
+        self.cookies.traverse(&visit)
     }
 
     fn __clear__(&self) {
         self.apps.clear();
         self.cookies.clear();
-        self.classes.clear();
     }
 
     /// The session of a request, or `NotImplemented` where stock is to open it.
@@ -131,52 +125,29 @@ impl SessionInterfaceMixin {
     }
 }
 
-/// The two headers that matter to a session whose data is in a store.
-#[pyclass(frozen, module = "flask_fastsession._native")]
-pub struct SessionHeaders {
-    classes: Cache<CheckedClass>,
+/// What `request.cookies.get(name, "")` gives; `None` where that is to be called. For sessions whose data is in a store.
+#[pyfunction]
+pub fn find_cookie<'py>(request: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyString>>> {
+    contained(|| {
+        let Ok(header) = cookie_header(FlaskParts::get(request.py()), request) else {
+            return Ok(None);
+        };
+        let Ok(header) = header.as_ref().map_or(Ok(""), |header| header.to_str()) else {
+            return Ok(None);
+        };
+        let found = cookie::find(header, name).ok();
+        Ok(found.map(|found| PyString::new(request.py(), found.unwrap_or(""))))
+    })
 }
 
-#[pymethods]
-impl SessionHeaders {
-    #[new]
-    const fn new() -> Self {
-        Self { classes: Cache::new() }
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.classes.traverse(&visit)
-    }
-
-    fn __clear__(&self) {
-        self.classes.clear();
-    }
-
-    /// What `request.cookies.get(name, "")` gives; `None` where that is to be called.
-    fn cookie<'py>(&self, request: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyString>>> {
-        contained(|| {
-            let Ok(header) = cookie_header(FlaskParts::get(request.py()), &self.classes, request) else {
-                return Ok(None);
-            };
-            let Ok(header) = header.as_ref().map_or(Ok(""), |header| header.to_str()) else {
-                return Ok(None);
-            };
-            let found = cookie::find(header, name).ok();
-            Ok(found.map(|found| PyString::new(request.py(), found.unwrap_or(""))))
-        })
-    }
-
-    /// Does what `response.vary.add("Cookie")` does, or gives `False` where that is to be called.
-    fn add_vary(&self, response: &Bound<'_, PyAny>) -> PyResult<bool> {
-        contained(|| {
-            match Headers::of(&self.classes, response).map_err(Fallback::from).and_then(|headers| headers.add_vary()) {
-                Ok(()) => Ok(true),
-                Err(Fallback::Raise(error)) => Err(error),
-                Err(_) => Ok(false),
-            }
-        })
-    }
+/// Does what `response.vary.add("Cookie")` does, or gives `False` where that is to be called.
+#[pyfunction]
+pub fn add_vary(response: &Bound<'_, PyAny>) -> PyResult<bool> {
+    contained(|| match Headers::of(response).map_err(Fallback::from).and_then(|headers| headers.add_vary()) {
+        Ok(()) => Ok(true),
+        Err(Fallback::Raise(error)) => Err(error),
+        Err(_) => Ok(false),
+    })
 }
 
 /// Counts why stock is to answer, unless the answer is an exception already.
@@ -201,11 +172,11 @@ fn open<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.open_hooks_are_stock(interface)?;
-    let config = config_of(parts, &interface.get().classes, app)?;
+    let config = config_of(parts, app)?;
     let Some(setup) = AppSetup::find(&interface.get().apps, interface, &config)? else {
         return Ok(py.None().into_bound(py));
     };
-    let header = cookie_header(parts, &interface.get().classes, request)?;
+    let header = cookie_header(parts, request)?;
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
     let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
     if cookie.is_empty() {
@@ -295,13 +266,9 @@ fn session_class<'py>(interface: &Bound<'py, SessionInterfaceMixin>) -> PyResult
 }
 
 /// The `Cookie` header of a request whose `cookies` would be read from it.
-fn cookie_header<'py>(
-    parts: &'static FlaskParts,
-    seen: &Cache<CheckedClass>,
-    request: &Bound<'py, PyAny>,
-) -> Result<Option<Bound<'py, PyString>>, Reason> {
+fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyString>>, Reason> {
     let py = request.py();
-    if !parts.request.is_plain(seen, request) || !parts.parses_cookies(py) {
+    if !parts.request.is_stock(&request.get_type()) || !parts.parses_cookies(py) {
         return Err(Reason::Request);
     }
     let own = own_attributes(request).ok_or(Reason::Request)?;
@@ -331,22 +298,22 @@ fn save<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.save_hooks_are_stock(interface)?;
-    let config = config_of(parts, &interface.get().classes, app)?;
+    let config = config_of(parts, app)?;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
     let template = CookieSetup::find(&interface.get().cookies, interface, parts, &config)?;
     if data.is_empty() {
-        return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, interface, response) };
+        return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, response) };
     }
     let is_permanent = is_permanent(data)?;
     if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
-        add_vary_if(is_accessed, interface, response)?;
+        add_vary_if(is_accessed, response)?;
         return mark_accessed(parts, data);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup =
         AppSetup::find(&interface.get().apps, interface, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
-    let headers = Headers::of(&interface.get().classes, response)?;
+    let headers = Headers::of(response)?;
     let template = template.for_session(is_permanent)?;
     let (line, outcome) = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
     mark_accessed(parts, data)?;
@@ -362,12 +329,8 @@ fn save<'py>(
 }
 
 /// The end of it where there is no cookie to be set.
-fn add_vary_if(
-    is_accessed: bool,
-    interface: &Bound<'_, SessionInterfaceMixin>,
-    response: &Bound<'_, PyAny>,
-) -> Result<(), Fallback> {
-    if is_accessed { Headers::of(&interface.get().classes, response)?.add_vary() } else { Ok(()) }
+fn add_vary_if(is_accessed: bool, response: &Bound<'_, PyAny>) -> Result<(), Fallback> {
+    if is_accessed { Headers::of(response)?.add_vary() } else { Ok(()) }
 }
 
 /// The `Set-Cookie` line for a session, and what it counts as. All that may decline comes before the clocks are read.
@@ -449,8 +412,8 @@ struct Headers<'a, 'py> {
 }
 
 impl<'a, 'py> Headers<'a, 'py> {
-    fn of(seen: &Cache<CheckedClass>, response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
-        Ok(Self { list: flask::header_list(FlaskParts::get(response.py()), seen, response)?, response })
+    fn of(response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
+        Ok(Self { list: flask::header_list(FlaskParts::get(response.py()), response)?, response })
     }
 
     fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Fallback> {

@@ -13,7 +13,6 @@ use crate::clock::Lifetime;
 use crate::error::{Fallback, Reason};
 use crate::guard::flask::FlaskParts;
 use crate::guard::json::{self, Setup};
-use crate::guard::stock_class::CheckedClass;
 use crate::key_cache::intern;
 use crate::types::Types;
 use crate::wire::cookie::{DATE_GAP, TOKEN_GAP, Template};
@@ -262,16 +261,12 @@ fn render_template<'py>(
     }
 }
 
-pub fn config_of<'py>(
-    parts: &'static FlaskParts,
-    seen: &Cache<CheckedClass>,
-    app: &Bound<'py, PyAny>,
-) -> Result<Bound<'py, PyDict>, Reason> {
-    if !parts.app.is_plain(seen, app) {
+pub fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
+    if !parts.app.is_stock(&app.get_type()) {
         return Err(Reason::App);
     }
     let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
-    if !parts.config.is_plain(seen, &config) {
+    if !parts.config.is_stock(&config.get_type()) {
         return Err(Reason::App);
     }
     config.cast_into().map_err(|_| Reason::App)

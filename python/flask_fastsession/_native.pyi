@@ -12,13 +12,15 @@ from typing_extensions import disjoint_base
 __all__ = [
     "Counters",
     "DefaultSessionClass",
-    "SessionHeaders",
     "SessionInterfaceMixin",
     "SignerMixin",
     "TimedSerializerMixin",
     "UnreadText",
     "__version__",
+    "add_vary",
     "dump_tagged",
+    "find_cookie",
+    "guard_look_ups",
     "load_tagged",
     "remember_flask",
 ]
@@ -26,6 +28,9 @@ __all__ = [
 __version__: str
 
 def remember_flask() -> None: ...
+def find_cookie(request: Request, name: str) -> str | None: ...
+def add_vary(response: Response) -> bool: ...
+def guard_look_ups() -> int: ...
 def dump_tagged(serializer: TaggedJSONSerializer, value: t.Any) -> bytes | None: ...
 def load_tagged(serializer: TaggedJSONSerializer, text: bytes) -> t.Any: ...
 
@@ -65,12 +70,6 @@ class UnreadText:
     def text(self) -> bytes: ...
     @property
     def signed_at(self) -> int: ...
-
-@t.final
-class SessionHeaders:
-    def __new__(cls) -> SessionHeaders: ...
-    def cookie(self, request: Request, name: str) -> str | None: ...
-    def add_vary(self, response: Response) -> bool: ...
 
 @disjoint_base
 class SessionInterfaceMixin:

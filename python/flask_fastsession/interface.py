@@ -175,12 +175,15 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
 
         The counts cover this instance in this process since it was made::
 
-            {"open": {"native": 100, "declined": {}},
+            {"guard": "tags",
+             "open": {"native": 100, "declined": {}},
              "save": {"native": 99, "declined": {"value_type": 1}},
              "dumps": {"native": 41, "declined": {"value_type": 1}},
              "loads": {"native": 98, "rejected": 2, "declined": {}},
              "keys": {"current": 90, "fallbacks": [8], "old_digests": 0}}
 
+        ``guard`` says how native code knows that classes are as Flask made them: ``"tags"`` where it looks again
+        only after CPython says that a class changed, ``"look-ups"`` where it looks each time, as abi3 wheels do.
         ``open`` and ``save`` count requests, ``loads`` cookies read and ``dumps`` cookies written; these two also count
         what serializers of :meth:`get_signing_serializer` do in other hands. ``rejected`` counts cookies that are
         malformed, forged or expired. ``keys`` counts the keys by which cookies were verified: ``SECRET_KEY``, then

@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
-use crate::cache::Cache;
 use crate::error::Reason;
 use crate::guard::stock::{Stock, library_original};
-use crate::guard::stock_class::{CheckedClass, StockClass};
+use crate::guard::stock_class::StockClass;
+use crate::guard::verdicts::Verdicts;
 use crate::key_cache::intern;
 use crate::types::is_exactly;
 
@@ -47,16 +47,15 @@ pub struct FlaskParts {
     pub fast_interface: Py<PyType>,
     /// The base of ours that stands right before stock's interface.
     last_of_ours: Py<PyAny>,
-    /// `SessionMixin.permanent`.
-    permanent: Py<PyAny>,
     open_hooks: Vec<Hook>,
     save_hooks: Vec<Hook>,
     /// Methods of stock's interface that stand behind ours.
     open_base: Vec<Hook>,
     save_base: Vec<Hook>,
-    response_hooks: Vec<Hook>,
-    /// `SecureCookieSession.__init__`.
-    session_init: Py<PyAny>,
+    /// Whether an interface opens, and saves, as Flask's does; whether sessions of ours are as Flask made them.
+    opens: Verdicts,
+    saves: Verdicts,
+    session: StockClass,
     getters: Vec<Py<PyString>>,
     cookie_options: Vec<Py<PyString>>,
 }
@@ -86,6 +85,25 @@ const COOKIE_OPTIONS: [&str; 8] = [
     "SESSION_COOKIE_SAMESITE",
     "SESSION_COOKIE_HTTPONLY",
     "SESSION_COOKIE_PARTITIONED",
+];
+
+/// What is used of a session's class, reading it and making one included.
+const SESSION_NAMES: &[&str] = &[
+    "permanent",
+    "modified",
+    "accessed",
+    "get",
+    "keys",
+    "on_update",
+    "__init__",
+    "__new__",
+    "__bool__",
+    "__len__",
+    "__iter__",
+    "__getitem__",
+    "__getattribute__",
+    "__setattr__",
+    "_loaded",
 ];
 
 static PARTS: PyOnceLock<FlaskParts> = PyOnceLock::new();
@@ -139,10 +157,6 @@ impl FlaskParts {
         let more = ["get_expiration_time", "should_set_cookie"];
         let own = || ["__getattribute__", "get_signing_serializer"].into_iter().map(ours);
         let response = class("Response")?;
-        let response_hook = |name| {
-            let module = if name == "max_cookie_size" { "flask" } else { "werkzeug" };
-            PyResult::Ok(Hook { name: name_of(name), method: library_original(&response, name, module)? })
-        };
         let state = fast_session.call0()?.getattr("__dict__")?.cast_into::<PyDict>()?;
         let on_update = state.get_item("on_update")?.filter(|_| state.len() == 1);
         let default_config = flask.getattr("Flask")?.getattr("default_config")?;
@@ -156,7 +170,10 @@ impl FlaskParts {
                 &class("Request")?,
                 &["cookies", "headers", "environ", "dict_storage_class", "__getattribute__"],
             ),
-            response: StockClass::new(&response, &["headers", "__getattribute__"]),
+            response: StockClass::new(
+                &response,
+                &["set_cookie", "delete_cookie", "vary", "max_cookie_size", "headers", "__getattribute__"],
+            ),
             headers: StockClass::new(
                 &datastructures.getattr("Headers")?.cast_into::<PyType>()?,
                 &["add", "set", "__setitem__", "get", "_list", "__getattribute__"],
@@ -175,16 +192,13 @@ impl FlaskParts {
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
-            permanent: library_original(&fast_session, "permanent", "flask.sessions")?,
             open_base: ["get_signing_serializer", "open_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             save_base: ["get_signing_serializer", "save_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             open_hooks: ["get_cookie_name"].into_iter().map(getter).chain(own()).collect::<PyResult<_>>()?,
             save_hooks: getters.clone().chain(more).map(getter).chain(own()).collect::<PyResult<_>>()?,
-            response_hooks: ["set_cookie", "delete_cookie", "vary", "max_cookie_size"]
-                .into_iter()
-                .map(response_hook)
-                .collect::<PyResult<_>>()?,
-            session_init: library_original(&fast_session, "__init__", "flask.sessions")?,
+            opens: Verdicts::new(),
+            saves: Verdicts::new(),
+            session: StockClass::new(&fast_session, SESSION_NAMES),
             getters: getters.map(name_of).collect(),
             cookie_options: COOKIE_OPTIONS
                 .iter()
@@ -210,25 +224,35 @@ impl FlaskParts {
 
     /// Whether stock's `open_session` would be called, and find Flask's own methods on the interface.
     pub fn open_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
-        self.are_stock(interface, &self.open_hooks, &self.open_base)
+        self.are_stock(interface, &self.opens, &self.open_hooks, &self.open_base)
     }
 
     /// The same for `save_session`.
     pub fn save_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
-        self.are_stock(interface, &self.save_hooks, &self.save_base)
+        self.are_stock(interface, &self.saves, &self.save_hooks, &self.save_base)
     }
 
-    fn are_stock(&self, interface: &Bound<'_, PyAny>, hooks: &[Hook], base: &[Hook]) -> Result<(), Reason> {
+    fn are_stock(
+        &self,
+        interface: &Bound<'_, PyAny>,
+        verdicts: &Verdicts,
+        hooks: &[Hook],
+        base: &[Hook],
+    ) -> Result<(), Reason> {
         let py = interface.py();
         let class = interface.get_type();
         let own = own_attributes(interface).ok_or(Reason::Hook)?;
-        let are_inherited = hooks.iter().all(|hook| hook.is_in(&class));
-        let is_shadowed = !own.is_empty() && hooks.iter().any(|hook| holds(&own, hook.name.bind(py)));
         let base_class = self.stock_interface.bind(py);
+        // What is asked of stock's class is seen by the tags of the classes below it.
+        let are_inherited = verdicts.get(&class, |class| {
+            hooks.iter().all(|hook| hook.is_in(class))
+                && base.iter().all(|hook| hook.is_in(base_class))
+                && self.stock_comes_next(class)
+        });
+        let is_shadowed = !own.is_empty() && hooks.iter().any(|hook| holds(&own, hook.name.bind(py)));
         let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
-        let is_base_stock = base.iter().all(|hook| hook.is_in(base_class))
-            && makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
-        if are_inherited && !is_shadowed && is_base_stock && self.stock_comes_next(&class) {
+        let makes_stock = makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
+        if are_inherited && !is_shadowed && makes_stock {
             Stock::get(py).makes_plain_serializers(py)
         } else {
             Err(Reason::Hook)
@@ -238,9 +262,6 @@ impl FlaskParts {
     /// Whether what ours leave to the next class is left to stock's: `class Mine(FastSessionInterface, Theirs)` puts
     /// another one in between, if that extends stock's as well.
     fn stock_comes_next(&self, class: &Bound<'_, PyType>) -> bool {
-        if class.is(&self.fast_interface) {
-            return true;
-        }
         let order = class.getattr(intern!(class.py(), "__mro__")).and_then(|order| Ok(order.cast_into::<PyTuple>()?));
         order.is_ok_and(|order| {
             let mut later = order.iter().skip_while(|class| !class.is(&self.last_of_ours));
@@ -257,8 +278,7 @@ impl FlaskParts {
     /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls
     /// then.
     pub fn plain_session_class(&self, class: &Bound<'_, PyAny>) -> Option<&Py<PyAny>> {
-        let init = class.getattr(intern!(class.py(), "__init__"));
-        let is_plain = class.is(&self.fast_session) && init.is_ok_and(|init| init.is(&self.session_init));
+        let is_plain = class.is(&self.fast_session) && self.session.is_stock(self.fast_session.bind(class.py()));
         self.on_update.as_ref().filter(|_| is_plain)
     }
 
@@ -272,8 +292,7 @@ impl FlaskParts {
         let known = usize::from(holds(&own, intern!(py, "on_update")))
             + usize::from(accessed.is_some())
             + usize::from(modified.is_some());
-        let permanent = self.fast_session.bind(py).getattr(intern!(py, "permanent")).ok()?;
-        if own.len() != known || !permanent.is(&self.permanent) {
+        if own.len() != known || !self.session.is_stock(self.fast_session.bind(py)) {
             return None;
         }
         let is_set = |own: Option<Bound<'py, PyAny>>, name| match own {
@@ -363,23 +382,22 @@ pub fn remember_flask(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
-pub fn header_list<'py>(
-    parts: &'static FlaskParts,
-    seen: &Cache<CheckedClass>,
-    response: &Bound<'py, PyAny>,
-) -> Result<Bound<'py, PyList>, Reason> {
+pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
     let py = response.py();
-    let own = own_attributes(response).filter(|_| parts.response.is_plain(seen, response)).ok_or(Reason::Response)?;
-    let class = response.get_type();
+    let own =
+        own_attributes(response).filter(|_| parts.response.is_stock(&response.get_type())).ok_or(Reason::Response)?;
     // The other two hooks are properties, which an instance cannot hide.
     let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
     let dumps = parts.response_globals.bind(py).get_item(intern!(py, "dump_cookie")).ok().flatten();
     let dumps_cookies = dumps.is_some_and(|found| found.is(&parts.dump_cookie));
-    if is_shadowed || !dumps_cookies || !parts.response_hooks.iter().all(|hook| hook.is_in(&class)) {
+    if is_shadowed || !dumps_cookies {
         return Err(Reason::Response);
     }
-    let headers =
-        own.get_item(intern!(py, "headers")).ok().flatten().filter(|headers| parts.headers.is_plain(seen, headers));
+    let headers = own
+        .get_item(intern!(py, "headers"))
+        .ok()
+        .flatten()
+        .filter(|headers| parts.headers.is_stock(&headers.get_type()));
     // The list is all that headers have; anything more is somebody's hook.
     let own = headers.and_then(|headers| own_attributes(&headers)).filter(|own| own.len() == 1);
     let list = own.and_then(|own| own.get_item(intern!(py, "_list")).ok().flatten());

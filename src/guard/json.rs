@@ -12,8 +12,9 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
 
 use crate::error::{Fallback, Reason};
-use crate::guard::flask::FlaskParts;
+use crate::guard::flask::{FlaskParts, holds, own_attributes};
 use crate::guard::stock::Stock;
+use crate::guard::stock_class::StockClass;
 use crate::key_cache::intern;
 use crate::keys::SignerInputs;
 use crate::types::is_exactly;
@@ -172,10 +173,9 @@ fn attributes_of<'py>(serializer: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDic
 
 // --- JSON text ------------------------------------------------------------------------------------------------------
 
-/// Whether a method of a class is what it was at import.
-pub fn is_unpatched(class: &Py<PyType>, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {
-    let is_original = class.bind(name.py()).getattr(name).is_ok_and(|found| found.is(original));
-    if is_original { Ok(()) } else { Err(Reason::Patched) }
+/// Whether nobody has put other methods into a class of a library.
+pub fn is_unpatched(known: &StockClass, class: &Py<PyType>, py: Python<'_>) -> Result<(), Reason> {
+    if known.is_stock(class.bind(py)) { Ok(()) } else { Err(Reason::Patched) }
 }
 
 /// How `serializer.dumps` would write now, `app` being the [`current_app`].
@@ -187,13 +187,13 @@ pub fn text_writable<'py>(
     let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
     tags.stand_in_stock_order()?;
-    is_unpatched(&stock.tagged_serializer, intern!(py, "dumps"), &stock.tagged_dumps)?;
+    is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
     is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
     let Some(app) = app else {
         return Ok((TextOptions { sort_keys: false, ensure_ascii: true }, tags));
     };
     let provider = provider_of(app)?;
-    are_stock_methods(&provider, [(intern!(py, "dumps"), &stock.provider_dumps)])?;
+    is_stock_provider(&stock.writing_provider, &provider, &[intern!(py, "dumps")])?;
     let option = |name| {
         let value = provider.getattr(name).and_then(|value| value.is_truthy());
         value.map_err(|error| Fallback::after(error, py, Reason::JsonProvider))
@@ -208,13 +208,11 @@ pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, F
     let py = serializer.py();
     let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
-    is_unpatched(&stock.tagged_serializer, intern!(py, "loads"), &stock.tagged_loads)?;
+    is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
     is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
     if let Some(app) = current_app(py)? {
-        let loads = (intern!(py, "loads"), &stock.provider_loads);
-        // A serializer is made by having the provider write something.
-        let dumps = (intern!(py, "dumps"), &stock.provider_dumps);
-        are_stock_methods(&provider_of(&app)?, [loads, dumps])?;
+        let methods = [intern!(py, "loads"), intern!(py, "dumps")];
+        is_stock_provider(&stock.reading_provider, &provider_of(&app)?, &methods)?;
     }
     Ok(tags)
 }
@@ -278,25 +276,14 @@ fn provider_of<'py>(app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Fallba
 }
 
 /// Whether these methods of the provider are Flask's own; a subclass may override others.
-fn are_stock_methods<'py, const N: usize>(
-    provider: &Bound<'py, PyAny>,
-    methods: [(&Bound<'py, PyString>, &Py<PyAny>); N],
+fn is_stock_provider(
+    known: &StockClass,
+    provider: &Bound<'_, PyAny>,
+    methods: &[&Bound<'_, PyString>],
 ) -> Result<(), Reason> {
-    let py = provider.py();
-    let class = provider.get_type();
-    let attributes = provider.getattr(intern!(py, "__dict__")).map_err(|_| Reason::JsonProvider)?;
-    let own = attributes.cast_exact::<PyDict>().map_err(|_| Reason::JsonProvider)?;
-    let is_stock = |(name, method): (&Bound<'py, PyString>, &Py<PyAny>)| {
-        class.getattr(name).is_ok_and(|found| found.is(method)) && !own.contains(name).unwrap_or(true)
-    };
-    let is_provider = provider.is_instance(Stock::get(py).provider.bind(py)).unwrap_or(false);
-    let looks_up_plainly =
-        class.getattr(intern!(py, "__getattribute__")).is_ok_and(|found| found.is(&Stock::get(py).plain_look_up));
-    if is_provider && looks_up_plainly && methods.into_iter().all(is_stock) {
-        Ok(())
-    } else {
-        Err(Reason::JsonProvider)
-    }
+    let own = own_attributes(provider).ok_or(Reason::JsonProvider)?;
+    let is_shadowed = methods.iter().any(|name| holds(&own, name));
+    if !is_shadowed && known.is_stock(&provider.get_type()) { Ok(()) } else { Err(Reason::JsonProvider) }
 }
 
 fn is_json_unpatched(stock: &Stock, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {

@@ -6,7 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyListMethods, PyType};
 
 use crate::error::Reason;
-use crate::key_cache::intern;
+use crate::guard::stock_class::StockClass;
 use crate::types::Types;
 use crate::wire::tags::{self, Tag};
 
@@ -23,7 +23,7 @@ pub struct Stock {
     /// `itsdangerous.encoding.int_to_bytes`, which says what is wrong with a timestamp.
     pub int_to_bytes: Py<PyAny>,
     pub timestamp_signer: Py<PyType>,
-    pub get_timestamp: Py<PyAny>,
+    pub signer_class: StockClass,
     /// `time.time`, the system's clock.
     pub time: Py<PyAny>,
     pub hmac_algorithm: Py<PyType>,
@@ -33,17 +33,17 @@ pub struct Stock {
     pub json_dumps: Py<PyAny>,
     pub json_loads: Py<PyAny>,
     pub tagged_serializer: Py<PyType>,
-    pub tagged_dumps: Py<PyAny>,
-    pub tagged_loads: Py<PyAny>,
+    pub tagged_class: StockClass,
     /// Flask's tag classes in the order in which values are offered to them, and those with a key in the order of
     /// [`tags::TABLE`].
     pub tag_classes: Vec<Py<PyType>>,
     pub keyed_tags: Vec<Py<PyType>>,
-    pub provider: Py<PyType>,
-    pub provider_dumps: Py<PyAny>,
-    /// `object.__getattribute__`
-    pub plain_look_up: Py<PyAny>,
-    pub provider_loads: Py<PyAny>,
+    /// JSON providers that write, and that read, as Flask's does.
+    pub writing_provider: StockClass,
+    pub reading_provider: StockClass,
+    timed_serializer_class: StockClass,
+    /// The list that is `default_fallback_signers`, in which anybody may put something.
+    fallback_signers: Py<PyAny>,
     /// Gives the current app context or `None`: `get` of the variable behind `flask.current_app`.
     pub get_app_context: Py<PyAny>,
 }
@@ -69,12 +69,9 @@ impl Stock {
 
     /// Whether a serializer that Flask makes has itsdangerous's own signer, and no other ones to fall back on.
     pub fn makes_plain_serializers(&self, py: Python<'_>) -> Result<(), Reason> {
-        let class = self.timed_serializer.bind(py);
-        let signer = class.getattr(intern!(py, "default_signer"));
-        let fallbacks = class.getattr(intern!(py, "default_fallback_signers"));
-        let has_own_signer = signer.is_ok_and(|signer| signer.is(&self.timestamp_signer));
-        let has_no_other = fallbacks.is_ok_and(|it| it.cast_exact::<PyList>().is_ok_and(PyListMethods::is_empty));
-        if has_own_signer && has_no_other { Ok(()) } else { Err(Reason::Signer) }
+        let is_stock = self.timed_serializer_class.is_stock(self.timed_serializer.bind(py));
+        let has_no_other = self.fallback_signers.bind(py).cast_exact::<PyList>().is_ok_and(PyListMethods::is_empty);
+        if is_stock && has_no_other { Ok(()) } else { Err(Reason::Signer) }
     }
 
     pub fn is_bad_signature(&self, error: &PyErr, py: Python<'_>) -> bool {
@@ -83,6 +80,7 @@ impl Stock {
 
     fn look_up(py: Python<'_>) -> PyResult<Self> {
         let class = |module: &str, name: &str| Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?);
+        let timed_serializer = class("itsdangerous.url_safe", "URLSafeTimedSerializer")?;
         let timestamp_signer = class("itsdangerous.timed", "TimestampSigner")?;
         let tagged_serializer = class("flask.json.tag", "TaggedJSONSerializer")?;
         let provider = class("flask.json.provider", "DefaultJSONProvider")?;
@@ -92,13 +90,18 @@ impl Stock {
         let compress = zlib.getattr("compress")?;
         Ok(Self {
             types: Types::look_up(py)?,
-            timed_serializer: class("itsdangerous.url_safe", "URLSafeTimedSerializer")?.unbind(),
+            timed_serializer_class: StockClass::new(
+                &timed_serializer,
+                &["default_signer", "default_fallback_signers", "__init__", "__new__"],
+            ),
+            fallback_signers: timed_serializer.getattr("default_fallback_signers")?.unbind(),
+            timed_serializer: timed_serializer.unbind(),
             signature_expired: class("itsdangerous.exc", "SignatureExpired")?.unbind(),
             bad_signature: class("itsdangerous.exc", "BadSignature")?.unbind(),
             compresses_alike: compresses_alike(&zlib)?,
             compress: compress.unbind(),
             int_to_bytes: py.import("itsdangerous.encoding")?.getattr("int_to_bytes")?.unbind(),
-            get_timestamp: library_original(&timestamp_signer, "get_timestamp", "itsdangerous.timed")?,
+            signer_class: StockClass::new(&timestamp_signer, &["get_timestamp"]),
             timestamp_signer: timestamp_signer.unbind(),
             time: library_original(py.import("time")?.as_any(), "time", "time")?,
             hmac_algorithm: class("itsdangerous.signer", "HMACAlgorithm")?.unbind(),
@@ -106,18 +109,16 @@ impl Stock {
             json_dumps: library_original(&json, "dumps", "json")?,
             json_loads: library_original(&json, "loads", "json")?,
             json_globals: json.dict().unbind(),
-            tagged_dumps: library_original(&tagged_serializer, "dumps", "flask.json.tag")?,
-            tagged_loads: library_original(&tagged_serializer, "loads", "flask.json.tag")?,
+            tagged_class: StockClass::new(&tagged_serializer, &["dumps", "loads", "tag", "untag", "_untag_scan"]),
             tagged_serializer: tagged_serializer.unbind(),
             tag_classes: TAG_CLASSES.into_iter().map(tag_class).collect::<PyResult<_>>()?,
             keyed_tags: tags::TABLE
                 .into_iter()
                 .map(|(tag, _)| tag_class(tag_class_name(tag)))
                 .collect::<PyResult<_>>()?,
-            provider_dumps: library_original(&provider, "dumps", "flask.json.provider")?,
-            provider_loads: library_original(&provider, "loads", "flask.json.provider")?,
-            provider: provider.unbind(),
-            plain_look_up: py.get_type::<PyAny>().getattr("__getattribute__")?.unbind(),
+            writing_provider: StockClass::new(&provider, &["dumps", "__getattribute__"]),
+            // A serializer is made by having the provider write something.
+            reading_provider: StockClass::new(&provider, &["loads", "dumps", "__getattribute__"]),
             get_app_context: py
                 .import("functools")?
                 .getattr("partial")?

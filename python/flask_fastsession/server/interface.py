@@ -24,7 +24,8 @@ from flask.sessions import SessionInterface
 from itsdangerous import BadSignature
 from itsdangerous import Signer
 
-from .._native import SessionHeaders
+from .._native import add_vary
+from .._native import find_cookie
 from .merge import merged
 from .record import TAGGED
 from .record import Data
@@ -82,7 +83,6 @@ class ServerSessionInterface(SessionInterface):
         self.format = record_format
         self.options = options
         self.users = Users(store, options.key_prefix)
-        self._headers = SessionHeaders()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
         # To ask this of a protocol takes as long as a load from SQLite.
@@ -112,7 +112,7 @@ class ServerSessionInterface(SessionInterface):
 
     def _cookie_of(self, app: Flask, request: Request) -> str:
         name = self.get_cookie_name(app)
-        cookie = self._headers.cookie(request, name)
+        cookie = find_cookie(request, name)
         return request.cookies.get(name, "") if cookie is None else cookie
 
     def _sid_in(self, app: Flask, request: Request) -> str | None:
@@ -359,7 +359,7 @@ class ServerSessionInterface(SessionInterface):
         return attributes
 
     def _add_vary(self, response: Response) -> None:
-        if not self._headers.add_vary(response):
+        if not add_vary(response):
             response.vary.add("Cookie")
 
     def _signed(self, app: Flask, sid: str) -> str:
