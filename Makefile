@@ -62,8 +62,8 @@ test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite wit
 check: test test-oldest lint ## Run what CI runs
 
 differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a tenth as many requests with stock (SEED=... repeats)
-	$(BIN)/python -m tests.differential --cases $(CASES) $(if $(SEED),--seed $(SEED))
-	$(BIN)/python -m tests.requests_differential --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.differential.codec --cases $(CASES) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.differential.requests --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
 
 bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
 

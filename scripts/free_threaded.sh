@@ -68,4 +68,4 @@ CARGO_TARGET_DIR=$BUILD/target PYO3_PYTHON=$VENV/bin/python \
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$BUILD"/wheel/*.whl
 
 section "Tests, and threads under load"
-"$VENV/bin/python" -m tests.free_threaded "$@"
+"$VENV/bin/python" -m scripts.free_threaded "$@"

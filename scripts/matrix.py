@@ -228,7 +228,7 @@ def run_contract(python: tuple[str, ...]) -> Cell:
 
 
 def run_differential(python: tuple[str, ...]) -> Cell:
-    command = (*python, "-m", "tests.requests_differential", "--cases", str(DIFFERENTIAL_CASES), "--seed", "1")
+    command = (*python, "-m", "tests.differential.requests", "--cases", str(DIFFERENTIAL_CASES), "--seed", "1")
     printed = step(*command)
     summary = re.search(r"^(\d+ requests, 0 differences)", printed, re.MULTILINE)
     assert summary is not None, printed

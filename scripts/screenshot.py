@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from selenium.webdriver.common.by import By
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+from tests.cli.browser import browser
+from tests.cli.browser import log_in
+from tests.cli.browser import login_application
 
-from browser import browser  # noqa: E402
-from browser import log_in  # noqa: E402
-from browser import login_application  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings
 
-from contract.parity import INTERFACES
-from contract.parity import NOW
-from contract.parity import Interface
-from contract.parity import Outcome
-from contract.parity import Scenario
-from contract.parity import exactly
-from contract.parity import outcome_of
+from .contract.parity import INTERFACES
+from .contract.parity import NOW
+from .contract.parity import Interface
+from .contract.parity import Outcome
+from .contract.parity import Scenario
+from .contract.parity import exactly
+from .contract.parity import outcome_of
 
 # No test depends on how fast the machine is, so Hypothesis measures no time.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,8 +17,8 @@ from flask.json.provider import DefaultJSONProvider
 from flask.json.tag import JSONTag
 from flask.sessions import SecureCookieSession
 
-from contract.parity import Interface
-from contract.parity import borrowed_tags
+from tests.contract.parity import Interface
+from tests.contract.parity import borrowed_tags
 
 Callback = Callable[[], object]
 

@@ -16,13 +16,13 @@ from types import FrameType
 import flask
 from werkzeug.test import create_environ
 
-from contract.parity import Interface
-from contract.parity import make_app
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import Interface
+from tests.contract.parity import make_app
 
 T = t.TypeVar("T")
 
-TESTS = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # The whole takes minutes; the slice is what fits into every run of the tests.
 RUNS_WHOLE = os.environ.get("FAULTS") == "whole"
@@ -108,7 +108,7 @@ class AtCall:
 # --- Processes of their own -----------------------------------------------------------------------------------------
 
 PRELUDE = """
-from faults.support import *
+from tests.faults.support import *
 interface_class = {value: key for key, value in NAME_OF.items()}[sys.argv[1]]
 """
 
@@ -123,7 +123,7 @@ class Ending:
 
 def run_script(interface_class: type[Interface], script: str, *arguments: object, timeout: float = 60) -> Ending:
     """Run a script in an interpreter of its own, which has ``interface_class`` and the names of this module."""
-    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     source = PRELUDE + textwrap.dedent(script)
     command = [sys.executable, "-c", source, NAME_OF[interface_class], *map(str, arguments)]
     try:

@@ -16,18 +16,19 @@ import freezegun
 import pytest
 import time_machine
 
-from contract.parity import NOW
-from contract.parity import Interface
-from contract.parity import exactly
-from contract.parity import outcome_of
-from contract.parity import serializer_of
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import save_by
-from faults.support import scaled
-from faults.support import token_in
-from faults.support import written
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import NOW
+from tests.contract.parity import Interface
+from tests.contract.parity import exactly
+from tests.contract.parity import outcome_of
+from tests.contract.parity import serializer_of
+
+from .support import app_with
+from .support import open_by
+from .support import save_by
+from .support import scaled
+from .support import token_in
+from .support import written
 
 LIFETIME = 100
 REQUESTS = scaled(300, 20_000)

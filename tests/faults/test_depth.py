@@ -8,15 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.parity import Interface
-from contract.parity import Scenario
-from contract.parity import outcome_of
-from contract.parity import sealed_json
-from contract.parity import serializer_of
-from faults.support import app_with
-from faults.support import run_script
-from faults.support import scaled
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import Interface
+from tests.contract.parity import Scenario
+from tests.contract.parity import outcome_of
+from tests.contract.parity import sealed_json
+from tests.contract.parity import serializer_of
+
+from .support import app_with
+from .support import run_script
+from .support import scaled
 
 Call = Callable[[type[Interface], int], object]
 
@@ -88,7 +89,7 @@ def test_no_depth_is_too_much_for_a_small_stack(kilobytes: int) -> None:
     script = """
         import threading
         import time
-        from faults.test_depth import WRAPS, nested
+        from tests.faults.test_depth import WRAPS, nested
 
         def attempt(act, *arguments):
             try:

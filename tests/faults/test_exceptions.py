@@ -6,13 +6,14 @@ import typing as t
 
 import pytest
 
-from contract.parity import Interface
-from contract.parity import serializer_of
-from faults.callbacks import PLACES
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import save_by
-from faults.support import written
+from tests.contract.parity import Interface
+from tests.contract.parity import serializer_of
+
+from .callbacks import PLACES
+from .support import app_with
+from .support import open_by
+from .support import save_by
+from .support import written
 
 
 class Interruption(BaseException):

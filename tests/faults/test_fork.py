@@ -19,12 +19,13 @@ from urllib.parse import quote
 
 import pytest
 
-from contract.parity import Interface
-from faults.served import USED_BEFORE
-from faults.support import TESTS
-from faults.support import Ending
-from faults.support import run_script
-from faults.support import scaled
+from tests.contract.parity import Interface
+
+from .served import USED_BEFORE
+from .support import ROOT
+from .support import Ending
+from .support import run_script
+from .support import scaled
 
 HOST = "127.0.0.1"
 USERS = 12
@@ -41,12 +42,12 @@ WORKERS = {
 @contextmanager
 def serving(worker: str) -> Iterator[int]:
     """Run gunicorn, and yield its port."""
-    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     with socket.create_server((HOST, 0)) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port: int = listener.getsockname()[1]
         bind = ["--bind", f"fd://{listener.fileno()}", "--no-control-socket", "--log-level", "warning"]
-        command = [sys.executable, "-m", "gunicorn", *WORKERS[worker], *bind, "faults.served:create_app()"]
+        command = [sys.executable, "-m", "gunicorn", *WORKERS[worker], *bind, "tests.faults.served:create_app()"]
         server = subprocess.Popen(command, env=environ, pass_fds=[listener.fileno()])
     with server:
         try:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contract.parity import Interface
-from faults.support import Ending
-from faults.support import run_script
-from faults.support import scaled
+from tests.contract.parity import Interface
+
+from .support import Ending
+from .support import run_script
+from .support import scaled
 
 SCRIPT = """
     from gevent import monkey
     monkey.patch_all()
     import gevent
-    from faults.callbacks import PLACES
+    from tests.faults.callbacks import PLACES
 
     def visit(number, place):
         # An app of its own, for its callback, and the interface of all.

@@ -19,18 +19,19 @@ import flask
 import pytest
 from werkzeug.datastructures import Headers
 
-from contract.parity import Interface
-from contract.parity import serializer_of
-from faults.support import AtCall
-from faults.support import Ending
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import request_of
-from faults.support import run_script
-from faults.support import save_by
-from faults.support import scaled
-from faults.support import token_in
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import Interface
+from tests.contract.parity import serializer_of
+
+from .support import AtCall
+from .support import Ending
+from .support import app_with
+from .support import open_by
+from .support import request_of
+from .support import run_script
+from .support import save_by
+from .support import scaled
+from .support import token_in
 
 VALUE = {"user": "ada", "list": [1, (2, b"3")], "_permanent": True}
 
@@ -118,7 +119,7 @@ def test_an_interruption_passes_through_wherever_it_strikes(
 
 ALLOCATING = """
     import _testcapi
-    from faults.test_interruptions import *
+    from tests.faults.test_interruptions import *
 
     for number in range(1, int(sys.argv[4])):
         app = app_with(interface_class)

@@ -20,18 +20,19 @@ import flask
 import itsdangerous
 import pytest
 
-from contract.parity import Interface
-from contract.parity import encoded
-from contract.parity import sealed
-from contract.parity import sealed_json
-from contract.parity import serializer_of
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import save_by
-from faults.support import scaled
-from faults.support import token_in
-from faults.support import written
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import Interface
+from tests.contract.parity import encoded
+from tests.contract.parity import sealed
+from tests.contract.parity import sealed_json
+from tests.contract.parity import serializer_of
+
+from .support import app_with
+from .support import open_by
+from .support import save_by
+from .support import scaled
+from .support import token_in
+from .support import written
 
 OPERATIONS = scaled(12_000, 1_000_000)
 NUMBERS = count()

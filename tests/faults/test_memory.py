@@ -10,15 +10,16 @@ from random import Random
 
 import pytest
 
-from contract.parity import Interface
-from contract.parity import encoded
-from contract.parity import sealed
-from contract.parity import serializer_of
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import save_by
-from faults.support import scaled
-from faults.support import written
+from tests.contract.parity import Interface
+from tests.contract.parity import encoded
+from tests.contract.parity import sealed
+from tests.contract.parity import serializer_of
+
+from .support import app_with
+from .support import open_by
+from .support import save_by
+from .support import scaled
+from .support import written
 
 SIZES = [100_000, 2**20 - 100, 2**20 + 100, *scaled([], [10_000_000])]
 

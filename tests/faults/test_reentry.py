@@ -10,18 +10,19 @@ from contextlib import suppress
 import flask
 import pytest
 
-from contract.parity import Interface
-from contract.parity import serializer_of
-from faults.callbacks import PLACES
-from faults.callbacks import in_date
-from faults.callbacks import in_digest
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import save_by
-from faults.support import scaled
-from faults.support import token_in
-from faults.support import written
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import Interface
+from tests.contract.parity import serializer_of
+
+from .callbacks import PLACES
+from .callbacks import in_date
+from .callbacks import in_digest
+from .support import app_with
+from .support import open_by
+from .support import save_by
+from .support import scaled
+from .support import token_in
+from .support import written
 
 INNER = {"inner": [1, {" t": b"2"}], "_permanent": True}
 

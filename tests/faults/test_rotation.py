@@ -12,18 +12,19 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.parity import Interface
-from contract.parity import Scenario
-from contract.parity import exchange
-from contract.parity import serializer_of
-from contract.parity import snapshot
-from contract.parity import store
-from faults.support import AtCall
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import save_by
-from faults.support import scaled
-from faults.support import written
+from tests.contract.parity import Interface
+from tests.contract.parity import Scenario
+from tests.contract.parity import exchange
+from tests.contract.parity import serializer_of
+from tests.contract.parity import snapshot
+from tests.contract.parity import store
+
+from .support import AtCall
+from .support import app_with
+from .support import open_by
+from .support import save_by
+from .support import scaled
+from .support import written
 
 NEW, OLD = "a new key", "an old key"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from contract.parity import Interface
-from faults.support import Ending
-from faults.support import run_script
-from faults.support import scaled
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import Interface
+
+from .support import Ending
+from .support import run_script
+from .support import scaled
 
 # What a session holds decides on whose code runs when the interpreter goes away: native code alone, or code that it
 # called, in which a thread may wait for the GIL.

@@ -15,14 +15,15 @@ from random import Random
 import flask
 import itsdangerous
 
-from contract.parity import Interface
-from contract.parity import serializer_of
-from faults.support import app_with
-from faults.support import open_by
-from faults.support import save_by
-from faults.support import scaled
-from faults.support import token_in
 from flask_fastsession import FastSessionInterface
+from tests.contract.parity import Interface
+from tests.contract.parity import serializer_of
+
+from .support import app_with
+from .support import open_by
+from .support import save_by
+from .support import scaled
+from .support import token_in
 
 THREADS = 8
 OPERATIONS = scaled(1_000, 100_000)

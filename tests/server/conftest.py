@@ -17,10 +17,11 @@ from flask import Flask
 from flask_fastsession import ServerSession
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server import Store
-from server.servers import Server
-from server.servers import memcached_server
-from server.servers import redis_cluster
-from server.servers import redis_server
+
+from .servers import Server
+from .servers import memcached_server
+from .servers import redis_cluster
+from .servers import redis_server
 
 STORES = ("sqlite", "redis", "memcached")
 

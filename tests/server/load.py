@@ -35,12 +35,12 @@ from flask import Flask
 from flask import session
 from werkzeug.exceptions import InternalServerError
 
-from faults.support import TESTS
-from faults.support import Ending
-from faults.support import status_text
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server.extension import METHODS
+from tests.faults.support import ROOT
+from tests.faults.support import Ending
+from tests.faults.support import status_text
 
 #: The status by which the app says that its store has failed. Any other failure is a defect.
 STORE_FAILED = 503
@@ -296,8 +296,8 @@ def is_sound(path: Path) -> bool:
 # --- Processes of their own -----------------------------------------------------------------------------------------
 
 PRELUDE = """
-from faults.support import *
-from server.load import *
+from tests.faults.support import *
+from tests.server.load import *
 """
 
 
@@ -324,7 +324,7 @@ def started(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def environ() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
 
 
 def in_figures(tally: Tally) -> str:

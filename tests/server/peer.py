@@ -22,7 +22,7 @@ import redis
 from cachelib.file import FileSystemCache
 from werkzeug.test import create_environ
 
-from server.servers import Server
+from .servers import Server
 
 #: By which stores, in which formats, Flask-Session keeps what ours is to read.
 TYPES = ("redis", "memcached")

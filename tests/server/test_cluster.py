@@ -17,14 +17,15 @@ from redis.cluster import LoadBalancingStrategy
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
-from faults.support import scaled
 from flask_fastsession.server.redis import RedisStore
-from server.load import Visitor
-from server.load import visited
-from server.load import visited_app
-from server.servers import Server
-from server.servers import redis_cluster
-from server.servers import wait_until
+from tests.faults.support import scaled
+
+from .load import Visitor
+from .load import visited
+from .load import visited_app
+from .servers import Server
+from .servers import redis_cluster
+from .servers import wait_until
 
 TIMEOUT = 0.5
 

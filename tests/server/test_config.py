@@ -26,11 +26,12 @@ from flask_fastsession.server import ServerSessionInterface
 from flask_fastsession.server.memcached import MemcachedStore
 from flask_fastsession.server.redis import RedisStore
 from flask_fastsession.server.sqlite import SQLiteStore
-from server import peer
-from server.conftest import MakeApp
-from server.conftest import MemoryStore
-from server.conftest import SpyStore
-from server.conftest import app_with
+
+from . import peer
+from .conftest import MakeApp
+from .conftest import MemoryStore
+from .conftest import SpyStore
+from .conftest import app_with
 
 NOWHERE = ("127.0.0.1", 9)
 

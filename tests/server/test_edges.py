@@ -14,9 +14,10 @@ from flask.sessions import SecureCookieSession
 
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server import SessionStoreError
-from server.peer import cookie_with
-from server.peer import opened
-from server.test_interleavings import Memory
+
+from .peer import cookie_with
+from .peer import opened
+from .test_interleavings import Memory
 
 
 def app_with(store: object, **config: t.Any) -> flask.Flask:

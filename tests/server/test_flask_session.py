@@ -35,19 +35,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from differential.comparison import described
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server.sqlite import SQLiteStore
-from server import peer
-from server.peer import cookie_with
-from server.peer import opened
-from server.peer import put_record
-from server.peer import record_of
-from server.peer import session_of
-from server.servers import Server
-from server.servers import memcached_server
-from server.servers import redis_server
-from server.servers import wait_until
+from tests.differential.codec.comparison import described
+
+from . import peer
+from .peer import cookie_with
+from .peer import opened
+from .peer import put_record
+from .peer import record_of
+from .peer import session_of
+from .servers import Server
+from .servers import memcached_server
+from .servers import redis_server
+from .servers import wait_until
 
 #: The key of what ours keeps along with a session.
 OWN = "_server_side"

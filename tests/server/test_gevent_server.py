@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from faults.support import Ending
-from faults.support import scaled
-from server.load import PRELUDE
-from server.load import run_script
-from server.servers import Server
-from server.servers import delaying_proxy
-from server.servers import memcached_server
-from server.servers import redis_server
+from tests.faults.support import Ending
+from tests.faults.support import scaled
+
+from .load import PRELUDE
+from .load import run_script
+from .servers import Server
+from .servers import delaying_proxy
+from .servers import memcached_server
+from .servers import redis_server
 
 PATCHED = "from gevent import monkey; monkey.patch_all()" + PRELUDE
 

@@ -20,20 +20,21 @@ from pymemcache import PooledClient
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from faults.support import Ending
-from faults.support import scaled
-from server.load import Visitor
-from server.load import is_sound
-from server.load import most_failed_calls
-from server.load import run_script
-from server.load import started
-from server.load import visited
-from server.load import visited_app
-from server.servers import Proxy
-from server.servers import Server
-from server.servers import delaying_proxy
-from server.servers import memcached_server
-from server.servers import redis_server
+from tests.faults.support import Ending
+from tests.faults.support import scaled
+
+from .load import Visitor
+from .load import is_sound
+from .load import most_failed_calls
+from .load import run_script
+from .load import started
+from .load import visited
+from .load import visited_app
+from .servers import Proxy
+from .servers import Server
+from .servers import delaying_proxy
+from .servers import memcached_server
+from .servers import redis_server
 
 #: How long the clients wait for a store.
 TIMEOUT = 0.3

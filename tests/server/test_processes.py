@@ -21,18 +21,19 @@ from pathlib import Path
 import pytest
 import redis
 
-from faults.support import Ending
-from faults.support import scaled
-from server.load import Tally
-from server.load import Visitor
-from server.load import environ
-from server.load import is_sound
-from server.load import run_script
-from server.load import visited_app
-from server.servers import HOST
-from server.servers import Server
-from server.servers import memcached_server
-from server.servers import redis_server
+from tests.faults.support import Ending
+from tests.faults.support import scaled
+
+from .load import Tally
+from .load import Visitor
+from .load import environ
+from .load import is_sound
+from .load import run_script
+from .load import visited_app
+from .servers import HOST
+from .servers import Server
+from .servers import memcached_server
+from .servers import redis_server
 
 PROCESSES = 4
 VISITS = scaled(150, 10_000)

@@ -16,9 +16,9 @@ from flask import flash
 from flask import get_flashed_messages
 from flask import session
 
-from server import peer
-from server.conftest import MakeApp
-from server.servers import Server
+from . import peer
+from .conftest import MakeApp
+from .servers import Server
 
 Act = Callable[[Flask], object]
 

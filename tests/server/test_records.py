@@ -21,11 +21,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from differential.comparison import described
-from differential.comparison import described_error
-from differential.json_texts import json_bytes
-from differential.odd_types import Timeout
-from differential.values import session
 from flask_fastsession._native import dump_tagged
 from flask_fastsession._native import load_tagged
 from flask_fastsession.server import ServerSession
@@ -33,6 +28,11 @@ from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server.record import TAGGED
 from flask_fastsession.server.record import NotARecord
 from flask_fastsession.server.record import RecordFormat
+from tests.differential.codec.comparison import described
+from tests.differential.codec.comparison import described_error
+from tests.differential.codec.json_texts import json_bytes
+from tests.differential.codec.odd_types import Timeout
+from tests.differential.codec.values import session
 
 NAMES = ("tagged", "msgpack", "json")
 FORMATS = {name: RecordFormat(name) for name in NAMES}

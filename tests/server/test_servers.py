@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from server import peer
-from server.servers import Server
-from server.servers import ServerFailed
-from server.servers import ServerMissing
-from server.servers import delaying_proxy
-from server.servers import memcached_server
-from server.servers import redis_cluster
-from server.servers import redis_server
+from . import peer
+from .servers import Server
+from .servers import ServerFailed
+from .servers import ServerMissing
+from .servers import delaying_proxy
+from .servers import memcached_server
+from .servers import redis_cluster
+from .servers import redis_server
 
 NEEDED: dict[str, Callable[[Path], t.ContextManager[object]]] = {
     "redis-server": redis_server,

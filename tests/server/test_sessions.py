@@ -37,11 +37,12 @@ from flask_fastsession import SessionStoreError
 from flask_fastsession.server import ServerSideSession
 from flask_fastsession.server.record import NotARecord
 from flask_fastsession.server.record import RecordFormat
-from server import peer
-from server.conftest import MakeApp
-from server.conftest import SpyStore
-from server.conftest import app_with
-from server.servers import Server
+
+from . import peer
+from .conftest import MakeApp
+from .conftest import SpyStore
+from .conftest import app_with
+from .servers import Server
 
 MONTH = 31 * 24 * 60 * 60
 BEGIN = {"user": "ann", "list": [1]}

@@ -29,11 +29,12 @@ from flask_fastsession.server.redis import RedisStore
 from flask_fastsession.server.sqlite import SQLiteStore
 from flask_fastsession.testing import StoreTests
 from flask_fastsession.testing import SweepingStoreTests
-from server.conftest import MemoryStore
-from server.conftest import redis_client
-from server.servers import Server
-from server.servers import memcached_server
-from server.servers import redis_server
+
+from .conftest import MemoryStore
+from .conftest import redis_client
+from .servers import Server
+from .servers import memcached_server
+from .servers import redis_server
 
 
 class TestSQLite(SweepingStoreTests):

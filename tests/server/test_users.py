@@ -17,9 +17,10 @@ from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
 
 from flask_fastsession import SessionStoreError
-from server import peer
-from server.conftest import MakeApp
-from server.conftest import SpyStore
+
+from . import peer
+from .conftest import MakeApp
+from .conftest import SpyStore
 
 
 def interface_of(app: Flask) -> t.Any:

@@ -1,0 +1,1 @@
+"""The command ``flask session``, and the inspector's page."""

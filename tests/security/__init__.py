@@ -1,0 +1,1 @@
+"""Forged cookies, keys that must not show, and known answers."""
