@@ -360,11 +360,11 @@ import flask.sessions
 def replace():{replacement}
 
 {before_import}
-from .requests.comparison import difference
-from .requests.plan import Action
-from .requests.plan import Case
-from .requests.plan import Change
-from .requests.plan import Step
+from tests.differential.requests.comparison import difference
+from tests.differential.requests.plan import Action
+from tests.differential.requests.plan import Case
+from tests.differential.requests.plan import Change
+from tests.differential.requests.plan import Step
 
 {before_first_request}
 steps = (
