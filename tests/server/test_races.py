@@ -16,6 +16,8 @@ from flask import flash
 from flask import get_flashed_messages
 from flask import session
 
+from tests.contract.parity import process_response
+
 from . import peer
 from .conftest import MakeApp
 from .servers import Server
@@ -35,7 +37,7 @@ def request(app: Flask, cookie: str | None, act: Act, meanwhile: Callable[[], ob
         session.get("user")
         meanwhile()
         act(app)
-        header = app.process_response(app.response_class()).headers.get("Set-Cookie")
+        header = process_response(app, app.response_class()).headers.get("Set-Cookie")
     if header is None:
         return cookie
     return header.partition("=")[2].partition(";")[0] or None

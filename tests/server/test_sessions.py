@@ -37,6 +37,7 @@ from flask_fastsession import SessionStoreError
 from flask_fastsession.server import ServerSideSession
 from flask_fastsession.server.record import NotARecord
 from flask_fastsession.server.record import RecordFormat
+from tests.contract.parity import process_response
 
 from . import peer
 from .conftest import MakeApp
@@ -55,7 +56,7 @@ def handle(app: Flask, act: Act, cookie: str | None = None) -> flask.Response:
     headers = {} if cookie is None else {"Cookie": f"{app.config['SESSION_COOKIE_NAME']}={cookie}"}
     with app.test_request_context(headers=headers):
         act()
-        return app.process_response(app.response_class())
+        return process_response(app, app.response_class())
 
 
 def cookie_of(response: flask.Response) -> str | None:

@@ -17,6 +17,7 @@ from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
 
 from flask_fastsession import SessionStoreError
+from tests.contract.parity import process_response
 
 from . import peer
 from .conftest import MakeApp
@@ -32,7 +33,7 @@ def handle(app: Flask, act: t.Callable[[], object], cookie: str | None = None) -
     headers = {} if cookie is None else {"Cookie": f"session={cookie}"}
     with app.test_request_context(headers=headers):
         act()
-        header = app.process_response(app.response_class()).headers.get("Set-Cookie")
+        header = process_response(app, app.response_class()).headers.get("Set-Cookie")
     return cookie if header is None else header.partition("=")[2].partition(";")[0] or None
 
 
