@@ -166,7 +166,7 @@ def build_wheel() -> Path:
     directory = BUILD / "wheel"
     shutil.rmtree(directory, ignore_errors=True)
     maturin = Path(sys.executable).with_name("maturin")
-    step(str(maturin), "build", "--release", "--locked", "--out", str(directory))
+    step(str(maturin), "build", "--release", "--locked", "--features", "abi3", "--out", str(directory))
     (wheel,) = directory.glob("*.whl")
     return wheel
 

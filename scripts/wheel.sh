@@ -44,7 +44,7 @@ install_tools() {
 build_wheels() {
     local target=$1 platform=$2 started=$SECONDS
     # maturin asks the Python that comes first for zig.
-    PATH=$bin:$PATH maturin build --quiet --zig --release --locked --target "$target" --compatibility "$platform" \
+    PATH=$bin:$PATH maturin build --quiet --zig --release --locked --features abi3 --target "$target" --compatibility "$platform" \
         --interpreter "${interpreters[@]}" --out dist
     echo "$target: $((SECONDS - started)) s"
 }

@@ -176,6 +176,8 @@ fn open<'py>(
     let Some(setup) = AppSetup::find(&interface.get().apps, interface, &config)? else {
         return Ok(py.None().into_bound(py));
     };
+    // Stock makes a serializer first, which has the JSON provider write something, cookie or not.
+    let tags = json::text_readable(setup.serializer.bind(py))?;
     let header = cookie_header(parts, request)?;
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
     let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
@@ -183,7 +185,7 @@ fn open<'py>(
         return new_session(parts, interface);
     }
     let loads = &interface.get().counters.get().loads;
-    match read_session(parts, interface, &setup, cookie) {
+    match read_session(parts, interface, &setup, &tags, cookie) {
         Ok(session) => {
             loads.count(Outcome::Native);
             Ok(session)
@@ -201,6 +203,7 @@ fn read_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
     setup: &AppSetup,
+    tags: &json::Tags<'py>,
     cookie: &str,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
@@ -208,7 +211,9 @@ fn read_session<'py>(
     let verified = serializer::verify(&setup.keys, cookie.as_bytes())?;
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
-    let tags = json::text_readable(setup.serializer.bind(py))?;
+    if !parts.refuses_bad_signatures(py) {
+        return Err(Reason::Patched.into());
+    }
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
     let raised = |error| {
         if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject(None) } else { Fallback::Raise(error) }
@@ -224,13 +229,13 @@ fn read_session<'py>(
     let class = session_class(interface).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {
         let session = empty_session(parts, on_update.bind(py)).map_err(Fallback::Raise)?;
-        decode::into_session(&text, &tags, &session)?;
+        decode::into_session(&text, tags, &session)?;
         check_age()?;
         let loaded = (PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes()));
         session.setattr(intern!(py, "_loaded"), loaded).map_err(Fallback::Raise)?;
         session.into_any()
     } else {
-        let data = decode::from_text(&text, &tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
+        let data = decode::from_text(&text, tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
         check_age()?;
         class.call1((data,)).map_err(raised)?
     };
@@ -275,7 +280,9 @@ fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result
     let get = |name| own.get_item(name).map_err(|_| Reason::Request);
     let environ = get(intern!(py, "environ"))?.ok_or(Reason::Request)?;
     let headers = get(intern!(py, "headers"))?.ok_or(Reason::Request)?;
+    // Stock asks them for a list of the cookies.
     let headers_are_environ = is_exactly(&headers, &parts.environ_headers)
+        && own_attributes(&headers).is_some_and(|own| !holds(&own, intern!(py, "getlist")))
         && headers.getattr(intern!(py, "environ")).is_ok_and(|source| source.is(&environ));
     // Cookies may also have been read before, or put there.
     let is_hooked = holds(&own, intern!(py, "cookies")) || holds(&own, intern!(py, "dict_storage_class"));

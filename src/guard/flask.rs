@@ -269,6 +269,12 @@ impl FlaskParts {
         })
     }
 
+    /// Whether stock catches itsdangerous's `BadSignature`.
+    pub fn refuses_bad_signatures(&self, py: Python<'_>) -> bool {
+        let found = self.sessions_globals.bind(py).get_item(intern!(py, "BadSignature")).ok().flatten();
+        found.is_some_and(|found| Stock::get(py).is_bad_signature_itself(&found))
+    }
+
     /// Whether `request.cookies` would be read by Werkzeug's own function.
     pub fn parses_cookies(&self, py: Python<'_>) -> bool {
         let found = self.request_globals.bind(py).get_item(intern!(py, "parse_cookie")).ok().flatten();

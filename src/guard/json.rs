@@ -210,6 +210,7 @@ pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, F
     let tags = Tags::of(serializer)?;
     is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
     is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
+    is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
     if let Some(app) = current_app(py)? {
         let methods = [intern!(py, "loads"), intern!(py, "dumps")];
         is_stock_provider(&stock.reading_provider, &provider_of(&app)?, &methods)?;

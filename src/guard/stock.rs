@@ -74,6 +74,10 @@ impl Stock {
         if is_stock && has_no_other { Ok(()) } else { Err(Reason::Signer) }
     }
 
+    pub fn is_bad_signature_itself(&self, class: &Bound<'_, PyAny>) -> bool {
+        class.is(&self.bad_signature)
+    }
+
     pub fn is_bad_signature(&self, error: &PyErr, py: Python<'_>) -> bool {
         error.is_instance(py, self.bad_signature.bind(py))
     }
