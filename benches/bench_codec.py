@@ -18,6 +18,7 @@ from benches.payloads import PAYLOADS
 from benches.payloads import Session
 from benches.payloads import sessions
 from benches.timing import Timing
+from benches.timing import declined_in
 from benches.timing import print_table
 from benches.timing import ratio
 from benches.timing import store
@@ -68,7 +69,7 @@ def measure(app: Flask, rounds: int) -> t.Iterator[tuple[str, str, int, dict[str
         yield payload, "dumps", size, take_turns(dumps, calls=calls, rounds=rounds)
         loads = {name: load_all(serializer, tokens) for name, serializer in serializers.items()}
         yield payload, "loads", size, take_turns(loads, calls=calls, rounds=rounds)
-    declined = {call: counts["declined"] for call, counts in ours.stats().items() if counts.get("declined")}
+    declined = declined_in(ours.stats())
     assert not declined, f"some of it was not done natively: {declined}"
 
 

@@ -25,6 +25,7 @@ from benches import bench_codec
 from benches.memory import INTERFACES
 from benches.memory import SAMPLES
 from benches.payloads import cart
+from benches.timing import declined_in
 from benches.timing import print_table
 from benches.timing import store_text
 from benches.timing import take_turns
@@ -87,7 +88,7 @@ def measure_growth(rounds: int) -> Growth:
         loads = [make_load(app, interface, items) for items in ITEMS]
         jobs = {f"{load.length} {name}": job for load in loads for name, job in load.jobs.items()}
         timings = take_turns(jobs, calls=1, rounds=rounds)
-    declined = {call: counts["declined"] for call, counts in interface.stats().items() if counts.get("declined")}
+    declined = declined_in(interface.stats())
     assert not declined, f"some of it was not done natively: {declined}"
     seconds = {
         operation: [timings[f"{load.length} {operation}"].median / load.length for load in loads]

@@ -30,6 +30,7 @@ from benches.payloads import Session
 from benches.payloads import sessions
 from benches.timing import Ratio
 from benches.timing import Timing
+from benches.timing import declined_in
 from benches.timing import print_table
 from benches.timing import ratio
 from benches.timing import store
@@ -211,9 +212,8 @@ def declined_share(interface: SessionInterface) -> float:
     """Return the share of requests that were left to stock code; one that was so twice counts twice."""
     assert isinstance(interface, FastSessionInterface)
     stats = interface.stats()
-    declined = {call: sum(counts.get("declined", {}).values()) for call, counts in stats.items()}
-    requests: int = stats["open"]["native"] + declined["open"]
-    left: int = sum(declined.values())
+    requests: int = stats["open"]["native"] + sum(stats["open"]["declined"].values())
+    left = sum(sum(reasons.values()) for reasons in declined_in(stats).values())
     return left / requests
 
 

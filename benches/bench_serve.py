@@ -33,6 +33,7 @@ from benches.bench_request import IMPLEMENTATIONS
 from benches.bench_request import Answer
 from benches.bench_request import NullSessionInterface
 from benches.timing import Timing
+from benches.timing import declined_in
 from benches.timing import print_table
 from benches.timing import ratio
 from benches.timing import store
@@ -135,7 +136,7 @@ def check_native(port: int, requests: int) -> None:
     stats = json.loads(get(port, "/stats", {}).body)
     assert stats["open"]["native"] >= requests, f"{requests} requests, but these sessions: {stats}"
     assert stats["loads"]["rejected"] == 0, f"not every cookie was good: {stats}"
-    assert not any(counts.get("declined") for counts in stats.values()), f"some of it was not done natively: {stats}"
+    assert not declined_in(stats), f"some of it was not done natively: {stats}"
 
 
 # --- The load ---------------------------------------------------------------------------------------------------------

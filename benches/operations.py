@@ -26,6 +26,7 @@ from benches.bench_request import answer_all
 from benches.bench_request import create_app
 from benches.bench_request import create_null_app
 from benches.bench_request import make_environs
+from benches.timing import declined_in
 from flask_fastsession import FastSessionInterface
 
 if t.TYPE_CHECKING:
@@ -77,7 +78,7 @@ def make_operations() -> dict[str, Operation]:
     }
     for operation in operations.values():
         operation.repeat(WARM_UP_TURNS)
-    declined = {call: counts["declined"] for call, counts in interface.stats().items() if counts.get("declined")}
+    declined = declined_in(interface.stats())
     assert not declined, f"some of it was not done natively: {declined}"
     return operations
 

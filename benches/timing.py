@@ -107,3 +107,9 @@ def print_table(header: t.Sequence[str], rows: t.Sequence[t.Sequence[object]]) -
     for first, *others in table:
         cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
         print(f"| {' | '.join(cells)} |")
+
+
+def declined_in(stats: t.Mapping[str, t.Any]) -> dict[str, dict[str, int]]:
+    """Return what stock code was left to do, by call and reason, as an interface has counted it."""
+    calls = ("open", "save", "dumps", "loads")
+    return {call: stats[call]["declined"] for call in calls if stats[call]["declined"]}
