@@ -1,0 +1,193 @@
+"""An app whose classes nobody else has, on stock or on ours, and all that comes of a request to it."""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import itertools
+import types
+import typing as t
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+
+import flask
+from flask.json.provider import DefaultJSONProvider
+from flask.sessions import SecureCookieSession
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.datastructures import Headers
+
+from .values import CALLS
+from .values import impersonal
+from .visits import KEY
+from .visits import OLD_KEY
+from .visits import OLDEST_KEY
+from .visits import OTHER_KEY
+from .visits import Visit
+
+HERE = str(Path(__file__).parent)
+
+CONFIG = {"SECRET_KEY": KEY, "ANOTHER_KEY": OTHER_KEY, "SPARE": None, "PROPAGATE_EXCEPTIONS": True}
+
+Change = Callable[[t.Any], object]
+Undo = Callable[[], object]
+
+
+@dataclass
+class Family:
+    """A class of one case: the library's, with a mixin before it and one behind it that inherit from something too."""
+
+    library: t.Any
+    root: t.Any
+    before: t.Any
+    behind: t.Any
+    own: t.Any
+
+
+def family(library: type, **namespace: t.Any) -> Family:
+    # Each has a name that nobody needs, to be deleted as another is set.
+    def empty(name: str, *bases: type) -> type:
+        return type(name, bases, {"spare": None})
+
+    root = empty("Root")
+    before, behind = empty("Before", root), empty("Behind", empty("Floor"))
+    own = types.new_class("Own", (before, library, behind), {}, lambda names: names.update(spare=None, **namespace))
+    return Family(library, root, before, behind, own)
+
+
+@dataclass
+class Seen:
+    """All that came of a request on one side."""
+
+    status: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: str = ""
+    error: str = ""
+    warned: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: t.Any = None) -> None:
+        self.status, self.headers = status, list(headers)
+
+    @property
+    def cookie(self) -> str:
+        """The cookie that was set, as a client sends it back."""
+        set_cookies = [value for name, value in self.headers if name == "Set-Cookie"]
+        return set_cookies[-1].partition(";")[0] if set_cookies else ""
+
+
+def diverging(stock: Seen, ours: Seen) -> str:
+    """The two sides of whatever differs, or nothing."""
+    lines = []
+    for each in dataclasses.fields(Seen):
+        pair = [getattr(seen, each.name) for seen in (stock, ours)]
+        for values in itertools.zip_longest(*pair) if isinstance(pair[0], list) else [pair]:
+            if values[0] != values[1]:
+                lines += [f"    {each.name}:", f"        stock: {values[0]!r}", f"        ours:  {values[1]!r}"]
+    return "\n".join(lines)
+
+
+class Side:
+    """An app, with an interface and classes of its own."""
+
+    def __init__(self, interface_class: type[SecureCookieSessionInterface], own_headers: bool = False) -> None:
+        #: What is done to each request, response, ... once it has been made.
+        self.on: dict[str, list[Change]] = {
+            name: [] for name in ("request", "request headers", "response", "headers", "session")
+        }
+        self.during: Callable[[], object] | None = None
+        self.visit = Visit("none", lambda session: None)
+        self.session_type: type = SecureCookieSession
+        self.families = self._families(interface_class)
+        self.headers_class = self.families["headers"].own if own_headers else None
+        self.interface: t.Any = self.families["interface"].own()
+        self.app: t.Any = self._app()
+        for instance in (self.app, self.app.config, self.app.json, self.interface):
+            instance.spare = None
+
+    def _families(self, interface_class: type) -> dict[str, Family]:
+        on = self.on
+
+        def made(request: t.Any, environ: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+            flask.Request.__init__(request, environ, *args, **kwargs)
+            apply(on["request"], request)
+            apply(on["request headers"], request.headers)
+
+        families = {
+            "config": family(flask.Config),
+            "provider": family(DefaultJSONProvider),
+            "interface": family(interface_class),
+            "request": family(flask.Request, __init__=made),
+            "response": family(flask.Response),
+            "headers": family(Headers),
+        }
+        classes: dict[str, t.Any] = {
+            "config_class": families["config"].own,
+            "json_provider_class": families["provider"].own,
+            "request_class": families["request"].own,
+            "response_class": families["response"].own,
+        }
+        return {"app": family(flask.Flask, **classes), **families}
+
+    def _app(self) -> flask.Flask:
+        app: flask.Flask = self.families["app"].own("changes", static_folder=None, root_path=HERE, instance_path=HERE)
+        app.config.update(CONFIG)
+        if "SECRET_KEY_FALLBACKS" in flask.Flask.default_config:
+            app.config["SECRET_KEY_FALLBACKS"] = [OLDEST_KEY, OLD_KEY]
+        app.session_interface = self.interface
+        app.after_request(self._after)
+        app.add_url_rule("/", "view", self._view)
+        return app
+
+    def _view(self) -> str:
+        apply(self.on["session"], session_of_request())
+        if self.during is not None:
+            self.during()
+        self.visit.act(flask.session)
+        session: t.Any = session_of_request()
+        if self.visit.name in ("left alone", "refreshed"):
+            return repr(dict.items(session))
+        user = session["user"] if "user" in session else session.get("user")
+        return repr([dict(session), session.modified, session.accessed, session.permanent, user])
+
+    def _after(self, response: flask.Response) -> flask.Response:
+        if self.headers_class is not None:
+            response.headers = self.headers_class(response.headers)
+        apply(self.on["headers"], response.headers)
+        apply(self.on["response"], response)
+        self.session_type = type(session_of_request())
+        return response
+
+    def run(self, visit: Visit, latest: str = "") -> Seen:
+        """Answer one request, apart from all other ones."""
+        self.visit, seen = visit, Seen()
+        CALLS.clear()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                contextvars.copy_context().run(self._respond, visit.environ(latest), seen)
+            except Exception as error:
+                seen.error = impersonal(f"{type(error).__name__}: {error}")
+        seen.warned = [f"{each.category.__name__}: {each.message}" for each in warned]
+        seen.calls = list(CALLS)
+        return seen
+
+    def _respond(self, environ: dict[str, t.Any], seen: Seen) -> None:
+        chunks = self.app(environ, seen.start_response)
+        try:
+            seen.body = impersonal(b"".join(chunks).decode())
+        finally:
+            getattr(chunks, "close", bool)()
+
+
+def apply(changes: list[Change], instance: t.Any) -> None:
+    for change in changes:
+        change(instance)
+
+
+def session_of_request() -> t.Any:
+    """The session, got in a way that does not count as access."""
+    context = vars(t.cast(t.Any, flask.globals.request_ctx)._get_current_object())
+    return context.get("_session", context.get("session"))
