@@ -11,6 +11,13 @@ calling_c=(
     wire::deflate::tests::matches_at_the_edges_of_the_window
     wire::deflate::tests::noise_between_words_is_stored
     wire::deflate::tests::the_bits_are_those_of_zlib
+    wire::inflate::tests::all_headers
+    wire::inflate::tests::blocks_of_noise
+    wire::inflate::tests::dynamic_blocks_of_any_codes
+    wire::inflate::tests::no_stream_leaves_a_trace_in_the_next
+    wire::inflate::tests::streams_of_all_levels_and_strategies
+    wire::inflate::tests::streams_with_any_bit_flipped
+    wire::inflate::tests::the_limit_is_the_last_length_that_is_given
     wire::zlib::tests::bytes_after_the_stream_are_ignored
     wire::zlib::tests::damaged_streams_give_nothing
     wire::zlib::tests::deflates_exactly_where_two_bytes_are_won

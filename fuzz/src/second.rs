@@ -37,6 +37,21 @@ pub fn inflate(stream: &[u8]) -> Option<Vec<u8>> {
     inflate_with(Decompress::new(true), stream).map(|(text, _)| text).filter(|text| text.len() <= MAX_INFLATED)
 }
 
+/// The text of blocks, if it is no longer than `limit`, and how many bytes they take.
+pub fn inflate_blocks(blocks: &[u8], limit: usize) -> Option<(Vec<u8>, usize)> {
+    inflate_with(Decompress::new(false), blocks).filter(|(text, _)| text.len() <= limit)
+}
+
+/// The same by zlib-rs.
+pub fn inflate_blocks_by_zlib_rs(blocks: &[u8], limit: usize) -> Option<(Vec<u8>, usize)> {
+    let mut text = vec![0; limit + 1];
+    let mut stream = zlib_rs::Inflate::new(false, 15);
+    let status = stream.decompress(blocks, &mut text, zlib_rs::InflateFlush::NoFlush).ok()?;
+    text.truncate(usize::try_from(stream.total_out()).unwrap());
+    let is_whole = status == zlib_rs::Status::StreamEnd && text.len() <= limit;
+    is_whole.then(|| (text, usize::try_from(stream.total_in()).unwrap()))
+}
+
 /// The stream of these blocks, if classic zlib can inflate them.
 pub fn stream_of(blocks: &[u8]) -> Option<Vec<u8>> {
     let (text, read) = inflate_with(Decompress::new(false), blocks)?;

@@ -4,6 +4,7 @@ pub mod base64;
 pub mod cookie;
 pub mod deflate;
 pub mod http_date;
+pub mod inflate;
 pub mod json_format;
 pub mod payload;
 pub mod sign;

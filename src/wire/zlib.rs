@@ -1,26 +1,14 @@
-//! Deflate where that is shorter, and bounded inflate, over tables and streams that each thread keeps.
+//! Deflate where that is shorter, and bounded inflate.
 //!
 //! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`. The deflate gives the bytes of classic zlib at its default
-//! level, window and memory, as CPython calls it. Inflating has but one right answer, and zlib-rs takes a fifth to a
-//! third less time for it than zlib.
+//! level, window and memory, as CPython calls it; the inflate takes what classic zlib takes.
 
-use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use zlib_rs::{Inflate, InflateFlush};
-
-use crate::wire::deflate;
-
-/// The largest window, which is what CPython reads.
-const WINDOW_BITS: u8 = 15;
+use crate::wire::{deflate, inflate};
 
 /// Text that inflates beyond this many bytes is left to stock.
 const MAX_INFLATED: usize = 1 << 20;
-
-thread_local! {
-    // Setting up a stream costs more than a cookie's worth of work; a reset is cheap.
-    static INFLATE: RefCell<Inflate> = RefCell::new(Inflate::new(true, WINDOW_BITS));
-}
 
 /// Deflates, and gives the bytes only if they are at least two fewer than those of `text`.
 pub fn deflate_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
@@ -29,23 +17,7 @@ pub fn deflate_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Inflates one stream, ignoring bytes after its end; `None` where it is damaged, truncated or too long.
 pub fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
-    INFLATE.with_borrow_mut(|stream| {
-        stream.reset(true);
-        let mut text = vec![0; bytes.len().saturating_mul(4).clamp(256, MAX_INFLATED)];
-        loop {
-            let (read, written) = (usize::try_from(stream.total_in()).ok()?, usize::try_from(stream.total_out()).ok()?);
-            let status = stream.decompress(&bytes[read..], &mut text[written..], InflateFlush::NoFlush).ok()?;
-            let written = usize::try_from(stream.total_out()).ok()?;
-            if status == zlib_rs::Status::StreamEnd {
-                text.truncate(written);
-                return Some(text);
-            }
-            if written < text.len() || written >= MAX_INFLATED {
-                return None;
-            }
-            text.resize((2 * written).min(MAX_INFLATED), 0);
-        }
-    })
+    inflate::inflate(bytes, MAX_INFLATED)
 }
 
 /// Texts up to this length are weighed before deflate is tried.

@@ -1,12 +1,8 @@
 //! The header of a dynamic block: the lengths of its codes, RFC 1951 section 3.2.7.
 
 use super::bits::BitWriter;
-use super::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER, CODE_LENGTH_SYMBOLS, Code};
+use super::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER, CODE_LENGTH_SYMBOLS, Code, MANY_ZEROS, REPEAT, ZEROS};
 use super::trees::{CODE_LENGTHS, Tree, TreeBuilder};
-
-const REPEAT: u8 = 16;
-const ZEROS: u8 = 17;
-const MANY_ZEROS: u8 = 18;
 
 /// The lengths of the two trees' codes, run-length encoded and coded in their turn.
 pub struct Header {

@@ -14,7 +14,7 @@ mod bits;
 mod block;
 mod header;
 mod matches;
-mod tables;
+pub(super) mod tables;
 mod trees;
 
 use std::cell::RefCell;

@@ -8,6 +8,11 @@ pub const END_OF_BLOCK: usize = 256;
 pub const MIN_MATCH: usize = 3;
 pub const MAX_MATCH: usize = 258;
 
+/// The code lengths' alphabet beyond the lengths: the previous length 3 to 6 times, 3 to 10 zeros, 11 to 138 zeros.
+pub const REPEAT: u8 = 16;
+pub const ZEROS: u8 = 17;
+pub const MANY_ZEROS: u8 = 18;
+
 /// A prefix code of one symbol, its first bit lowest.
 #[derive(Clone, Copy, Default)]
 pub struct Code {
