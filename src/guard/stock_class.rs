@@ -20,7 +20,10 @@ struct Attribute {
 }
 
 /// Where the attributes come from, as long as nobody has put others in their place.
-const ORIGINS: [&str; 6] = ["flask", "werkzeug", "itsdangerous", "flask_fastsession", "builtins", "collections"];
+const LIBRARIES: [&str; 4] = ["flask", "werkzeug", "itsdangerous", "flask_fastsession"];
+
+/// Attributes that are no methods, properties or classes. Whoever asks for one of them reads its value each time.
+const DATA: [&str; 5] = ["modified", "accessed", "on_update", "default_fallback_signers", "__new__"];
 
 impl StockClass {
     pub fn new(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
@@ -29,8 +32,8 @@ impl StockClass {
         let attribute = |name: &&str| {
             let name = PyString::intern(py, name);
             let value = find(&order, &name);
-            let is_original = value.as_ref().is_none_or(|value| is_defined_in(value, &ORIGINS));
-            is_original.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
+            let is_library_s = value.as_ref().is_none_or(|value| is_library_s(&name, value));
+            is_library_s.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
         };
         Self { attributes: names.iter().map(attribute).collect(), verdicts: Verdicts::new() }
     }
@@ -49,6 +52,18 @@ impl StockClass {
             _ => false,
         })
     }
+}
+
+/// Whether an attribute is what its library gave it, and was not replaced before this package was imported.
+fn is_library_s(name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> bool {
+    let is_built_in = || is_defined_in(value, &["builtins", "collections"]);
+    // A bare value in the place of a method is of a built-in class, too.
+    let may_be_built_in = || {
+        !value.is_instance_of::<PyType>()
+            && (value.hasattr(intern!(value.py(), "__get__")).unwrap_or(false)
+                || DATA.iter().any(|data| name.to_str().is_ok_and(|name| name == *data)))
+    };
+    is_defined_in(value, &LIBRARIES) || may_be_built_in() && is_built_in()
 }
 
 /// The `__dict__` of a class and of its bases, in the order in which they are searched.

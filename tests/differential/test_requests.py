@@ -352,6 +352,12 @@ REPLACEMENTS = {
         flask.sessions.SessionMixin.permanent = True""",
     "lifetime": """
         flask.Flask.permanent_session_lifetime = datetime.timedelta(seconds=5)""",
+    "a key": """
+        flask.Flask.secret_key = "another key\"""",
+    "storage": """
+        flask.Request.dict_storage_class = dict""",
+    "length": """
+        flask.sessions.SecureCookieSession.__len__ = lambda self: 0""",
 }
 PROCESS = """
 import datetime

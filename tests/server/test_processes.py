@@ -391,7 +391,7 @@ def gunicorn(kind: str, place: object) -> Iterator[int]:
         port: int = listener.getsockname()[1]
         bind = ["--bind", f"fd://{listener.fileno()}", "--no-control-socket", "--log-level", "warning"]
         workers = ["--preload", "--workers", "4", "--worker-class", "gthread", "--threads", "4"]
-        app = f"server.test_processes:served_app({kind!r}, {str(place)!r})"
+        app = f"tests.server.test_processes:served_app({kind!r}, {str(place)!r})"
         command = [sys.executable, "-m", "gunicorn", *workers, *bind, app]
         process = subprocess.Popen(command, env=environ(), pass_fds=[listener.fileno()])
     with process:
