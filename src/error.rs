@@ -1,7 +1,12 @@
 //! Ways in which native code stops short of an answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use pyo3::exceptions::{PyException, PySystemError};
-use pyo3::{PyErr, PyResult, Python};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::key_cache::intern;
 
 /// Why stock code answered instead. The names appear in `FastSessionInterface.stats()` and in the docs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +144,34 @@ impl From<Reason> for Fallback {
     }
 }
 
+const FAILED: &str = "native code of flask-fastsession failed; see stderr";
+
+/// One to be raised where there is no memory for another.
+static PREPARED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Makes the exception that is raised when no memory is left; to be done while the package is imported.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    PREPARED.get_or_try_init(py, || PyResult::Ok(PySystemError::new_err(FAILED).into_value(py).into_any())).map(|_| ())
+}
+
 /// Runs native code, and turns a panic in it into a `SystemError`: a `BaseException`, as PyO3 would raise, ends a worker.
 ///
 /// The panics known are PyO3's own, where the interpreter has no memory for an object.
 pub fn contained<T>(act: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-    outcome.unwrap_or_else(|_| Err(PySystemError::new_err("native code of flask-fastsession failed; see stderr")))
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err(Python::attach(failure)))
+}
+
+#[cold]
+fn failure(py: Python<'_>) -> PyErr {
+    let another = catch_unwind(|| py.get_type::<PySystemError>().call1((FAILED,)).map(PyErr::from_value));
+    match (another, PREPARED.get(py)) {
+        (Ok(Ok(error)), _) => error,
+        (_, Some(prepared)) => {
+            let prepared = prepared.bind(py);
+            // That of an earlier time would keep its frames alive.
+            let _ = prepared.setattr(intern!(py, "__traceback__"), py.None());
+            PyErr::from_value(prepared.clone())
+        }
+        _ => PySystemError::new_err(FAILED),
+    }
 }

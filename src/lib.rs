@@ -66,7 +66,7 @@ mod _native {
     #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};
     #[pymodule_export]
-    use super::request::{SessionInterfaceMixin, add_vary, find_cookie};
+    use super::request::{SessionInterfaceMixin, add_cookie, add_vary, find_cookie};
     #[pymodule_export]
     use super::serializer::{TimedSerializerMixin, UnreadText};
     #[pymodule_export]
@@ -75,6 +75,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::error::prepare(module.py())?;
         super::guard::version_tag::test(module.py())?;
         super::guard::stock::Stock::remember(module.py())
     }

@@ -22,7 +22,7 @@ use crate::guard::flask::{self, FlaskParts, PlainSession, holds, own_attributes}
 use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::key_cache::intern;
-use crate::setup::{AppSetup, CookieSetup, config_of, is_truthy};
+use crate::setup::{AppSetup, AppView, CookieSetup, config_of, is_truthy};
 use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
 use crate::wire::payload;
@@ -36,6 +36,8 @@ pub struct SessionInterfaceMixin {
     /// What was last found out about the apps served, and about their cookies.
     apps: Cache<AppSetup>,
     cookies: Cache<CookieSetup>,
+    /// The same for what the getters of a subclass gave.
+    own_cookies: Cache<CookieSetup>,
     expiry: Expiry,
 }
 
@@ -60,6 +62,7 @@ impl SessionInterfaceMixin {
             counters: Py::new(py, Counters::default())?,
             apps: Cache::new(),
             cookies: Cache::new(),
+            own_cookies: Cache::new(),
             expiry: Expiry::new(),
         })
     }
@@ -77,12 +80,14 @@ impl SessionInterfaceMixin {
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.apps.traverse(&visit)?;
-        self.cookies.traverse(&visit)
+        self.cookies.traverse(&visit)?;
+        self.own_cookies.traverse(&visit)
     }
 
     fn __clear__(&self) {
         self.apps.clear();
         self.cookies.clear();
+        self.own_cookies.clear();
     }
 
     /// The session of a request, or `NotImplemented` where stock is to open it.
@@ -101,6 +106,52 @@ impl SessionInterfaceMixin {
                 fall_back(&slf.get().counters.get().open, stop)?;
                 Ok(slf.py().NotImplemented().into_bound(slf.py()))
             }
+        })
+    }
+
+    /// What Flask's `get_signing_serializer` gives, or `NotImplemented` where that is to be called.
+    fn _new_serializer<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        contained(|| match new_serializer(slf, app) {
+            Ok(serializer) => Ok(serializer),
+            Err(Fallback::Raise(error)) => Err(error),
+            Err(_) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
+        })
+    }
+
+    /// Finds out what `_new_serializer` is to know of an app, if it can be.
+    fn _learn_setup<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<()> {
+        contained(|| {
+            let parts = FlaskParts::get(slf.py());
+            let learn = || {
+                parts.makes_stock_serializers(slf)?;
+                AppSetup::find(&slf.get().apps, slf, &AppView::of(parts, app)?)
+            };
+            match learn().map_err(|stop| stop.declining(slf.py(), Reason::Keys)) {
+                Err(Fallback::Raise(error)) => Err(error),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Whether the next method after ours is Flask's `open_session`, or `save_session`.
+    fn _is_followed_by_stock(slf: &Bound<'_, Self>, is_saving: bool) -> PyResult<bool> {
+        contained(|| Ok(FlaskParts::get(slf.py()).is_followed_by_stock(slf.as_any(), is_saving)))
+    }
+
+    /// The value of the header that `response.set_cookie` would add, or `None` where that is to be called. The options are
+    /// those of Werkzeug's `dump_cookie`, the name as `key`.
+    fn _cookie_line<'py>(
+        slf: &Bound<'py, Self>,
+        app: &Bound<'py, PyAny>,
+        response: &Bound<'py, PyAny>,
+        token: &Bound<'py, PyAny>,
+        expires: &Bound<'py, PyAny>,
+        options: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyString>>> {
+        contained(|| match cookie_line_for(slf, app, response, token, expires, options) {
+            Ok(line) => Ok(Some(PyString::new(slf.py(), &line))),
+            Err(Fallback::Raise(error)) => Err(error),
+            Err(_) => Ok(None),
         })
     }
 
@@ -127,8 +178,14 @@ impl SessionInterfaceMixin {
 
 /// What `request.cookies.get(name, "")` gives; `None` where that is to be called. For sessions whose data is in a store.
 #[pyfunction]
-pub fn find_cookie<'py>(request: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyString>>> {
+pub fn find_cookie<'py>(
+    request: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyString>>> {
     contained(|| {
+        let Some(name) = name.cast_exact::<PyString>().ok().and_then(|name| name.to_str().ok()) else {
+            return Ok(None);
+        };
         let Ok(header) = cookie_header(FlaskParts::get(request.py()), request) else {
             return Ok(None);
         };
@@ -137,6 +194,18 @@ pub fn find_cookie<'py>(request: &Bound<'py, PyAny>, name: &str) -> PyResult<Opt
         };
         let found = cookie::find(header, name).ok();
         Ok(found.map(|found| PyString::new(request.py(), found.unwrap_or(""))))
+    })
+}
+
+/// Does what `response.headers.add("Set-Cookie", line)` does, or gives `False` where that is to be called.
+#[pyfunction]
+pub fn add_cookie<'py>(response: &Bound<'py, PyAny>, line: Bound<'py, PyString>) -> PyResult<bool> {
+    contained(|| match Headers::of(response).map_err(Fallback::from) {
+        Ok(headers) => match headers.add(intern!(response.py(), "Set-Cookie"), line) {
+            Err(Fallback::Raise(error)) => Err(error),
+            _ => Ok(true),
+        },
+        Err(_) => Ok(false),
     })
 }
 
@@ -172,8 +241,8 @@ fn open<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.open_hooks_are_stock(interface)?;
-    let config = config_of(parts, app)?;
-    let Some(setup) = AppSetup::find(&interface.get().apps, interface, &config)? else {
+    let view = AppView::of(parts, app)?;
+    let Some(setup) = AppSetup::find(&interface.get().apps, interface, &view)? else {
         return Ok(py.None().into_bound(py));
     };
     // Stock makes a serializer first, which has the JSON provider write something, cookie or not.
@@ -305,24 +374,25 @@ fn save<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     parts.save_hooks_are_stock(interface)?;
-    let config = config_of(parts, app)?;
+    let view = AppView::of(parts, app)?;
+    let config = &view.config;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
-    let template = CookieSetup::find(&interface.get().cookies, interface, parts, &config)?;
+    let template = CookieSetup::find(&interface.get().cookies, interface, parts, config)?;
     if data.is_empty() {
         return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, response) };
     }
     let is_permanent = is_permanent(data)?;
-    if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
+    if !(is_modified || is_permanent && is_truthy(config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
         add_vary_if(is_accessed, response)?;
         return mark_accessed(parts, data);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup =
-        AppSetup::find(&interface.get().apps, interface, &config).map_err(|stop| stop.declining(py, Reason::Keys))?;
+        AppSetup::find(&interface.get().apps, interface, &view).map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(response)?;
     let template = template.for_session(is_permanent)?;
-    let (line, outcome) = cookie_line(parts, &interface.get().expiry, app, &config, data, &setup, template)?;
+    let (line, outcome) = cookie_line(parts, &interface.get().expiry, app, config, data, &setup, template)?;
     mark_accessed(parts, data)?;
     if is_accessed {
         headers.add_vary()?;
@@ -379,6 +449,63 @@ fn cookie_line<'py>(
     token::push_signature(&mut token, signature.as_bytes());
     let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
     Ok((template.fill(&token, date.as_deref().unwrap_or_default()), outcome))
+}
+
+// --- In steps -------------------------------------------------------------------------------------------------------
+
+// What Python code takes from here where an app overrides a step, so that the app's own code is called from Python.
+
+fn new_serializer<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>, Fallback> {
+    let py = interface.py();
+    let parts = FlaskParts::get(py);
+    parts.makes_stock_serializers(interface)?;
+    let view = AppView::of(parts, app)?;
+    let Some(setup) = AppSetup::known(&interface.get().apps, interface, &view)? else {
+        return Ok(py.None().into_bound(py));
+    };
+    json::text_readable(setup.serializer.bind(py))?;
+    let serializer = setup.new_serializer(parts, py).map_err(Fallback::Raise)?;
+    if let Ok(serializer) = serializer.cast::<serializer::TimedSerializerMixin>() {
+        serializer.get().count_with(interface.get().counters.clone_ref(py));
+    }
+    Ok(serializer)
+}
+
+fn cookie_line_for<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+    response: &Bound<'py, PyAny>,
+    token: &Bound<'py, PyAny>,
+    expires: &Bound<'py, PyAny>,
+    options: &Bound<'py, PyDict>,
+) -> Result<String, Fallback> {
+    let py = interface.py();
+    let parts = FlaskParts::get(py);
+    flask::own_of_response(parts, response)?;
+    // The response asks the current app for the size from which on it warns.
+    json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
+    let config = config_of(parts, app)?;
+    let token =
+        token.cast_exact::<PyString>().ok().and_then(|token| token.to_str().ok()).ok_or(Reason::CookieOptions)?;
+    if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        return Err(Reason::CookieOptions.into());
+    }
+    let date = if expires.is_none() {
+        None
+    } else {
+        let types = Types::get(py);
+        Some(types.second_in_utc(expires).filter(|_| types.is_datetime(expires)).ok_or(Reason::CookieOptions)?.format())
+    };
+    let setup = CookieSetup::of_options(&interface.get().own_cookies, parts, options)?;
+    let template = setup.for_session(date.is_some())?;
+    if template.length(token.len()) > max_cookie_size(&config)? {
+        return Err(Reason::Size.into());
+    }
+    let date = date.as_ref().map_or(Ok(""), |date| str::from_utf8(date).map_err(|_| Reason::Clock))?;
+    Ok(template.fill(token, date))
 }
 
 /// An upper bound for what follows the payload: two dots, eight bytes of time and the longest signature.

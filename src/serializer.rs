@@ -92,7 +92,7 @@ impl TimedSerializerMixin {
     }
 
     /// Count what this serializer does with `counters`.
-    fn count_with(&self, counters: Py<Counters>) {
+    pub fn count_with(&self, counters: Py<Counters>) {
         *lock(&self.counters) = Some(counters);
     }
 
@@ -120,6 +120,33 @@ impl TimedSerializerMixin {
         contained(|| answer(slf.py(), dump_text(slf, text.as_bytes(), salt)))
     }
 
+    /// The token of what a session holds, which keeps the payload it was loaded from if it still says the same; else as
+    /// `_dumps`.
+    fn _dumps_session<'py>(
+        slf: &Bound<'py, Self>,
+        data: &Bound<'py, PyDict>,
+        loaded: Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        contained(|| {
+            let attempt = dump_session(slf, data, loaded);
+            slf.get().count(&attempt, |counters| &counters.dumps);
+            answer(slf.py(), attempt)
+        })
+    }
+
+    /// What a session is made of: the value of a token, and the payload and the text that it was read from.
+    fn _loads_session<'py>(
+        slf: &Bound<'py, Self>,
+        s: &Bound<'py, PyAny>,
+        max_age: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        contained(|| {
+            let attempt = load_session(slf, s, max_age);
+            slf.get().count(&attempt, |counters| &counters.loads);
+            answer(slf.py(), attempt)
+        })
+    }
+
     /// The value of a token; [`UnreadText`] where stock is to read that, and `NotImplemented` where it is to do all.
     #[pyo3(name = "_loads")]
     fn loads<'py>(
@@ -140,6 +167,7 @@ impl TimedSerializerMixin {
 /// The text of a verified token, which stock is to read.
 #[pyclass(frozen, get_all, module = "flask_fastsession._native")]
 pub struct UnreadText {
+    payload: Py<PyBytes>,
     text: Py<PyBytes>,
     signed_at: u64,
 }
@@ -177,7 +205,7 @@ fn dump<'py>(
     clock::is_stock(py)?;
     let writable = json::current_app(py).and_then(|app| json::text_writable(setup.serializer.bind(py), app.as_ref()));
     match writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?)) {
-        Ok(text) => seal(py, &text, &keys),
+        Ok(text) => seal(py, &text, None, &keys),
         Err(Fallback::Decline(reason)) => Ok((py.None().into_bound(py), Outcome::Declined(reason))),
         Err(stop) => Err(stop),
     }
@@ -187,12 +215,36 @@ fn dump_text<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8], sa
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
     clock::is_stock(serializer.py())?;
-    seal(serializer.py(), text, &keys)
+    seal(serializer.py(), text, None, &keys)
 }
 
-fn seal<'py>(py: Python<'py>, text: &[u8], keys: &SigningKeys) -> Attempt<'py> {
-    let (deflated, outcome) = deflate_if_shorter(py, text)?;
-    let mut token = payload::pack(text, deflated.as_deref());
+fn dump_session<'py>(
+    serializer: &Bound<'py, TimedSerializerMixin>,
+    data: &Bound<'py, PyDict>,
+    loaded: Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>,
+) -> Attempt<'py> {
+    let py = serializer.py();
+    let setup = TimedSerializerMixin::setup(serializer)?;
+    clock::is_stock(py)?;
+    let writable = json::current_app(py).and_then(|app| json::text_writable(setup.serializer.bind(py), app.as_ref()));
+    match writable.and_then(|(options, tags)| Ok(encode::to_text(data, options, &tags)?)) {
+        Ok(text) => {
+            let payload = loaded.filter(|(_, loaded)| loaded.as_bytes() == text).map(|(payload, _)| payload);
+            seal(py, &text, payload.as_ref().map(PyBytesMethods::as_bytes), &setup.keys)
+        }
+        Err(Fallback::Decline(reason)) => Ok((py.None().into_bound(py), Outcome::Declined(reason))),
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Packs a text, or keeps the payload that it was unpacked from, and signs that.
+fn seal<'py>(py: Python<'py>, text: &[u8], unpacked_from: Option<&[u8]>, keys: &SigningKeys) -> Attempt<'py> {
+    let mut outcome = Outcome::Native;
+    let mut token = payload::pack_or_keep(text, unpacked_from, |text| {
+        let (deflated, how) = deflate_if_shorter(py, text)?;
+        outcome = how;
+        Ok::<_, Fallback>(deflated)
+    })?;
     token::push_timestamp(&mut token, clock::timestamp(py)?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
@@ -239,7 +291,7 @@ fn load<'py>(
     let value = match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {
         Ok(value) => value,
         Err(Fallback::Decline(reason)) => {
-            return Ok((unread(py, text.as_bytes(), signed_at)?, Outcome::Declined(reason)));
+            return Ok((unread(py, &verified, text.as_bytes(), signed_at)?, Outcome::Declined(reason)));
         }
         Err(stop) => return Err(stop),
     };
@@ -248,6 +300,36 @@ fn load<'py>(
     }
     let date = stock_timestamp(serializer, signed_at).map_err(Fallback::Raise)?;
     Ok(((value, date).into_pyobject(py).map_err(Fallback::Raise)?.into_any(), Outcome::Native))
+}
+
+fn load_session<'py>(
+    serializer: &Bound<'py, TimedSerializerMixin>,
+    token: &Bound<'py, PyAny>,
+    max_age: &Bound<'py, PyAny>,
+) -> Attempt<'py> {
+    let py = serializer.py();
+    let setup = TimedSerializerMixin::setup(serializer)?;
+    let verified = verify(&setup.keys, text_of(token)?)?;
+    let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
+    let max_age = plain_seconds(Some(max_age))?.ok_or(Reason::MaxAge)?;
+    let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
+    clock::is_stock(py)?;
+    token::check_age(signed_at, clock::now(py)?, max_age, 0)
+        .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
+    if let Some(counters) = &*lock(&serializer.get().counters) {
+        counters.get().keys.count(verified.key());
+    }
+    let readable = json::text_readable(setup.serializer.bind(py));
+    match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {
+        Ok(value) => {
+            let loaded = (PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes()));
+            Ok(((value, loaded).into_pyobject(py).map_err(Fallback::Raise)?.into_any(), Outcome::Native))
+        }
+        Err(Fallback::Decline(reason)) => {
+            Ok((unread(py, &verified, text.as_bytes(), signed_at)?, Outcome::Declined(reason)))
+        }
+        Err(stop) => Err(stop),
+    }
 }
 
 /// The bytes of a token that may be looked at natively.
@@ -291,8 +373,14 @@ fn reject_expired(
     Fallback::Reject(Some(word().unwrap_or_else(|error| error)))
 }
 
-fn unread<'py>(py: Python<'py>, text: &[u8], signed_at: u64) -> Result<Bound<'py, PyAny>, Fallback> {
-    let unread = UnreadText { text: PyBytes::new(py, text).unbind(), signed_at };
+fn unread<'py>(
+    py: Python<'py>,
+    verified: &Verified<'_>,
+    text: &[u8],
+    signed_at: u64,
+) -> Result<Bound<'py, PyAny>, Fallback> {
+    let payload = PyBytes::new(py, verified.payload()).unbind();
+    let unread = UnreadText { payload, text: PyBytes::new(py, text).unbind(), signed_at };
     Ok(Bound::new(py, unread).map_err(Fallback::Raise)?.into_any())
 }
 

@@ -18,11 +18,96 @@ use crate::types::Types;
 use crate::wire::cookie::{DATE_GAP, TOKEN_GAP, Template};
 use crate::wire::sign::SigningKeys;
 
-/// Keys, lifetime and cookie name of an app, and the objects in its config and in the interface that they came from.
+/// What an app has to say, as far as it can be had without running anybody's code.
+pub struct AppView<'py> {
+    pub config: Bound<'py, PyDict>,
+    pub secret_key: Bound<'py, PyAny>,
+}
+
+impl<'py> AppView<'py> {
+    pub fn of(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Self, Reason> {
+        let py = app.py();
+        let class = app.get_type();
+        let config = config_of(parts, app)?;
+        let secret_key = if parts.app.is_stock(&class) {
+            config_value(&config, intern!(py, "SECRET_KEY"))?
+        } else if parts.has_plain_key(&class) {
+            app.getattr(intern!(py, "secret_key")).map_err(|_| Reason::App)?
+        } else {
+            return Err(Reason::App);
+        };
+        Ok(Self { config, secret_key })
+    }
+}
+
+/// The objects that decide on the keys, the lifetime and the cookie's name of an app.
+struct Inputs<T> {
+    secret_key: T,
+    fallbacks: T,
+    fallback_keys: Vec<T>,
+    cookie_name: T,
+    lifetime: T,
+    interface: InterfaceInputs<T>,
+}
+
+/// Those of them that are attributes of the interface.
+struct InterfaceInputs<T> {
+    salt: T,
+    key_derivation: T,
+    digest_method: T,
+    serializer: T,
+    options: T,
+}
+
+impl<'py> Inputs<Bound<'py, PyAny>> {
+    fn of(interface: &Bound<'py, PyAny>, app: &AppView<'py>) -> Result<Self, Reason> {
+        let py = interface.py();
+        let (fallbacks, fallback_keys) = fallback_keys(&app.config)?;
+        Ok(Self {
+            secret_key: app.secret_key.clone(),
+            fallbacks,
+            fallback_keys,
+            cookie_name: config_value(&app.config, intern!(py, "SESSION_COOKIE_NAME"))?,
+            lifetime: config_value(&app.config, intern!(py, "PERMANENT_SESSION_LIFETIME"))?,
+            interface: InterfaceInputs::of(interface)?,
+        })
+    }
+}
+
+impl<'py> InterfaceInputs<Bound<'py, PyAny>> {
+    fn of(interface: &Bound<'py, PyAny>) -> Result<Self, Reason> {
+        let py = interface.py();
+        let attribute = |name| interface.getattr(name).map_err(|_| Reason::Hook);
+        Ok(Self {
+            salt: attribute(intern!(py, "salt"))?,
+            key_derivation: attribute(intern!(py, "key_derivation"))?,
+            digest_method: attribute(intern!(py, "digest_method"))?,
+            serializer: attribute(intern!(py, "serializer"))?,
+            options: attribute(intern!(py, "_options"))?,
+        })
+    }
+}
+
+impl<T> Inputs<T> {
+    fn each(&self) -> impl Iterator<Item = &T> {
+        let Self { secret_key, fallbacks, fallback_keys, cookie_name, lifetime, interface } = self;
+        [secret_key, fallbacks, cookie_name, lifetime].into_iter().chain(interface.each()).chain(fallback_keys)
+    }
+}
+
+impl<T> InterfaceInputs<T> {
+    fn each(&self) -> impl Iterator<Item = &T> {
+        [&self.salt, &self.key_derivation, &self.digest_method, &self.serializer, &self.options].into_iter()
+    }
+}
+
+/// Keys, lifetime and cookie name of an app, and the objects that they came from.
 pub struct AppSetup {
     inputs: Vec<Py<PyAny>>,
-    fallback_keys: Vec<Py<PyAny>>,
     pub keys: Arc<SigningKeys>,
+    /// The serializer that was made to find this out, which nobody else has.
+    signing_serializer: Py<PyAny>,
+    /// The one that it writes and reads JSON with.
     pub serializer: Py<PyAny>,
     pub cookie_name: String,
     /// `None` where stock is to say what is wrong with it, at the time when it does.
@@ -34,81 +119,73 @@ pub struct AppSetup {
     pub resigns: bool,
 }
 
-/// What of an interface decides on its serializer.
-const ATTRIBUTES: [&str; 5] = ["salt", "key_derivation", "digest_method", "serializer", "_options"];
-
 impl AppSetup {
-    /// The setup for what config and interface say now; `None` without a secret key.
+    /// The setup for what app and interface say now; `None` without a secret key.
     pub fn find<'py>(
         cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
-        config: &Bound<'py, PyDict>,
+        app: &AppView<'py>,
     ) -> Result<Option<Arc<Self>>, Fallback> {
-        let py = interface.py();
-        let secret_key = config_value(config, intern!(py, "SECRET_KEY"))?;
-        if !secret_key.is_truthy().map_err(|_| Reason::Keys)? {
+        if !app.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
             return Ok(None);
         }
-        let (fallbacks, fallback_keys) = fallback_keys(config)?;
-        let attribute = |name| interface.getattr(name).map_err(|_| Reason::Hook);
-        let inputs = [
-            secret_key,
-            fallbacks,
-            config_value(config, intern!(py, "SESSION_COOKIE_NAME"))?,
-            config_value(config, intern!(py, "PERMANENT_SESSION_LIFETIME"))?,
-            attribute(intern!(py, "salt"))?,
-            attribute(intern!(py, "key_derivation"))?,
-            attribute(intern!(py, "digest_method"))?,
-            attribute(intern!(py, "serializer"))?,
-            attribute(intern!(py, "_options"))?,
-        ];
-        let known =
-            cache.get(|setup| are_same(&setup.inputs, &inputs) && are_same(&setup.fallback_keys, &fallback_keys));
-        if known.is_some() {
-            return Ok(known);
+        let inputs = Inputs::of(interface, app)?;
+        if let Some(known) = Self::get(cache, &inputs) {
+            return Ok(Some(known));
         }
-        let setup = Arc::new(Self::make(interface, &inputs, &fallback_keys)?);
-        if ATTRIBUTES
-            .iter()
-            .zip(&inputs[4..])
-            .any(|(name, input)| !interface.getattr(*name).is_ok_and(|it| it.is(input)))
-        {
+        let setup = Arc::new(Self::make(interface, &inputs)?);
+        let now = InterfaceInputs::of(interface)?;
+        if !now.each().zip(inputs.interface.each()).all(|(now, before)| now.is(before)) {
             return Err(Reason::Hook.into());
         }
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
-        let [.., key_derivation, digest_method, _, _] = &inputs;
-        if !key_derivation.is_none() && !digest_method.is_none() {
+        if !inputs.interface.key_derivation.is_none() && !inputs.interface.digest_method.is_none() {
             cache.insert(&setup);
         }
         Ok(Some(setup))
     }
 
-    /// Has the installed Flask make a serializer, and takes what that signs with.
-    fn make<'py>(
+    /// The same, unless it is not known yet: then making it would derive keys, which stock does later.
+    pub fn known<'py>(
+        cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
-        inputs: &[Bound<'py, PyAny>; 9],
-        fallback_keys: &[Bound<'py, PyAny>],
-    ) -> Result<Self, Fallback> {
+        app: &AppView<'py>,
+    ) -> Result<Option<Arc<Self>>, Fallback> {
+        if !app.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
+            return Ok(None);
+        }
+        Ok(Some(Self::get(cache, &Inputs::of(interface, app)?).ok_or(Reason::Keys)?))
+    }
+
+    fn get(cache: &Cache<Self>, inputs: &Inputs<Bound<'_, PyAny>>) -> Option<Arc<Self>> {
+        cache.get(|setup| are_same(&setup.inputs, inputs.each()))
+    }
+
+    /// Has the installed Flask make a serializer, and takes what that signs with.
+    fn make<'py>(interface: &Bound<'py, PyAny>, inputs: &Inputs<Bound<'py, PyAny>>) -> Result<Self, Fallback> {
         let py = interface.py();
-        let [secret_key, _, cookie_name, lifetime, _, _, _, serializer, options] = inputs;
-        let option = |name| options.getattr(name).map_err(|_| Reason::Hook);
+        let option = |name| inputs.interface.options.getattr(name).map_err(|_| Reason::Hook);
         // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
-        json::text_readable(serializer)?;
-        if !std::iter::once(secret_key).chain(fallback_keys).all(is_text_or_bytes) {
+        json::text_readable(&inputs.interface.serializer)?;
+        if !std::iter::once(&inputs.secret_key).chain(&inputs.fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
         }
-        let app = app_snapshot(inputs, fallback_keys).map_err(|_| Reason::App)?;
-        let serializer =
-            interface.call_method1(intern!(py, "get_signing_serializer"), (app,)).map_err(Fallback::Raise)?;
-        let setup = Setup::of(&serializer)?;
-        let lifetime = Types::get(py).timedelta(lifetime);
+        let app = app_snapshot(inputs).map_err(|_| Reason::App)?;
+        // Ours, since an override may call it with `super()`.
+        let get_signing_serializer =
+            FlaskParts::get(py).fast_interface.bind(py).getattr(intern!(py, "get_signing_serializer"));
+        let signing_serializer =
+            get_signing_serializer.and_then(|make| make.call1((interface, app))).map_err(Fallback::Raise)?;
+        let setup = Setup::of(&signing_serializer)?;
+        let lifetime = Types::get(py).timedelta(&inputs.lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
         Ok(Self {
-            inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
-            fallback_keys: fallback_keys.iter().map(|key| key.clone().unbind()).collect(),
+            inputs: inputs.each().map(|input| input.clone().unbind()).collect(),
             keys: setup.keys,
+            signing_serializer: signing_serializer.unbind(),
             serializer: setup.serializer,
-            cookie_name: cookie_name
+            cookie_name: inputs
+                .cookie_name
                 .cast_exact::<PyString>()
                 .ok()
                 .and_then(|name| name.to_str().ok())
@@ -123,23 +200,43 @@ impl AppSetup {
             }),
         })
     }
+
+    /// A serializer such as `get_signing_serializer` would make; whoever gets it may change all that it has.
+    pub fn new_serializer<'py>(&self, parts: &FlaskParts, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let class = parts.fast_serializer.bind(py);
+        let serializer = class.call_method1(intern!(py, "__new__"), (class,))?;
+        let attributes = serializer.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+        let made = self.signing_serializer.bind(py).getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+        for (name, value) in made.iter() {
+            attributes.set_item(name, copy_of(value)?)?;
+        }
+        Ok(serializer)
+    }
+}
+
+/// A list or dict of one's own, with such items; any other value itself.
+fn copy_of(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        let items = list.iter().map(copy_of).collect::<PyResult<Vec<_>>>()?;
+        Ok(PyList::new(value.py(), items)?.into_any())
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        Ok(dict.copy()?.into_any())
+    } else {
+        Ok(value)
+    }
 }
 
 /// What an interface asks of an app to make its serializer, as it stood when it was looked up: another thread may be
 /// changing the app's config.
-fn app_snapshot<'py>(
-    inputs: &[Bound<'py, PyAny>; 9],
-    fallback_keys: &[Bound<'py, PyAny>],
-) -> PyResult<Bound<'py, PyAny>> {
-    let [secret_key, fallbacks, ..] = inputs;
-    let py = secret_key.py();
+fn app_snapshot<'py>(inputs: &Inputs<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let py = inputs.secret_key.py();
     let config = PyDict::new(py);
-    if fallbacks.is_none() {
-        config.set_item("SECRET_KEY_FALLBACKS", fallbacks)?;
+    if inputs.fallbacks.is_none() {
+        config.set_item("SECRET_KEY_FALLBACKS", &inputs.fallbacks)?;
     } else {
-        config.set_item("SECRET_KEY_FALLBACKS", PyList::new(py, fallback_keys)?)?;
+        config.set_item("SECRET_KEY_FALLBACKS", PyList::new(py, &inputs.fallback_keys)?)?;
     }
-    namespace_snapshot(&config, Some(secret_key))
+    namespace_snapshot(&config, Some(&inputs.secret_key))
 }
 
 /// A namespace with a `config` and perhaps a `secret_key`, in the place of an app.
@@ -171,7 +268,7 @@ fn is_whole(lifetime: &Bound<'_, PyAny>, seconds: i64) -> bool {
 impl Holds for AppSetup {
     fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
         let lifetime = self.lifetime.as_ref().map(|lifetime| &lifetime.timedelta);
-        self.inputs.iter().chain(&self.fallback_keys).chain([&self.serializer]).chain(lifetime)
+        self.inputs.iter().chain([&self.signing_serializer, &self.serializer]).chain(lifetime)
     }
 }
 
@@ -196,13 +293,10 @@ impl CookieSetup {
         for name in options {
             inputs.push(config_value(config, name)?);
         }
-        if let Some(setup) = cache.get(|setup| are_same(&setup.inputs, &inputs)) {
+        if let Some(setup) = cache.get(|setup| are_same(&setup.inputs, inputs.iter())) {
             return Ok(setup);
         }
-        if !inputs
-            .iter()
-            .all(|input| input.is_none() || input.is_exact_instance_of::<PyBool>() || is_text_or_bytes(input))
-        {
+        if !inputs.iter().all(is_plain_option) {
             return Err(Reason::CookieOptions.into());
         }
         let config = PyDict::new(py);
@@ -210,9 +304,45 @@ impl CookieSetup {
             config.set_item(name, input).map_err(|_| Reason::CookieOptions)?;
         }
         let app = namespace_snapshot(&config, None).map_err(|_| Reason::CookieOptions)?;
+        let options = || {
+            let options = PyDict::new(py);
+            for getter in parts.getters(py) {
+                let option = getter.to_str()?.trim_start_matches("get_cookie_");
+                let option = if option == "name" { "key" } else { option };
+                options.set_item(option, interface.call_method1(getter, (&app,))?)?;
+            }
+            Ok(options)
+        };
+        Self::keep(py, cache, parts, inputs, options)
+    }
+
+    /// The templates for options as Werkzeug's `dump_cookie` takes them, the name as `key`.
+    pub fn of_options(
+        cache: &Cache<Self>,
+        parts: &FlaskParts,
+        options: &Bound<'_, PyDict>,
+    ) -> Result<Arc<Self>, Fallback> {
+        let inputs: Vec<_> = options.values().iter().collect();
+        if !inputs.iter().all(is_plain_option) {
+            return Err(Reason::CookieOptions.into());
+        }
+        // The names are the same each time.
+        if let Some(setup) = cache.get(|setup| are_same(&setup.inputs, inputs.iter())) {
+            return Ok(setup);
+        }
+        Self::keep(options.py(), cache, parts, inputs, || options.copy())
+    }
+
+    fn keep<'py>(
+        py: Python<'py>,
+        cache: &Cache<Self>,
+        parts: &FlaskParts,
+        inputs: Vec<Bound<'py, PyAny>>,
+        options: impl Fn() -> PyResult<Bound<'py, PyDict>>,
+    ) -> Result<Arc<Self>, Fallback> {
         let setup = Arc::new(Self {
-            of_permanent: render_template(interface, parts, &app, true)?,
-            of_others: render_template(interface, parts, &app, false)?,
+            of_permanent: render_template(py, parts, &options, true)?,
+            of_others: render_template(py, parts, &options, false)?,
             inputs: inputs.into_iter().map(Bound::unbind).collect(),
         });
         // What went wrong once may go well the next time.
@@ -234,25 +364,19 @@ impl Holds for CookieSetup {
     }
 }
 
-/// Has Werkzeug render a cookie with gaps, with what Flask's own getters say of it; `None` where one of them refuses.
+/// Has Werkzeug render a cookie with gaps; `None` where it or what gives the options refuses.
 fn render_template<'py>(
-    interface: &Bound<'py, PyAny>,
+    py: Python<'py>,
     parts: &FlaskParts,
-    app: &Bound<'py, PyAny>,
+    options: impl Fn() -> PyResult<Bound<'py, PyDict>>,
     has_date: bool,
 ) -> Result<Option<Template>, Fallback> {
-    let py = app.py();
     let render = || {
-        let arguments = PyDict::new(py);
-        for getter in parts.getters(py) {
-            let argument = getter.to_str()?.trim_start_matches("get_cookie_");
-            let argument = if argument == "name" { "key" } else { argument };
-            arguments.set_item(argument, interface.call_method1(getter, (app,))?)?;
-        }
-        arguments.set_item("value", TOKEN_GAP)?;
-        arguments.set_item("expires", has_date.then_some(DATE_GAP))?;
-        arguments.set_item("max_size", 0)?;
-        parts.dump_cookie.bind(py).call((), Some(&arguments))?.extract::<String>()
+        let options = options()?;
+        options.set_item("value", TOKEN_GAP)?;
+        options.set_item("expires", has_date.then_some(DATE_GAP))?;
+        options.set_item("max_size", 0)?;
+        parts.dump_cookie.bind(py).call((), Some(&options))?.extract::<String>()
     };
     match render().map_err(|error| Fallback::after(error, py, Reason::CookieOptions)) {
         Ok(line) => Ok(Template::cut(&line, has_date)),
@@ -261,8 +385,10 @@ fn render_template<'py>(
     }
 }
 
+/// The config of an app that is as stock's, but perhaps for its key.
 pub fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
-    if !parts.app.is_stock(&app.get_type()) {
+    let class = app.get_type();
+    if !parts.app.is_stock(&class) && !parts.app_but_key.is_stock(&class) {
         return Err(Reason::App);
     }
     let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
@@ -299,11 +425,17 @@ fn fallback_keys<'py>(config: &Bound<'py, PyDict>) -> Result<(Bound<'py, PyAny>,
     Ok((fallbacks, keys))
 }
 
+/// Whether a cookie's option is the same value for as long as it is the same object.
+fn is_plain_option(option: &Bound<'_, PyAny>) -> bool {
+    option.is_none() || option.is_exact_instance_of::<PyBool>() || is_text_or_bytes(option)
+}
+
 /// Values of these types never change, so that the same object is the same value.
 fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
     value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>()
 }
 
-fn are_same(known: &[Py<PyAny>], found: &[Bound<'_, PyAny>]) -> bool {
-    known.len() == found.len() && known.iter().zip(found).all(|(known, found)| found.is(known))
+fn are_same<'a, 'py: 'a>(known: &[Py<PyAny>], found: impl Iterator<Item = &'a Bound<'py, PyAny>>) -> bool {
+    let mut known = known.iter();
+    found.into_iter().all(|found| known.next().is_some_and(|known| found.is(known))) && known.next().is_none()
 }

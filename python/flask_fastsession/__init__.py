@@ -5,9 +5,9 @@ from __future__ import annotations
 import typing as t
 
 from ._native import __version__
-from .interface import FastSession
 from .interface import FastSessionInterface
 from .options import SessionTooLargeError
+from .session import FastSession
 
 if t.TYPE_CHECKING:
     from .server import ServerSession

@@ -23,7 +23,7 @@ from itsdangerous.encoding import base64_decode
 from itsdangerous.encoding import bytes_to_int
 from werkzeug.http import parse_cookie
 
-from .options import PLAIN
+from .options import DEFAULTS
 from .options import Options
 from .options import age_in_seconds
 
@@ -347,7 +347,7 @@ def judge_genuine(app: Flask, serializer: t.Any, value: str, signature: Signatur
         lifetime = int(app.permanent_session_lifetime.total_seconds())
     except Exception as error:
         return Verdict(False, f"{failing(error)}, for PERMANENT_SESSION_LIFETIME is no time", *signature, data=data)
-    options: Options = getattr(app.session_interface, "_options", PLAIN)
+    options: Options = getattr(app.session_interface, "_options", DEFAULTS)
     age = age_in_seconds(signed_at)
     if age > lifetime + options.leeway:
         reason: str | None = f"it is too old: {age} seconds, and PERMANENT_SESSION_LIFETIME is {lifetime}"

@@ -8,17 +8,17 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import itsdangerous
-from flask.sessions import SecureCookieSession
-from flask.sessions import SecureCookieSessionInterface
+from flask import sessions
 
 from . import signing
+from . import steps
 from ._native import DefaultSessionClass
 from ._native import SessionInterfaceMixin
 from ._native import remember_flask
-from .options import PLAIN
+from .options import DEFAULTS
 from .options import Options
-from .options import age_in_seconds
 from .options import digests_in
+from .session import SecureCookieSession
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -27,19 +27,7 @@ if t.TYPE_CHECKING:
     from flask.sessions import SessionMixin
 
 
-class FastSession(SecureCookieSession):
-    """The session of one request, a dict that notices when it is changed.
-
-    A :class:`flask.sessions.SecureCookieSession` in every respect.
-    """
-
-    # What it was loaded from, so that a session that still says the same keeps its payload: base64, and JSON text.
-    __slots__ = ("_loaded",)
-
-    _loaded: tuple[bytes, bytes]
-
-
-class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, SecureCookieSessionInterface):
+class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, sessions.SecureCookieSessionInterface):
     """Flask's signed cookie sessions, opened and saved natively.
 
     Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. Like
@@ -70,12 +58,12 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     An argument that makes no sense is a :exc:`ValueError`.
     """
 
-    _options = PLAIN
+    _options = DEFAULTS
 
     if t.TYPE_CHECKING:
-        session_class: type[SecureCookieSession]
+        session_class: type[sessions.SecureCookieSession]
     else:
-        session_class = DefaultSessionClass(FastSession)
+        session_class = DefaultSessionClass(SecureCookieSession)
 
     def __init__(
         self,
@@ -96,71 +84,59 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             absolute_lifetime = absolute_lifetime.total_seconds()
         digest_methods = digests_in("accept_digest_methods", accept_digest_methods)
         options = Options(digest_methods, resign_fallbacks, absolute_lifetime, leeway, oversize)
-        if options != PLAIN:
+        if options != DEFAULTS:
             self._options = options
         if digest_method is not None:
             (self.digest_method,) = digests_in("digest_method", [digest_method])
 
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+    def open_session(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
         """Return the session of a request, as :class:`flask.sessions.SecureCookieSessionInterface` does.
 
         ``None`` where the app has no secret key; an empty session where the cookie is missing, malformed, forged or
         expired.
         """
-        session: SecureCookieSession | None = self._open_session(app, request)
+        session: sessions.SecureCookieSession | None = self._open_session(app, request)
         if session is NotImplemented:
-            session = self._open_by_stock(app, request)
-        if self._options is not PLAIN and session is not None and self._options.is_over(session):
+            session = self._open_in_steps(app, request)
+        if self._options is not DEFAULTS and session is not None and self._options.is_expired(session):
             return self.session_class()
         return session
+
+    def _open_in_steps(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
+        if self._is_followed_by_stock(False):
+            self._learn_setup(app)
+            return steps.open_session(self, app, request)
+        return super().open_session(app, request)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Set the cookie and the Vary header of a response where the session asks for it, as
         :class:`flask.sessions.SecureCookieSessionInterface` does.
         """
-        if self._options is not PLAIN:
-            self._options.date(session)
+        if self._options is DEFAULTS:
+            if not self._save_session(app, session, response):
+                self._save_in_steps(app, session, response)
+            return
+        self._options.stamp(session)
         if not self._save_session(app, session, response):
+            known = self._options.cookies_of(response)
+            self._save_in_steps(app, session, response)
+            self._options.check_size(known, session, response)
+
+    def _save_in_steps(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if self._is_followed_by_stock(True):
+            self._learn_setup(app)
+            steps.save_session(self, app, session, response)
+        else:
             super().save_session(app, session, response)
-            if self._options is not PLAIN:
-                self._options.check_size(self.get_cookie_name(app), session, response)
-
-    def _open_by_stock(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        opened = self._open_with_leeway if self._options.leeway else super().open_session
-        session = opened(app, request)
-        if self._options.resign_fallbacks and session and not self._is_signed_as_now(app, request):
-            session.modified = True
-        return session
-
-    def _open_with_leeway(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        serializer = self.get_signing_serializer(app)
-        if serializer is None:
-            return None
-        cookie = request.cookies.get(self.get_cookie_name(app))
-        if not cookie:
-            return self.session_class()
-        try:
-            data, signed_at = serializer.loads(cookie, return_timestamp=True)
-        except itsdangerous.BadSignature:
-            return self.session_class()
-        leeway, max_age = self._options.leeway, int(app.permanent_session_lifetime.total_seconds())
-        is_of_age = -leeway <= age_in_seconds(signed_at) <= max_age + leeway
-        return self.session_class(data) if is_of_age else self.session_class()
-
-    def _is_signed_as_now(self, app: Flask, request: Request) -> bool:
-        serializer = self.get_signing_serializer(app)
-        cookie = request.cookies.get(self.get_cookie_name(app))
-        if serializer is None or not cookie:
-            return True
-        signer = serializer.make_signer(serializer.salt)
-        signer.secret_keys = signer.secret_keys[-1:]
-        return signer.validate(cookie)
 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.
 
         The installed Flask decides on its keys, salt and digest.
         """
+        known: t.Any = self._new_serializer(app)
+        if known is not NotImplemented:
+            return known  # type: ignore[no-any-return]
         stock = super().get_signing_serializer(app)
         if type(stock) is not itsdangerous.URLSafeTimedSerializer:
             return stock

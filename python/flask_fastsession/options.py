@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import time
 import typing as t
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
+
+import itsdangerous
+
+from . import signing
 
 if t.TYPE_CHECKING:
     from flask import Response
@@ -41,7 +47,7 @@ class Options:
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):
             raise ValueError(f'oversize is "warn", "raise" or a callable, not {self.oversize!r}')
 
-    def is_over(self, session: SecureCookieSession) -> bool:
+    def is_expired(self, session: SecureCookieSession) -> bool:
         """Whether a session is at the end of its absolute lifetime. One that does not say when it began begins now."""
         if self.absolute_lifetime is None or not session or not isinstance(session, dict):
             return False
@@ -51,7 +57,7 @@ class Options:
         session[CREATED] = int(time.time())
         return False
 
-    def date(self, session: SessionMixin) -> None:
+    def stamp(self, session: SessionMixin) -> None:
         """Have a session that begins say when. One that says nothing else any more is empty."""
         if self.absolute_lifetime is None or not isinstance(session, dict) or not session.modified:
             return
@@ -60,23 +66,72 @@ class Options:
         elif session:
             dict.setdefault(session, CREATED, int(time.time()))
 
-    def check_size(self, name: str, session: SessionMixin, response: Response) -> None:
-        """Do what is to be done about a cookie that is too large; Werkzeug has warned of it already."""
+    def read(self, serializer: t.Any, token: str, max_age: int) -> tuple[t.Any, tuple[bytes, bytes] | None]:
+        """Return the data of a token, and the payload and the text it was read from where they are known.
+
+        Raise :exc:`itsdangerous.BadSignature` for a token that is forged, or older than ``max_age`` seconds.
+        """
+        if not self.leeway:
+            if signing.is_native(serializer, "loads"):
+                return serializer._loads_session_data(token, max_age)  # type: ignore[no-any-return]
+            return serializer.loads(token, max_age=max_age), None
+        if getattr(type(serializer), "loads", None) not in TELL_TIMES:
+            say_once(
+                "leeway= only lengthens max_age here: get_signing_serializer() returns "
+                f"{type(serializer).__name__}, which judges by itself what was signed in the future"
+            )
+            return serializer.loads(token, max_age=max_age + self.leeway), None
+        data, signed_at = serializer.loads(token, return_timestamp=True)
+        age = age_in_seconds(signed_at)
+        if not -self.leeway <= age <= max_age + self.leeway:
+            raise itsdangerous.SignatureExpired(f"Signature age {age} is not within {max_age} seconds")
+        return data, None
+
+    def resign(self, session: SecureCookieSession, serializer: t.Any, token: str) -> None:
+        """Mark a session as modified that was not signed as it would be signed now."""
+        if not self.resign_fallbacks or not session:
+            return
+        if not isinstance(serializer, itsdangerous.Serializer):
+            say_once(
+                "resign_fallbacks= does nothing here: get_signing_serializer() returns "
+                f"{type(serializer).__name__}, which does not tell by which key a cookie was signed"
+            )
+            return
+        signer = serializer.make_signer(serializer.salt)
+        signer.secret_keys = signer.secret_keys[-1:]
+        if not signer.validate(token):
+            session.modified = True
+
+    def cookies_of(self, response: Response) -> list[str]:
+        """Return the Set-Cookie headers of a response, if sizes are to be checked."""
+        return [] if self.oversize == "warn" else response.headers.getlist("Set-Cookie")
+
+    def check_size(self, known: list[str], session: SessionMixin, response: Response) -> None:
+        """Act on a cookie that is too large, by whatever name it was set; Werkzeug has warned of it already."""
         limit = response.max_cookie_size
         if self.oversize == "warn" or not limit:
             return
         lines = response.headers.getlist("Set-Cookie")
-        size = max((len(line) for line in lines if line.startswith(f"{name}=")), default=0)
+        size = max((len(line) for line in lines[len(known) :]), default=0)
         if size <= limit:
             return
         if self.oversize == "raise":
             # The response may be sent all the same, by a handler of the error.
-            response.headers.setlist("Set-Cookie", [line for line in lines if not line.startswith(f"{name}=")])
+            response.headers.setlist("Set-Cookie", known)
             raise SessionTooLargeError(f"the session cookie has {size} bytes, and browsers take {limit}")
         self.oversize(session, response, size)
 
 
-PLAIN = Options()
+#: The methods ``loads`` that tell when a token was signed.
+TELL_TIMES = (itsdangerous.TimedSerializer.loads, signing.URLSafeTimedSerializer.loads)
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=5)
+
+
+DEFAULTS = Options()
 
 
 def digests_in(name: str, digest_methods: t.Any) -> tuple[t.Any, ...]:

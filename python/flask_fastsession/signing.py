@@ -116,6 +116,22 @@ class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdang
             return super().loads(s, max_age, return_timestamp, salt)
         return self._read(value, return_timestamp) if type(value) is UnreadText else value
 
+    def _dumps_session_data(self, data: dict[str, t.Any], loaded: tuple[bytes, bytes] | None) -> str:
+        """Return what ``dumps`` gives, keeping the payload that ``data`` was loaded from if it still says the same."""
+        token: t.Any = self._dumps_session(data, loaded)
+        if token is None:
+            token = self._dumps_text(itsdangerous.Serializer.dump_payload(self, data), None)
+        return super().dumps(data) if token is NotImplemented else token
+
+    def _loads_session_data(self, token: str, max_age: int) -> tuple[t.Any, tuple[bytes, bytes] | None]:
+        """Return what ``loads`` gives, and the payload and the text that it was read from where they are known."""
+        found: t.Any = self._loads_session(token, max_age)
+        if found is NotImplemented:
+            return super().loads(token, max_age=max_age), None
+        if type(found) is UnreadText:
+            return itsdangerous.Serializer.load_payload(self, found.text), (found.payload, found.text)
+        return found  # type: ignore[no-any-return]
+
     def _read(self, unread: UnreadText, return_timestamp: bool) -> t.Any:
         value = itsdangerous.Serializer.load_payload(self, unread.text)
         if not return_timestamp:
@@ -130,3 +146,8 @@ class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdang
         vars(self).update(vars(stock))
         self.count_with(counters)
         return self
+
+
+def is_native(serializer: object, method: str) -> bool:
+    """Whether a serializer is of this module's class, and nobody has hung a method of their own onto it."""
+    return type(serializer) is URLSafeTimedSerializer and method not in vars(serializer)

@@ -7,11 +7,11 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
 use crate::guard::stock::{Stock, library_original};
-use crate::guard::stock_class::StockClass;
+use crate::guard::stock_class::{StockClass, find, namespaces};
 use crate::guard::verdicts::Verdicts;
 use crate::key_cache::intern;
 use crate::types::is_exactly;
@@ -19,6 +19,9 @@ use crate::types::is_exactly;
 /// What the request path compares with, as it stood when this package was imported.
 pub struct FlaskParts {
     pub app: StockClass,
+    /// The same for apps with a key on their class, and whether that is a mere value.
+    pub app_but_key: StockClass,
+    plain_keys: Verdicts,
     pub config: StockClass,
     pub request: StockClass,
     pub response: StockClass,
@@ -52,9 +55,18 @@ pub struct FlaskParts {
     /// Methods of stock's interface that stand behind ours.
     open_base: Vec<Hook>,
     save_base: Vec<Hook>,
+    serializer_base: Vec<Hook>,
+    open_method: Hook,
+    save_method: Hook,
+    /// `__getattribute__` of interfaces.
+    look_up: Vec<Hook>,
     /// Whether an interface opens, and saves, as Flask's does; whether sessions of ours are as Flask made them.
     opens: Verdicts,
     saves: Verdicts,
+    /// Whether ours are followed by Flask's own methods.
+    makes_serializers: Verdicts,
+    opens_in_steps: Verdicts,
+    saves_in_steps: Verdicts,
     session: StockClass,
     getters: Vec<Py<PyString>>,
     cookie_options: Vec<Py<PyString>>,
@@ -127,13 +139,15 @@ impl FlaskParts {
             .expect("the package, through which alone the path of a request is reached, remembers this at its end")
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line a fact")]
     fn look_up(py: Python<'_>) -> PyResult<Self> {
         let flask = py.import("flask")?;
         let class = |name: &str| PyResult::Ok(flask.getattr(name)?.cast_into::<PyType>()?);
         let datastructures = py.import("werkzeug.datastructures")?;
         let sessions = py.import("flask.sessions")?;
         let interface = py.import("flask_fastsession.interface")?;
-        let fast_session = interface.getattr("FastSession")?.cast_into::<PyType>()?;
+        let fast_session =
+            py.import("flask_fastsession.session")?.getattr("SecureCookieSession")?.cast_into::<PyType>()?;
         let signing = py.import("flask_fastsession.signing")?;
         let fast_serializer = signing.getattr("URLSafeTimedSerializer")?.cast_into::<PyType>()?;
         let fast_signer = |name: &str| PyResult::Ok(signing.getattr(name)?.cast_into::<PyType>()?.unbind());
@@ -165,6 +179,11 @@ impl FlaskParts {
                 &class("Flask")?,
                 &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
             ),
+            app_but_key: StockClass::new(
+                &class("Flask")?,
+                &["permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
+            ),
+            plain_keys: Verdicts::new(),
             config: StockClass::new(&class("Config")?, &["__getitem__", "__missing__"]),
             request: StockClass::new(
                 &class("Request")?,
@@ -192,12 +211,19 @@ impl FlaskParts {
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
+            serializer_base: vec![base("get_signing_serializer")?],
+            open_method: base("open_session")?,
+            save_method: base("save_session")?,
+            look_up: vec![ours("__getattribute__")?],
             open_base: ["get_signing_serializer", "open_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             save_base: ["get_signing_serializer", "save_session"].into_iter().map(base).collect::<PyResult<_>>()?,
             open_hooks: ["get_cookie_name"].into_iter().map(getter).chain(own()).collect::<PyResult<_>>()?,
             save_hooks: getters.clone().chain(more).map(getter).chain(own()).collect::<PyResult<_>>()?,
             opens: Verdicts::new(),
             saves: Verdicts::new(),
+            makes_serializers: Verdicts::new(),
+            opens_in_steps: Verdicts::new(),
+            saves_in_steps: Verdicts::new(),
             session: StockClass::new(&fast_session, SESSION_NAMES),
             getters: getters.map(name_of).collect(),
             cookie_options: COOKIE_OPTIONS
@@ -230,6 +256,23 @@ impl FlaskParts {
     /// The same for `save_session`.
     pub fn save_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
         self.are_stock(interface, &self.saves, &self.save_hooks, &self.save_base)
+    }
+
+    /// Whether what `super().get_signing_serializer(app)` would make is known.
+    pub fn makes_stock_serializers(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
+        self.are_stock(interface, &self.makes_serializers, &self.look_up, &self.serializer_base)
+    }
+
+    /// Whether `super().open_session(...)`, or `super().save_session(...)`, is Flask's own method.
+    pub fn is_followed_by_stock(&self, interface: &Bound<'_, PyAny>, is_saving: bool) -> bool {
+        let (verdicts, method) = if is_saving {
+            (&self.saves_in_steps, &self.save_method)
+        } else {
+            (&self.opens_in_steps, &self.open_method)
+        };
+        verdicts.get(&interface.get_type(), |class| {
+            method.is_in(self.stock_interface.bind(class.py())) && self.stock_comes_next(class)
+        })
     }
 
     fn are_stock(
@@ -267,6 +310,16 @@ impl FlaskParts {
             let mut later = order.iter().skip_while(|class| !class.is(&self.last_of_ours));
             later.nth(1).is_some_and(|class| class.is(&self.stock_interface))
         })
+    }
+
+    /// Whether the apps of a class are as stock's but for a key that stands on the class, as text or bytes.
+    pub fn has_plain_key(&self, class: &Bound<'_, PyType>) -> bool {
+        let is_plain = |class: &Bound<'_, PyType>| {
+            find(&namespaces(class), intern!(class.py(), "secret_key")).is_some_and(|key| {
+                key.is_none() || key.is_exact_instance_of::<PyString>() || key.is_exact_instance_of::<PyBytes>()
+            })
+        };
+        self.app_but_key.is_stock(class) && self.plain_keys.get(class, is_plain)
     }
 
     /// Whether stock catches itsdangerous's `BadSignature`.
@@ -387,8 +440,8 @@ pub fn remember_flask(py: Python<'_>) -> PyResult<()> {
     FlaskParts::remember(py)
 }
 
-/// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
-pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
+/// What a response has of its own, if Flask's and Werkzeug's methods set its cookies.
+pub fn own_of_response<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
     let py = response.py();
     let own =
         own_attributes(response).filter(|_| parts.response.is_stock(&response.get_type())).ok_or(Reason::Response)?;
@@ -396,10 +449,13 @@ pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Res
     let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
     let dumps = parts.response_globals.bind(py).get_item(intern!(py, "dump_cookie")).ok().flatten();
     let dumps_cookies = dumps.is_some_and(|found| found.is(&parts.dump_cookie));
-    if is_shadowed || !dumps_cookies {
-        return Err(Reason::Response);
-    }
-    let headers = own
+    if is_shadowed || !dumps_cookies { Err(Reason::Response) } else { Ok(own) }
+}
+
+/// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.
+pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>, Reason> {
+    let py = response.py();
+    let headers = own_of_response(parts, response)?
         .get_item(intern!(py, "headers"))
         .ok()
         .flatten()

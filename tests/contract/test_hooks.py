@@ -786,7 +786,7 @@ OVERRIDES: dict[str, t.Callable[..., object]] = {
 }
 
 
-@pytest.mark.contract("C12")
+@pytest.mark.contract("C12", "C68")
 @pytest.mark.parametrize("name", OVERRIDES)
 @pytest.mark.parametrize("on_instance", [False, True], ids=["subclass", "instance"])
 def test_overridden_methods_are_honoured(parity, name, on_instance):

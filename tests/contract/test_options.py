@@ -23,6 +23,7 @@ from werkzeug.test import create_environ
 
 from flask_fastsession import FastSessionInterface
 from flask_fastsession import SessionTooLargeError
+from flask_fastsession.options import say_once
 from tests.faults.support import open_by
 from tests.faults.support import save_by
 from tests.faults.support import token_in
@@ -376,3 +377,63 @@ def test_options_survive_copies_and_subclasses() -> None:
     for copy in (interface, Custom(), pickle.loads(pickle.dumps(interface))):
         assert opened(make_app(copy), stock_token(hashlib.sha1, user="ada")) == {"user": "ada"}
     assert vars(FastSessionInterface()) == {}
+
+
+# --- Beside a serializer of one's own --------------------------------------------------------------------------------
+
+
+class Foreign:
+    """All that Flask asks of a serializer."""
+
+    def __init__(self, serializer: itsdangerous.URLSafeTimedSerializer) -> None:
+        self._serializer = serializer
+
+    def dumps(self, obj: object) -> str:
+        return self._serializer.dumps(obj)
+
+    def loads(self, s: str, max_age: int) -> t.Any:
+        return self._serializer.loads(s, max_age=max_age)
+
+
+class ForeignInterface(FastSessionInterface):
+    def get_signing_serializer(self, app: flask.Flask) -> t.Any:
+        serializer = super().get_signing_serializer(app)
+        return serializer and Foreign(serializer)
+
+
+@pytest.mark.parametrize("options", [{"leeway": 7}, {"resign_fallbacks": True}], ids=["leeway", "resign_fallbacks"])
+def test_an_option_that_a_foreign_serializer_cannot_serve_is_said_once(options: dict[str, t.Any]) -> None:
+    say_once.cache_clear()
+    app = make_app(ForeignInterface(**options))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        token = token_in(save_by(app, written(app, user="ada")))
+        for _ in range(3):
+            assert open_by(app, token) == {"user": "ada"}
+    assert [warning.category for warning in warned] == [RuntimeWarning]
+    assert next(iter(options)) in str(warned[0].message)
+
+
+def test_leeway_lengthens_lives_beside_a_foreign_serializer() -> None:
+    app = make_app(ForeignInterface(leeway=5), PERMANENT_SESSION_LIFETIME=100)
+    with time_machine.travel(1_700_000_000, tick=False) as clock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        token = token_in(save_by(app, written(app, user="ada")))
+        clock.shift(105)
+        assert open_by(app, token) == {"user": "ada"}
+        clock.shift(1)
+        assert open_by(app, token) == {}
+
+
+def test_a_cookie_that_is_renamed_is_measured() -> None:
+    class Renaming(flask.Response):
+        def set_cookie(self, key: str, *args: t.Any, **kwargs: t.Any) -> None:
+            super().set_cookie(f"__Host-{key}", *args, **kwargs)
+
+    app = make_app(FastSessionInterface(oversize="raise"), MAX_COOKIE_SIZE=500)
+    response = Renaming()
+    response.headers.add("Set-Cookie", "other=" + 600 * "x")
+    with app.test_request_context(), warnings.catch_warnings(), pytest.raises(SessionTooLargeError):
+        warnings.simplefilter("ignore")
+        app.session_interface.save_session(app, written(app, text=[str(number) for number in range(3000)]), response)
+    assert len(response.headers.getlist("Set-Cookie")) == 1

@@ -256,3 +256,54 @@ def test_an_interface_of_its_own_class_is_native_all_the_same() -> None:
     exchange(make_app(interface), touch_nothing)
     assert interface.stats()["open"] == {"native": 2, "declined": {}}
     assert interface.stats()["save"] == {"native": 2, "declined": {}}
+
+
+# --- Names that come and go -----------------------------------------------------------------------------------------
+
+
+def other_cookies(request: flask.Request) -> dict[str, str]:
+    return {"session": sealed_json('{"user":"bob"}')}
+
+
+def failing_look_up(self: object, name: str) -> object:
+    if name == "secret_key":
+        return "another"
+    return object.__getattribute__(self, name)
+
+
+TRADES: dict[str, tuple[str, str, object]] = {
+    "a key": ("app", "secret_key", "another"),
+    "a property for the key": ("app", "secret_key", property(lambda app: "another")),
+    "a lifetime": ("app", "permanent_session_lifetime", timedelta(days=-1)),
+    "cookies": ("request", "cookies", property(other_cookies)),
+    "a storage class": ("request", "dict_storage_class", lambda pairs: {}),
+    "a look-up": ("app", "__getattribute__", failing_look_up),
+}
+
+
+@pytest.mark.contract("C67")
+@pytest.mark.parametrize("where", ["class", "mixin before", "base of the mixin"])
+@pytest.mark.parametrize("name", TRADES)
+def test_a_class_that_trades_one_name_for_another(parity: t.Any, name: str, where: str) -> None:
+    """The number of its names stays what it was."""
+    which, attribute, value = TRADES[name]
+
+    def scenario(interface_class: type[Interface]) -> object:
+        base = type("Base", (), {"spare": None})
+        mixin = type("Mixin", (base,), {"spare": None})
+        library = flask.Flask if which == "app" else flask.Request
+        own = type("Own", (mixin, library), {"spare": None})
+        app = make_app(interface_class(), t.cast("type[flask.Flask]", own) if which == "app" else flask.Flask)
+        if which == "request":
+            app.request_class = own
+        changed: t.Any = {"class": own, "mixin before": mixin, "base of the mixin": base}[where]
+        before = [exchange(app, snapshot, COOKIE) for _ in range(3)]
+        del changed.spare
+        setattr(changed, attribute, value)
+        after = [exchange(app, snapshot, COOKIE), exchange(app, store(n=1), COOKIE)]
+        delattr(changed, attribute)
+        changed.spare = None
+        return before, after, exchange(app, snapshot, COOKIE)
+
+    before, (after, _), undone = parity(scenario).value
+    assert before[-1].seen == undone.seen != after.seen

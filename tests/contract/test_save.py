@@ -913,3 +913,13 @@ def test_a_flow_of_many_requests(parity, clock):
     replies = parity(scenario).value
     assert replies[3].seen[0][0] == {"_permanent": True, "_user_id": "42"}
     assert replies[-1].seen[0][0] == {}
+
+
+@pytest.mark.contract("C69")
+def test_a_session_prints_as_stocks_does(parity):
+    def look(session):
+        kind = type(session._get_current_object())
+        return repr(session), kind.__name__, kind.__qualname__
+
+    kinds = parity(lambda interface_class: exchange(make_app(interface_class()), look).seen).value
+    assert kinds[0][1] == "SecureCookieSession"

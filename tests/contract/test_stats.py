@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import decimal
 import hashlib
 import json
 import pickle
@@ -484,3 +485,35 @@ def test_why_half_a_request_was_left_to_stock(parity, reason, circumstance):
     counts = interface.stats()[circumstance.half]
     assert counts["native"] == 0
     assert set(counts["declined"]) == {reason}
+
+
+class Noting(flask.Response):
+    def set_cookie(self, *args, **kwargs):
+        super().set_cookie(*args, **kwargs)
+
+
+class SecureOnly(FastSessionInterface):
+    def get_cookie_secure(self, app):
+        return True
+
+
+@needs_classic_zlib
+@pytest.mark.contract("C68")
+@pytest.mark.parametrize("overridden", ["a getter", "set_cookie", "cookies", "a value"])
+def test_an_override_leaves_the_other_steps_native(clock, overridden):
+    interface = SecureOnly() if overridden == "a getter" else FastSessionInterface()
+    app = make_app(interface)
+    if overridden == "set_cookie":
+        app.response_class = Noting
+    if overridden == "cookies":
+        cookies = flask.Request.cookies
+        app.request_class = type("Own", (flask.Request,), {"cookies": property(lambda self: cookies.__get__(self))})
+    value = {"lucky": True, "n": 1} if overridden != "a value" else {"price": decimal.Decimal(1)}
+    first = exchange(app, store(**value, _permanent=True))
+    exchange(app, touch_nothing, first.token)
+    stats = interface.stats()
+    assert stats["loads"]["native"] == 1
+    assert stats["dumps"]["native"] == (1 if overridden == "a value" else 2)
+    if overridden != "a value":
+        # Its payload was kept, and the serializer was not made anew.
+        assert stats["dumps"]["declined"] == {}

@@ -21,10 +21,10 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.http import parse_cookie
 
 from .. import cookies
-from ..interface import FastSession
 from ..interface import FastSessionInterface
 from ..options import CREATED
-from ..options import PLAIN
+from ..options import DEFAULTS
+from ..session import FastSession
 from .app import serializer_of
 from .app import with_app
 from .errors import BadInput
@@ -133,7 +133,7 @@ def interfaces_for(app: Flask, data: dict[str, t.Any]) -> tuple[Interface, FastS
     """Stock's and ours with the settings of the app's own interface, which is ours if it can be."""
     own = t.cast(Interface, app.session_interface)
     ours = own if isinstance(own, FastSessionInterface) else with_settings_of(own, FastSessionInterface())
-    if ours._options is not PLAIN and ours._options.absolute_lifetime is not None:
+    if ours._options is not DEFAULTS and ours._options.absolute_lifetime is not None:
         # Ours would put it there, and the cookies would differ.
         data.setdefault(CREATED, int(time.time()))
     return with_settings_of(own, SecureCookieSessionInterface()), ours

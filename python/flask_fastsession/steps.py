@@ -1,0 +1,109 @@
+"""Flask's ``open_session`` and ``save_session``, step by step, for apps that override a step.
+
+Source: :class:`flask.sessions.SecureCookieSessionInterface`. What an app overrides is called as Flask calls it, in
+the same order. Each other step that costs something is native where it is still Flask's: making a serializer, finding
+the cookie, reading and writing it, and the headers.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import sessions
+
+from . import signing
+from ._native import add_cookie
+from ._native import add_vary
+from ._native import find_cookie
+from .session import SecureCookieSession
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from flask import Request
+    from flask import Response
+    from flask.sessions import SessionMixin
+
+    from .interface import FastSessionInterface
+
+#: The payload and the text that a session was read from.
+Loaded = tuple[bytes, bytes]
+
+#: Flask 3.0 knows nothing of partitioned cookies.
+HAS_PARTITIONED = hasattr(sessions.SessionInterface, "get_cookie_partitioned")
+
+
+def open_session(interface: FastSessionInterface, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
+    """Return the session of a request, or ``None`` where the app has no secret key."""
+    serializer = interface.get_signing_serializer(app)
+    if serializer is None:
+        return None
+    token = find_token(interface, app, request)
+    if not token:
+        return interface.session_class()
+    max_age = int(app.permanent_session_lifetime.total_seconds())
+    try:
+        data, loaded = interface._options.read(serializer, token, max_age)
+        session = interface.session_class(data)
+    except sessions.BadSignature:  # type: ignore[attr-defined]
+        return interface.session_class()
+    if loaded is not None:
+        keep_loaded(session, loaded)
+    interface._options.resign(session, serializer, token)
+    return session
+
+
+def find_token(interface: FastSessionInterface, app: Flask, request: Request) -> str | None:
+    """Return the value of the session's cookie."""
+    # Whether they are read natively is seen before the name is asked for: Flask asks in this order.
+    if find_cookie(request, "") is None:
+        return request.cookies.get(interface.get_cookie_name(app))
+    name = interface.get_cookie_name(app)
+    token = find_cookie(request, name)
+    return request.cookies.get(name) if token is None else token
+
+
+def keep_loaded(session: t.Any, loaded: Loaded) -> None:
+    if type(session) is SecureCookieSession:
+        session._loaded = loaded
+
+
+def save_session(interface: FastSessionInterface, app: Flask, session: SessionMixin, response: Response) -> None:
+    """Set the cookie and the Vary header of a response where the session asks for it."""
+    name = interface.get_cookie_name(app)
+    domain = interface.get_cookie_domain(app)
+    path = interface.get_cookie_path(app)
+    secure = interface.get_cookie_secure(app)
+    partitioned = {"partitioned": interface.get_cookie_partitioned(app)} if HAS_PARTITIONED else {}
+    samesite = interface.get_cookie_samesite(app)
+    httponly = interface.get_cookie_httponly(app)
+    place: dict[str, t.Any] = {"domain": domain, "path": path, "secure": secure, **partitioned, "samesite": samesite}
+
+    if session.accessed:
+        vary(response)
+    if not session:
+        if session.modified:
+            response.delete_cookie(name, **place, httponly=httponly)
+            vary(response)
+        return
+    if not interface.should_set_cookie(app, session):
+        return
+    expires = interface.get_expiration_time(app, session)
+    token = write(interface.get_signing_serializer(app), session)
+    line = interface._cookie_line(app, response, token, expires, {"key": name, **place, "httponly": httponly})
+    if line is None:
+        response.set_cookie(name, token, expires=expires, httponly=httponly, **place)
+    elif not add_cookie(response, line):
+        response.headers.add("Set-Cookie", line)
+    vary(response)
+
+
+def write(serializer: t.Any, session: SessionMixin) -> t.Any:
+    """Return the token of a session."""
+    if signing.is_native(serializer, "dumps"):
+        return serializer._dumps_session_data(dict(session), getattr(session, "_loaded", None))
+    return serializer.dumps(dict(session))
+
+
+def vary(response: Response) -> None:
+    if not add_vary(response):
+        response.vary.add("Cookie")
