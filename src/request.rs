@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::clock::Expiry;
 use crate::counters::{Counters, Outcome, Tally};
 use crate::error::{Fallback, Reason, contained};
-use crate::guard::flask::{self, FlaskParts, PlainSession, holds, own_attributes};
+use crate::guard::flask::{self, FlaskParts, InterfaceView, PlainSession, holds, own_attributes};
 use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::key_cache::intern;
@@ -123,8 +123,8 @@ impl SessionInterfaceMixin {
         contained(|| {
             let parts = FlaskParts::get(slf.py());
             let learn = || {
-                parts.makes_stock_serializers(slf)?;
-                AppSetup::find(&slf.get().apps, slf, &AppView::of(parts, app)?)
+                let interface_view = parts.makes_stock_serializers(slf)?;
+                AppSetup::find(&slf.get().apps, slf, &interface_view, &AppView::of(parts, app)?)
             };
             match learn().map_err(|stop| stop.declining(slf.py(), Reason::Keys)) {
                 Err(Fallback::Raise(error)) => Err(error),
@@ -240,9 +240,9 @@ fn open<'py>(
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
-    parts.open_hooks_are_stock(interface)?;
+    let interface_view = parts.open_hooks_are_stock(interface)?;
     let view = AppView::of(parts, app)?;
-    let Some(setup) = AppSetup::find(&interface.get().apps, interface, &view)? else {
+    let Some(setup) = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)? else {
         return Ok(py.None().into_bound(py));
     };
     // Stock makes a serializer first, which has the JSON provider write something, cookie or not.
@@ -251,17 +251,17 @@ fn open<'py>(
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
     let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
     if cookie.is_empty() {
-        return new_session(parts, interface);
+        return new_session(parts, interface, &interface_view);
     }
     let loads = &interface.get().counters.get().loads;
-    match read_session(parts, interface, &setup, &tags, cookie) {
+    match read_session(parts, interface, &interface_view, &setup, &tags, cookie) {
         Ok(session) => {
             loads.count(Outcome::Native);
             Ok(session)
         }
         Err(Fallback::Reject(_)) => {
             loads.count(Outcome::Rejected);
-            new_session(parts, interface)
+            new_session(parts, interface, &interface_view)
         }
         Err(stop) => Err(stop),
     }
@@ -271,6 +271,7 @@ fn open<'py>(
 fn read_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
+    interface_view: &InterfaceView,
     setup: &AppSetup,
     tags: &json::Tags<'py>,
     cookie: &str,
@@ -295,7 +296,7 @@ fn read_session<'py>(
         })?;
         token::check_age(signed_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject(None))
     };
-    let class = session_class(interface).map_err(raised)?;
+    let class = parts.session_class(interface, interface_view).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {
         let session = empty_session(parts, on_update.bind(py)).map_err(Fallback::Raise)?;
         decode::into_session(&text, tags, &session)?;
@@ -318,8 +319,9 @@ fn read_session<'py>(
 fn new_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
+    interface_view: &InterfaceView,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
-    let class = session_class(interface).map_err(Fallback::Raise)?;
+    let class = parts.session_class(interface, interface_view).map_err(Fallback::Raise)?;
     let session = match parts.plain_session_class(&class) {
         Some(on_update) => empty_session(parts, on_update.bind(interface.py())).map(Bound::into_any),
         None => class.call0(),
@@ -335,10 +337,6 @@ fn empty_session<'py>(parts: &FlaskParts, on_update: &Bound<'py, PyAny>) -> PyRe
     Ok(session)
 }
 
-fn session_class<'py>(interface: &Bound<'py, SessionInterfaceMixin>) -> PyResult<Bound<'py, PyAny>> {
-    interface.getattr(intern!(interface.py(), "session_class"))
-}
-
 /// The `Cookie` header of a request whose `cookies` would be read from it.
 fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyString>>, Reason> {
     let py = request.py();
@@ -351,8 +349,10 @@ fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result
     let headers = get(intern!(py, "headers"))?.ok_or(Reason::Request)?;
     // Stock asks them for a list of the cookies.
     let headers_are_environ = is_exactly(&headers, &parts.environ_headers)
-        && own_attributes(&headers).is_some_and(|own| !holds(&own, intern!(py, "getlist")))
-        && headers.getattr(intern!(py, "environ")).is_ok_and(|source| source.is(&environ));
+        && own_attributes(&headers).is_some_and(|own| {
+            let source = own.get_item(intern!(py, "environ")).ok().flatten();
+            source.is_some_and(|source| source.is(&environ)) && !holds(&own, intern!(py, "getlist"))
+        });
     // Cookies may also have been read before, or put there.
     let is_hooked = holds(&own, intern!(py, "cookies")) || holds(&own, intern!(py, "dict_storage_class"));
     if is_hooked || !headers_are_environ {
@@ -373,7 +373,7 @@ fn save<'py>(
 ) -> Result<(), Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
-    parts.save_hooks_are_stock(interface)?;
+    let interface_view = parts.save_hooks_are_stock(interface)?;
     let view = AppView::of(parts, app)?;
     let config = &view.config;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
@@ -387,8 +387,8 @@ fn save<'py>(
         return mark_accessed(parts, data);
     }
     // What is raised here, stock is to raise: by then it has set Vary.
-    let setup =
-        AppSetup::find(&interface.get().apps, interface, &view).map_err(|stop| stop.declining(py, Reason::Keys))?;
+    let setup = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)
+        .map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(response)?;
     let template = template.for_session(is_permanent)?;
@@ -461,9 +461,9 @@ fn new_serializer<'py>(
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
-    parts.makes_stock_serializers(interface)?;
+    let interface_view = parts.makes_stock_serializers(interface)?;
     let view = AppView::of(parts, app)?;
-    let Some(setup) = AppSetup::known(&interface.get().apps, interface, &view)? else {
+    let Some(setup) = AppSetup::known(&interface.get().apps, interface, &interface_view, &view)? else {
         return Ok(py.None().into_bound(py));
     };
     json::text_readable(setup.serializer.bind(py))?;

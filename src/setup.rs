@@ -6,15 +6,18 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::cache::{Cache, Holds};
 use crate::clock::Lifetime;
 use crate::error::{Fallback, Reason};
-use crate::guard::flask::FlaskParts;
+use crate::guard::flask::{FlaskParts, InterfaceView};
 use crate::guard::json::{self, Setup};
+use crate::guard::stock::Stock;
+use crate::guard::stock_class::{find, namespaces};
+use crate::guard::version_tag;
 use crate::key_cache::intern;
-use crate::types::Types;
+use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{DATE_GAP, TOKEN_GAP, Template};
 use crate::wire::sign::SigningKeys;
 
@@ -40,28 +43,18 @@ impl<'py> AppView<'py> {
     }
 }
 
-/// The objects that decide on the keys, the lifetime and the cookie's name of an app.
-struct Inputs<T> {
-    secret_key: T,
-    fallbacks: T,
-    fallback_keys: Vec<T>,
-    cookie_name: T,
-    lifetime: T,
-    interface: InterfaceInputs<T>,
+/// The objects of an app that decide on its keys, the lifetime of its sessions and the name of their cookie.
+struct AppInputs<'py> {
+    secret_key: Bound<'py, PyAny>,
+    fallbacks: Bound<'py, PyAny>,
+    fallback_keys: Vec<Bound<'py, PyAny>>,
+    cookie_name: Bound<'py, PyAny>,
+    lifetime: Bound<'py, PyAny>,
 }
 
-/// Those of them that are attributes of the interface.
-struct InterfaceInputs<T> {
-    salt: T,
-    key_derivation: T,
-    digest_method: T,
-    serializer: T,
-    options: T,
-}
-
-impl<'py> Inputs<Bound<'py, PyAny>> {
-    fn of(interface: &Bound<'py, PyAny>, app: &AppView<'py>) -> Result<Self, Reason> {
-        let py = interface.py();
+impl<'py> AppInputs<'py> {
+    fn of(app: &AppView<'py>) -> Result<Self, Reason> {
+        let py = app.config.py();
         let (fallbacks, fallback_keys) = fallback_keys(&app.config)?;
         Ok(Self {
             secret_key: app.secret_key.clone(),
@@ -69,12 +62,25 @@ impl<'py> Inputs<Bound<'py, PyAny>> {
             fallback_keys,
             cookie_name: config_value(&app.config, intern!(py, "SESSION_COOKIE_NAME"))?,
             lifetime: config_value(&app.config, intern!(py, "PERMANENT_SESSION_LIFETIME"))?,
-            interface: InterfaceInputs::of(interface)?,
         })
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Bound<'py, PyAny>> {
+        let Self { secret_key, fallbacks, fallback_keys, cookie_name, lifetime } = self;
+        [secret_key, fallbacks, cookie_name, lifetime].into_iter().chain(fallback_keys)
     }
 }
 
-impl<'py> InterfaceInputs<Bound<'py, PyAny>> {
+/// Those of the interface.
+struct InterfaceInputs<'py> {
+    salt: Bound<'py, PyAny>,
+    key_derivation: Bound<'py, PyAny>,
+    digest_method: Bound<'py, PyAny>,
+    serializer: Bound<'py, PyAny>,
+    options: Bound<'py, PyAny>,
+}
+
+impl<'py> InterfaceInputs<'py> {
     fn of(interface: &Bound<'py, PyAny>) -> Result<Self, Reason> {
         let py = interface.py();
         let attribute = |name| interface.getattr(name).map_err(|_| Reason::Hook);
@@ -86,24 +92,36 @@ impl<'py> InterfaceInputs<Bound<'py, PyAny>> {
             options: attribute(intern!(py, "_options"))?,
         })
     }
-}
 
-impl<T> Inputs<T> {
-    fn each(&self) -> impl Iterator<Item = &T> {
-        let Self { secret_key, fallbacks, fallback_keys, cookie_name, lifetime, interface } = self;
-        [secret_key, fallbacks, cookie_name, lifetime].into_iter().chain(interface.each()).chain(fallback_keys)
-    }
-}
-
-impl<T> InterfaceInputs<T> {
-    fn each(&self) -> impl Iterator<Item = &T> {
+    fn each(&self) -> impl Iterator<Item = &Bound<'py, PyAny>> {
         [&self.salt, &self.key_derivation, &self.digest_method, &self.serializer, &self.options].into_iter()
+    }
+
+    /// Whether they stand on the class as they are, so that no descriptor decides on them.
+    fn stand_on(&self, class: &Bound<'py, PyType>) -> bool {
+        let order = namespaces(class);
+        let py = class.py();
+        let names = [
+            intern!(py, "salt"),
+            intern!(py, "key_derivation"),
+            intern!(py, "digest_method"),
+            intern!(py, "serializer"),
+            intern!(py, "_options"),
+        ];
+        let stands = |(name, value): (&Bound<'py, PyString>, &Bound<'py, PyAny>)| {
+            let is_static = |found: &Bound<'py, PyAny>| is_exactly(found, &Stock::get(py).static_method);
+            find(&order, name).is_some_and(|found| found.is(value) || is_static(&found))
+        };
+        names.into_iter().zip(self.each()).all(stands)
     }
 }
 
 /// Keys, lifetime and cookie name of an app, and the objects that they came from.
 pub struct AppSetup {
-    inputs: Vec<Py<PyAny>>,
+    app_inputs: Vec<Py<PyAny>>,
+    interface_inputs: Vec<Py<PyAny>>,
+    /// The tag of the interface's class, if its attributes stand there as they are: under this tag they are the same. Or 0.
+    interface_tag: u32,
     pub keys: Arc<SigningKeys>,
     /// The serializer that was made to find this out, which nobody else has.
     signing_serializer: Py<PyAny>,
@@ -124,22 +142,25 @@ impl AppSetup {
     pub fn find<'py>(
         cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
+        view: &InterfaceView,
         app: &AppView<'py>,
     ) -> Result<Option<Arc<Self>>, Fallback> {
         if !app.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
             return Ok(None);
         }
-        let inputs = Inputs::of(interface, app)?;
-        if let Some(known) = Self::get(cache, &inputs) {
+        let of_app = AppInputs::of(app)?;
+        if let Some(known) = Self::get(cache, &of_app, interface, view)? {
             return Ok(Some(known));
         }
-        let setup = Arc::new(Self::make(interface, &inputs)?);
+        let of_interface = InterfaceInputs::of(interface)?;
+        let setup = Self::make(interface, view, &of_app, &of_interface)?;
         let now = InterfaceInputs::of(interface)?;
-        if !now.each().zip(inputs.interface.each()).all(|(now, before)| now.is(before)) {
+        if !now.each().zip(of_interface.each()).all(|(now, before)| now.is(before)) {
             return Err(Reason::Hook.into());
         }
+        let setup = Arc::new(setup);
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
-        if !inputs.interface.key_derivation.is_none() && !inputs.interface.digest_method.is_none() {
+        if !of_interface.key_derivation.is_none() && !of_interface.digest_method.is_none() {
             cache.insert(&setup);
         }
         Ok(Some(setup))
@@ -149,42 +170,71 @@ impl AppSetup {
     pub fn known<'py>(
         cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
+        view: &InterfaceView,
         app: &AppView<'py>,
     ) -> Result<Option<Arc<Self>>, Fallback> {
         if !app.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
             return Ok(None);
         }
-        Ok(Some(Self::get(cache, &Inputs::of(interface, app)?).ok_or(Reason::Keys)?))
+        Ok(Some(Self::get(cache, &AppInputs::of(app)?, interface, view)?.ok_or(Reason::Keys)?))
     }
 
-    fn get(cache: &Cache<Self>, inputs: &Inputs<Bound<'_, PyAny>>) -> Option<Arc<Self>> {
-        cache.get(|setup| are_same(&setup.inputs, inputs.each()))
+    fn get(
+        cache: &Cache<Self>,
+        of_app: &AppInputs<'_>,
+        interface: &Bound<'_, PyAny>,
+        view: &InterfaceView,
+    ) -> Result<Option<Arc<Self>>, Reason> {
+        if view.tag != 0 {
+            let known =
+                cache.get(|setup| setup.interface_tag == view.tag && are_same(&setup.app_inputs, of_app.each()));
+            if known.is_some() {
+                return Ok(known);
+            }
+        }
+        let of_interface = InterfaceInputs::of(interface)?;
+        Ok(cache.get(|setup| {
+            are_same(&setup.app_inputs, of_app.each()) && are_same(&setup.interface_inputs, of_interface.each())
+        }))
     }
 
     /// Has the installed Flask make a serializer, and takes what that signs with.
-    fn make<'py>(interface: &Bound<'py, PyAny>, inputs: &Inputs<Bound<'py, PyAny>>) -> Result<Self, Fallback> {
+    fn make<'py>(
+        interface: &Bound<'py, PyAny>,
+        view: &InterfaceView,
+        of_app: &AppInputs<'py>,
+        of_interface: &InterfaceInputs<'py>,
+    ) -> Result<Self, Fallback> {
         let py = interface.py();
-        let option = |name| inputs.interface.options.getattr(name).map_err(|_| Reason::Hook);
+        let class = interface.get_type();
+        let option = |name| of_interface.options.getattr(name).map_err(|_| Reason::Hook);
         // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
-        json::text_readable(&inputs.interface.serializer)?;
-        if !std::iter::once(&inputs.secret_key).chain(&inputs.fallback_keys).all(is_text_or_bytes) {
+        json::text_readable(&of_interface.serializer)?;
+        if !std::iter::once(&of_app.secret_key).chain(&of_app.fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
         }
-        let app = app_snapshot(inputs).map_err(|_| Reason::App)?;
+        let app = app_snapshot(of_app).map_err(|_| Reason::App)?;
         // Ours, since an override may call it with `super()`.
         let get_signing_serializer =
             FlaskParts::get(py).fast_interface.bind(py).getattr(intern!(py, "get_signing_serializer"));
         let signing_serializer =
             get_signing_serializer.and_then(|make| make.call1((interface, app))).map_err(Fallback::Raise)?;
         let setup = Setup::of(&signing_serializer)?;
-        let lifetime = Types::get(py).timedelta(&inputs.lifetime);
+        let lifetime = Types::get(py).timedelta(&of_app.lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
         Ok(Self {
-            inputs: inputs.each().map(|input| input.clone().unbind()).collect(),
+            app_inputs: of_app.each().map(|input| input.clone().unbind()).collect(),
+            interface_inputs: of_interface.each().map(|input| input.clone().unbind()).collect(),
+            // Read once more at the end: what is called here may change the class.
+            interface_tag: if of_interface.stand_on(&class) && view.tag == version_tag::of(&class) {
+                view.tag
+            } else {
+                0
+            },
             keys: setup.keys,
             signing_serializer: signing_serializer.unbind(),
             serializer: setup.serializer,
-            cookie_name: inputs
+            cookie_name: of_app
                 .cookie_name
                 .cast_exact::<PyString>()
                 .ok()
@@ -228,7 +278,7 @@ fn copy_of(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 
 /// What an interface asks of an app to make its serializer, as it stood when it was looked up: another thread may be
 /// changing the app's config.
-fn app_snapshot<'py>(inputs: &Inputs<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+fn app_snapshot<'py>(inputs: &AppInputs<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = inputs.secret_key.py();
     let config = PyDict::new(py);
     if inputs.fallbacks.is_none() {
@@ -268,7 +318,8 @@ fn is_whole(lifetime: &Bound<'_, PyAny>, seconds: i64) -> bool {
 impl Holds for AppSetup {
     fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
         let lifetime = self.lifetime.as_ref().map(|lifetime| &lifetime.timedelta);
-        self.inputs.iter().chain([&self.signing_serializer, &self.serializer]).chain(lifetime)
+        let inputs = self.app_inputs.iter().chain(&self.interface_inputs);
+        inputs.chain([&self.signing_serializer, &self.serializer]).chain(lifetime)
     }
 }
 

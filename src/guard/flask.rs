@@ -13,6 +13,7 @@ use crate::error::Reason;
 use crate::guard::stock::{Stock, library_original};
 use crate::guard::stock_class::{StockClass, find, namespaces};
 use crate::guard::verdicts::Verdicts;
+use crate::guard::version_tag;
 use crate::key_cache::intern;
 use crate::types::is_exactly;
 
@@ -65,11 +66,18 @@ pub struct FlaskParts {
     saves: Verdicts,
     /// Whether ours are followed by Flask's own methods.
     makes_serializers: Verdicts,
+    opens_own_sessions: Verdicts,
     opens_in_steps: Verdicts,
     saves_in_steps: Verdicts,
     session: StockClass,
     getters: Vec<Py<PyString>>,
     cookie_options: Vec<Py<PyString>>,
+}
+
+/// What was seen of an interface that has Flask's own methods.
+pub struct InterfaceView {
+    /// The tag of its class, if that alone decides on its attributes; 0 where it has some of its own.
+    pub tag: u32,
 }
 
 struct Hook {
@@ -222,6 +230,7 @@ impl FlaskParts {
             opens: Verdicts::new(),
             saves: Verdicts::new(),
             makes_serializers: Verdicts::new(),
+            opens_own_sessions: Verdicts::new(),
             opens_in_steps: Verdicts::new(),
             saves_in_steps: Verdicts::new(),
             session: StockClass::new(&fast_session, SESSION_NAMES),
@@ -249,17 +258,17 @@ impl FlaskParts {
     }
 
     /// Whether stock's `open_session` would be called, and find Flask's own methods on the interface.
-    pub fn open_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
+    pub fn open_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<InterfaceView, Reason> {
         self.are_stock(interface, &self.opens, &self.open_hooks, &self.open_base)
     }
 
     /// The same for `save_session`.
-    pub fn save_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
+    pub fn save_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<InterfaceView, Reason> {
         self.are_stock(interface, &self.saves, &self.save_hooks, &self.save_base)
     }
 
     /// Whether what `super().get_signing_serializer(app)` would make is known.
-    pub fn makes_stock_serializers(&self, interface: &Bound<'_, PyAny>) -> Result<(), Reason> {
+    pub fn makes_stock_serializers(&self, interface: &Bound<'_, PyAny>) -> Result<InterfaceView, Reason> {
         self.are_stock(interface, &self.makes_serializers, &self.look_up, &self.serializer_base)
     }
 
@@ -281,7 +290,7 @@ impl FlaskParts {
         verdicts: &Verdicts,
         hooks: &[Hook],
         base: &[Hook],
-    ) -> Result<(), Reason> {
+    ) -> Result<InterfaceView, Reason> {
         let py = interface.py();
         let class = interface.get_type();
         let own = own_attributes(interface).ok_or(Reason::Hook)?;
@@ -295,11 +304,11 @@ impl FlaskParts {
         let is_shadowed = !own.is_empty() && hooks.iter().any(|hook| holds(&own, hook.name.bind(py)));
         let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
         let makes_stock = makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
-        if are_inherited && !is_shadowed && makes_stock {
-            Stock::get(py).makes_plain_serializers(py)
-        } else {
-            Err(Reason::Hook)
+        if !are_inherited || is_shadowed || !makes_stock {
+            return Err(Reason::Hook);
         }
+        Stock::get(py).makes_plain_serializers(py)?;
+        Ok(InterfaceView { tag: if own.is_empty() { version_tag::of(&class) } else { 0 } })
     }
 
     /// Whether what ours leave to the next class is left to stock's: `class Mine(FastSessionInterface, Theirs)` puts
@@ -332,6 +341,24 @@ impl FlaskParts {
     pub fn parses_cookies(&self, py: Python<'_>) -> bool {
         let found = self.request_globals.bind(py).get_item(intern!(py, "parse_cookie")).ok().flatten();
         found.is_some_and(|found| found.is(&self.parse_cookie))
+    }
+
+    /// What `interface.session_class` gives.
+    pub fn session_class<'py>(
+        &self,
+        interface: &Bound<'py, PyAny>,
+        view: &InterfaceView,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = interface.py();
+        let is_ours = |class: &Bound<'_, PyType>| {
+            let name = intern!(class.py(), "session_class");
+            find(&namespaces(class), name).is_some_and(|found| found.is_instance_of::<DefaultSessionClass>())
+                && class.getattr(name).is_ok_and(|found| found.is(&self.fast_session))
+        };
+        if view.tag != 0 && self.opens_own_sessions.get(&interface.get_type(), is_ours) {
+            return Ok(self.fast_session.bind(py).clone().into_any());
+        }
+        interface.getattr(intern!(py, "session_class"))
     }
 
     /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls

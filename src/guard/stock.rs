@@ -42,6 +42,7 @@ pub struct Stock {
     pub writing_provider: StockClass,
     pub reading_provider: StockClass,
     timed_serializer_class: StockClass,
+    pub static_method: Py<PyType>,
     /// The list that is `default_fallback_signers`, in which anybody may put something.
     fallback_signers: Py<PyAny>,
     /// Gives the current app context or `None`: `get` of the variable behind `flask.current_app`.
@@ -98,6 +99,7 @@ impl Stock {
                 &timed_serializer,
                 &["default_signer", "default_fallback_signers", "__init__", "__new__"],
             ),
+            static_method: class("builtins", "staticmethod")?.unbind(),
             fallback_signers: timed_serializer.getattr("default_fallback_signers")?.unbind(),
             timed_serializer: timed_serializer.unbind(),
             signature_expired: class("itsdangerous.exc", "SignatureExpired")?.unbind(),
