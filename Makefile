@@ -23,7 +23,7 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test test-oldest lint check differential docs wheel servers clean
 .PHONY: fuzz miri stress matrix free-threaded audit reproducible trust
-.PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-baseline
+.PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-quick: $(VENV)/extension $(DEMO_TOOLS) ## Measure codec and requests in se
 
 bench-check: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions, and fail where they rose by 5 % (needs valgrind)
 	$(BIN)/python -m benches.instructions
+
+bench-overrides: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions where an app overrides a step, beside stock (needs valgrind)
+	$(BIN)/python -m benches.instructions --overrides
 
 bench-baseline: $(VENV)/extension $(DEMO_TOOLS) ## Make what is counted now the baseline of bench-check
 	$(BIN)/python -m benches.instructions --write

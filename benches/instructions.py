@@ -25,6 +25,8 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from benches import operations
+from benches.overrides import OVERRIDES
+from benches.overrides import SIDES
 from benches.timing import print_table
 from benches.timing import store_text
 
@@ -37,17 +39,36 @@ FEW_TURNS, MORE_TURNS = 2, 6
 HASH_SEEDS = range(6)
 
 
-def count() -> dict[str, int]:
-    """Return the instructions that one call of each operation takes."""
+def count(group: str, hash_seeds: t.Sequence[int]) -> dict[str, int]:
+    """Return the instructions that one call of each operation of a group takes."""
     operations.check()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = list(pool.map(count_with_seed, HASH_SEEDS))
-    mean = {name: round(fmean(by_name[name] for by_name in counts)) for name in counts[0]}
-    return mean | {"session of a refreshed request": mean["refreshed request"] - mean["null request"]}
+        counts = list(pool.map(count_with_seed, [group] * len(hash_seeds), hash_seeds))
+    return {name: round(fmean(by_name[name] for by_name in counts)) for name in counts[0]}
 
 
-def count_with_seed(hash_seed: int) -> dict[str, float]:
-    program = [sys.executable, "-m", operations.__name__, f"{FEW_TURNS}", f"{MORE_TURNS}"]
+def count_sessions() -> dict[str, int]:
+    """Return the instructions of ``dumps`` and ``loads``, and the session's share of each request."""
+    counted = count("sessions", HASH_SEEDS)
+    shares = {name: counted[f"ours: {name}"] - counted[f"null: {name}"] for name in operations.COUNTED}
+    return {f"session: {name}": share for name, share in shares.items()} | {
+        name: counted[name] for name in ("dumps", "loads")
+    }
+
+
+def print_overrides() -> None:
+    """Print what a session costs stock and ours in apps that override a step of Flask's."""
+    counted = count("overrides", HASH_SEEDS[:2])
+    rows = []
+    for name in OVERRIDES:
+        stock, ours = (counted[f"{side}: {name}"] - counted["null"] for side in SIDES)
+        rows.append([name, stock, ours, f"{stock / ours:.1f}x"])
+    print("Instructions of a permanent session that is read and refreshed, where an app overrides a step:\n")
+    print_table(["overridden", "stock", "ours", "stock / ours"], rows)
+
+
+def count_with_seed(group: str, hash_seed: int) -> dict[str, float]:
+    program = [sys.executable, "-m", operations.__name__, group, f"{FEW_TURNS}", f"{MORE_TURNS}"]
     environment = os.environ | {"PYTHONHASHSEED": f"{hash_seed}"}
     with TemporaryDirectory() as directory:
         callgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={directory}/%p"]
@@ -104,12 +125,16 @@ def print_other_versions(baseline: t.Mapping[str, str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="make what is counted the new baseline")
+    parser.add_argument("--overrides", action="store_true", help="count apps that override a step, beside stock")
     arguments = parser.parse_args()
     if shutil.which("valgrind") is None:
         print("Instructions are counted by valgrind; please install it (apt-get install valgrind).", file=sys.stderr)
         sys.exit(2)
 
-    counts = count()
+    if arguments.overrides:
+        print_overrides()
+        return
+    counts = count_sessions()
     if arguments.write:
         store_text(BASELINE, json.dumps({"versions": versions(), "instructions": counts}, indent=2) + "\n")
         return

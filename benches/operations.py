@@ -1,7 +1,8 @@
 """The operations whose instructions are counted: do each of them over and over, each time in a process of its own.
 
-``instructions`` runs this under valgrind: ``python -m benches.operations 2 6`` takes two turns in one process, then six
-in another. They are forked from this one, so that they differ by nothing but their turns. Their ids are printed.
+``instructions`` runs this under valgrind: ``python -m benches.operations sessions 2 6`` takes two turns in one process,
+then six in another. They are forked from this one, so that they differ by nothing but their turns. Their ids are
+printed.
 """
 
 from __future__ import annotations
@@ -22,19 +23,27 @@ from benches import bench_request
 from benches.bench_codec import dump_all
 from benches.bench_codec import load_all
 from benches.bench_request import CASES
+from benches.bench_request import Case
 from benches.bench_request import answer_all
 from benches.bench_request import create_app
 from benches.bench_request import create_null_app
 from benches.bench_request import make_environs
+from benches.overrides import OVERRIDES
+from benches.overrides import SIDES
+from benches.overrides import overriding
 from benches.timing import declined_in
 from flask_fastsession import FastSessionInterface
 
 if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from itsdangerous import URLSafeTimedSerializer
 
 CASE = CASES["refreshed read"]
 CALLS_A_TURN = len(CASE.sessions)
 WARM_UP_TURNS = 2
+
+#: The requests whose sessions are counted, each beside one with a null session.
+COUNTED = {"no cookie": "no cookie", "read": "read", "refreshed": "refreshed read", "written": "written"}
 
 
 def make_app(interface: SecureCookieSessionInterface) -> tuple[Flask, URLSafeTimedSerializer]:
@@ -45,12 +54,22 @@ def make_app(interface: SecureCookieSessionInterface) -> tuple[Flask, URLSafeTim
     return app, serializer
 
 
+def environs_of(case: Case) -> list[WSGIEnvironment]:
+    """As many as there are calls in a turn."""
+    environs = make_environs(case)
+    return environs * (CALLS_A_TURN // len(environs))
+
+
 def check() -> None:
     """Make sure that all that is to be counted gives stock's answers."""
     stock_app, stock_serializer = make_app(SecureCookieSessionInterface())
     our_app, our_serializer = make_app(FastSessionInterface())
     bench_codec.check({"stock": stock_serializer, "ours": our_serializer}, CASE.sessions)
-    bench_request.check({"stock": stock_app, "ours": our_app}, make_environs(CASE))
+    for name in COUNTED.values():
+        bench_request.check({"stock": stock_app, "ours": our_app}, make_environs(CASES[name]))
+    for name in OVERRIDES:
+        apps = {side: overriding(name, kind) for side, kind in SIDES.items()}
+        bench_request.check(apps, make_environs(CASE))
 
 
 class Operation(t.NamedTuple):
@@ -68,19 +87,38 @@ class Operation(t.NamedTuple):
 def make_operations() -> dict[str, Operation]:
     interface = FastSessionInterface()
     app, serializer = make_app(interface)
-    environs = make_environs(CASE)
     tokens = [serializer.dumps(value) for value in CASE.sessions]
     operations = {
-        "null request": Operation(answer_all(create_null_app(CASE), environs)),
-        "refreshed request": Operation(answer_all(app, environs)),
         "dumps": Operation(dump_all(serializer, CASE.sessions), app.app_context),
         "loads": Operation(load_all(serializer, tokens), app.app_context),
     }
-    for operation in operations.values():
-        operation.repeat(WARM_UP_TURNS)
+    for name, case in COUNTED.items():
+        environs = environs_of(CASES[case])
+        operations[f"null: {name}"] = Operation(answer_all(create_null_app(CASES[case]), environs))
+        operations[f"ours: {name}"] = Operation(answer_all(app, environs))
+    warm_up(operations)
     declined = declined_in(interface.stats())
     assert not declined, f"some of it was not done natively: {declined}"
     return operations
+
+
+def make_overriding_operations() -> dict[str, Operation]:
+    """A permanent session that is read and refreshed, in apps that override a step of Flask's."""
+    environs = environs_of(CASE)
+    operations = {"null": Operation(answer_all(create_null_app(CASE), environs))}
+    for name in OVERRIDES:
+        for side, kind in SIDES.items():
+            operations[f"{side}: {name}"] = Operation(answer_all(overriding(name, kind), environs))
+    warm_up(operations)
+    return operations
+
+
+def warm_up(operations: dict[str, Operation]) -> None:
+    for operation in operations.values():
+        operation.repeat(WARM_UP_TURNS)
+
+
+GROUPS = {"sessions": make_operations, "overrides": make_overriding_operations}
 
 
 def run(operation: Operation, turns: int) -> int:
@@ -96,10 +134,11 @@ def run(operation: Operation, turns: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("group", choices=GROUPS)
     parser.add_argument("turns", type=int, nargs="+")
     arguments = parser.parse_args()
 
-    operations = make_operations()
+    operations = GROUPS[arguments.group]()
     gc.collect()
     gc.disable()
     processes = {name: [run(operation, turns) for turns in arguments.turns] for name, operation in operations.items()}
