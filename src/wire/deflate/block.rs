@@ -32,6 +32,18 @@ impl Block {
         self.symbols.len() == MAX_SYMBOLS
     }
 
+    /// How many symbols fit in yet.
+    pub fn room(&self) -> usize {
+        MAX_SYMBOLS - self.symbols.len()
+    }
+
+    pub fn push_literals(&mut self, bytes: &[u8]) {
+        self.symbols.extend(bytes.iter().map(|&byte| u32::from(byte)));
+        for &byte in bytes {
+            self.literals[usize::from(byte)] += 1;
+        }
+    }
+
     pub fn push_literal(&mut self, byte: u8) {
         self.symbols.push(byte.into());
         self.literals[usize::from(byte)] += 1;

@@ -92,7 +92,23 @@ impl Matcher {
     ) {
         let Walk { mut at, mut found, mut literal_is_pending } = *walk;
         while at < stop {
-            let head = self.insert(text, at);
+            let head;
+            if found.length < MIN_MATCH {
+                let (start, pending) = (at, usize::from(literal_is_pending));
+                (at, head) = self.insert_until_known(text, start, stop.min(start + block.room() + 1 - pending));
+                if at > start {
+                    block.push_literals(&text[start - pending..at - 1]);
+                    literal_is_pending = true;
+                    if block.is_full() {
+                        flush(block, at - 1);
+                    }
+                }
+                if head <= self.base {
+                    continue;
+                }
+            } else {
+                head = self.insert(text, at);
+            }
             let previous = found;
             found = NO_MATCH;
             if head > self.base && previous.length < LAZY_LENGTH {
@@ -159,7 +175,28 @@ impl Matcher {
         head
     }
 
+    /// Notes places until the bytes of one have been seen before, and gives that place and its head; from `end` on none.
+    /// So it goes for most bytes of a session, as ids and tokens are random. Measured: 10,000 instructions less for a
+    /// login than with one place at a time.
+    fn insert_until_known(&mut self, text: &[u8], at: usize, end: usize) -> (usize, u16) {
+        let Some(&[a, b, ..]) = text[at..].first_chunk::<2>() else {
+            return (end, 0);
+        };
+        let mut hash = usize::from(a) << 5 ^ usize::from(b);
+        let thirds = &text[at + 2..text.len().min(end + 2)];
+        for (at, &c) in (at..).zip(thirds) {
+            hash = (hash << 5 ^ usize::from(c)) % HASHES;
+            let head = std::mem::replace(&mut self.heads[hash], self.base + at as u16);
+            self.chain[at % WINDOW] = head;
+            if head > self.base {
+                return (at, head);
+            }
+        }
+        (end, 0)
+    }
+
     /// The first of the longest matches longer than `length`, going back along the chain from `head`.
+    #[inline(never)]
     fn longest_match(&self, text: &[u8], at: usize, head: u16, length: usize) -> Match {
         let mut start = usize::from(head - self.base);
         if at - start > MAX_DISTANCE {

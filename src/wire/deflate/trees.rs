@@ -97,8 +97,9 @@ impl Weighted {
         Self::new((self.0 >> 18) + (other.0 >> 18), depth, node)
     }
 
-    fn is_at_most(self, other: Self) -> bool {
-        self.0 >> 10 <= other.0 >> 10
+    /// Frequency and depth. These are at most those of another node where this is at most the whole of that.
+    fn weight(self) -> u32 {
+        self.0 & !0x3ff
     }
 }
 
@@ -173,11 +174,12 @@ impl TreeBuilder {
     /// Puts a node in the place of another, or below it. What stands behind the last place of the heap is heavier than
     /// all, so that the choice between two children takes no branch that could be mispredicted.
     fn sift_down(&mut self, mut place: usize, length: usize, node: Weighted) {
+        let weight = node.weight();
         while 2 * place <= length {
             let (left, right) = (self.heap[2 * place], self.heap[2 * place + 1]);
-            let is_right = right.is_at_most(left);
+            let is_right = right.weight() <= left.0;
             let child = if is_right { right } else { left };
-            if node.is_at_most(child) {
+            if weight <= child.0 {
                 break;
             }
             self.heap[place] = child;
