@@ -26,8 +26,8 @@ pub static CODE_LENGTHS: Alphabet =
 pub struct Tree {
     alphabet: &'static Alphabet,
     pub codes: Vec<Code>,
-    /// The number of symbols up to the last one with a code.
-    pub used: usize,
+    /// The symbols that have codes, in order.
+    pub leaves: Vec<u16>,
     /// What the symbols of the block take with these codes, and with the fixed ones, in bits.
     pub bits: usize,
     pub fixed_bits: usize,
@@ -35,27 +35,68 @@ pub struct Tree {
 
 impl Tree {
     pub fn new(alphabet: &'static Alphabet) -> Self {
-        Self { alphabet, codes: vec![Code::default(); alphabet.symbols], used: 0, bits: 0, fixed_bits: 0 }
+        Self {
+            alphabet,
+            codes: vec![Code::default(); alphabet.symbols],
+            leaves: Vec::with_capacity(alphabet.symbols),
+            bits: 0,
+            fixed_bits: 0,
+        }
+    }
+
+    /// The number of symbols up to the last one with a code.
+    pub fn used(&self) -> usize {
+        self.leaves.last().map_or(0, |&last| usize::from(last) + 1)
     }
 
     pub fn build(&mut self, builder: &mut TreeBuilder, frequencies: &[u16]) {
         let Alphabet { extra_bits, fixed, max_length, symbols } = *self.alphabet;
-        let counts = builder.build(frequencies, symbols, max_length);
+        for &leaf in &self.leaves {
+            self.codes[usize::from(leaf)] = Code::default();
+        }
+        collect_leaves(&mut self.leaves, frequencies);
+        let counts = builder.build(&mut self.leaves, frequencies, symbols, max_length);
         let mut next = first_codes(&counts);
-        self.codes.fill(Code::default());
-        (self.used, self.bits, self.fixed_bits) = (0, 0, 0);
-        for &leaf in &builder.leaves {
+        let (mut bits, mut fixed_bits) = (0, 0);
+        for &leaf in &self.leaves {
             let symbol = usize::from(leaf);
             let length = builder.lengths[symbol];
             let next = &mut next[usize::from(length)];
-            self.codes[symbol] = Code { bits: next.reverse_bits() >> (16 - length), length };
+            self.codes[symbol] = Code { bits: reverse(*next) >> (16 - length), length };
             *next += 1;
-            self.used = symbol + 1;
             let frequency = usize::from(frequencies[symbol]);
             let extra = extra_bits[symbol];
-            self.bits += frequency * usize::from(length + extra);
-            self.fixed_bits += frequency * usize::from(fixed.get(symbol).map_or(0, |code| code.length) + extra);
+            bits += frequency * usize::from(length + extra);
+            fixed_bits += frequency * usize::from(fixed.get(symbol).map_or(0, |code| code.length) + extra);
         }
+        (self.bits, self.fixed_bits) = (bits, fixed_bits);
+    }
+}
+
+fn push_used(leaves: &mut Vec<u16>, frequencies: &[u16], first: usize) {
+    for (symbol, &frequency) in (first..).zip(frequencies) {
+        if frequency > 0 {
+            leaves.push(symbol as u16);
+        }
+    }
+}
+
+/// At least two symbols get a code, since a code of one would have no bits.
+fn collect_leaves(leaves: &mut Vec<u16>, frequencies: &[u16]) {
+    leaves.clear();
+    // Most bytes occur in no session, and so most chunks are skipped.
+    let (chunks, rest) = frequencies.as_chunks::<8>();
+    for (chunk, first) in chunks.iter().zip((0..).step_by(8)) {
+        if *chunk != [0; 8] {
+            push_used(leaves, chunk, first);
+        }
+    }
+    push_used(leaves, rest, frequencies.len() - rest.len());
+    while leaves.len() < 2 {
+        leaves.push(match leaves.last() {
+            Some(&last) if last < 2 => last + 1,
+            _ => 0,
+        });
     }
 }
 
@@ -65,12 +106,10 @@ const NODES: usize = 2 * LITERAL_SYMBOLS;
 /// Finds the lengths of Huffman codes. Which of several equally good sets comes out depends on how ties are broken, and
 /// these are broken as zlib does: by a heap of frequencies and depths, into which the symbols go in order.
 pub struct TreeBuilder {
-    /// The symbols that have codes, in order.
-    leaves: Vec<u16>,
     /// 1-based, the rarest at 1.
     heap: [Weighted; LITERAL_SYMBOLS + 2],
     /// The nodes from the root down, the rarest last.
-    order: Vec<u16>,
+    order: [u16; NODES],
     parents: [u16; NODES],
     lengths: [u8; NODES],
 }
@@ -105,54 +144,30 @@ impl Weighted {
 
 impl TreeBuilder {
     pub fn new() -> Self {
-        Self {
-            leaves: Vec::with_capacity(LITERAL_SYMBOLS),
-            heap: [Weighted(0); LITERAL_SYMBOLS + 2],
-            order: Vec::with_capacity(NODES),
-            parents: [0; NODES],
-            lengths: [0; NODES],
-        }
+        Self { heap: [Weighted(0); LITERAL_SYMBOLS + 2], order: [0; NODES], parents: [0; NODES], lengths: [0; NODES] }
     }
 
-    /// Fills `leaves` and their `lengths`, and returns how many codes have each length.
-    fn build(&mut self, frequencies: &[u16], symbols: usize, max_length: u8) -> [u16; 16] {
-        self.collect_leaves(frequencies);
-        for (place, &leaf) in self.leaves.iter().enumerate() {
-            let frequency = frequencies[usize::from(leaf)].max(1);
-            self.heap[place + 1] = Weighted::new(frequency.into(), 0, leaf.into());
+    /// Fills the `lengths` of leaves, and returns how many codes have each length.
+    fn build(&mut self, leaves: &mut [u16], frequencies: &[u16], symbols: usize, max_length: u8) -> [u16; 16] {
+        for (place, &leaf) in self.heap[1..].iter_mut().zip(&*leaves) {
+            *place = Weighted::new(frequencies[usize::from(leaf)].max(1).into(), 0, leaf.into());
         }
-        if self.leaves.len() == 2 {
+        if leaves.len() == 2 {
             // One of them may have been added for want of another.
-            self.leaves.sort_unstable();
+            leaves.sort_unstable();
         }
-        self.join_nodes(symbols);
-        self.limit_lengths(symbols, max_length)
-    }
-
-    /// At least two symbols get a code, since a code of one would have no bits.
-    fn collect_leaves(&mut self, frequencies: &[u16]) {
-        self.leaves.clear();
-        for (symbol, &frequency) in frequencies.iter().enumerate() {
-            if frequency > 0 {
-                self.leaves.push(symbol as u16);
-            }
-        }
-        while self.leaves.len() < 2 {
-            self.leaves.push(match self.leaves.last() {
-                Some(&last) if last < 2 => last + 1,
-                _ => 0,
-            });
-        }
+        self.join_nodes(leaves.len(), symbols);
+        self.limit_lengths(2 * leaves.len() - 1, symbols, max_length)
     }
 
     /// Joins the two rarest nodes until only the root is left. Nodes are numbered from `symbols` on.
-    fn join_nodes(&mut self, symbols: usize) {
-        let mut length = self.leaves.len();
+    fn join_nodes(&mut self, mut length: usize, symbols: usize) {
         self.heap[length + 1] = Weighted::HEAVIEST;
         for place in (1..=length / 2).rev() {
             self.sift_down(place, length, self.heap[place]);
         }
-        self.order.clear();
+        // What is joined goes from the back to the front.
+        let mut front = 2 * length - 1;
         let mut node = symbols;
         while length > 1 {
             let rarest = self.heap[1];
@@ -161,14 +176,14 @@ impl TreeBuilder {
             self.sift_down(1, length, last);
             let second = self.heap[1];
             for child in [rarest, second] {
-                self.order.push(child.node());
+                front -= 1;
+                self.order[front] = child.node();
                 self.parents[usize::from(child.node())] = node as u16;
             }
             self.sift_down(1, length, rarest.join(second, node));
             node += 1;
         }
-        self.order.push(self.heap[1].node());
-        self.order.reverse();
+        self.order[0] = self.heap[1].node();
     }
 
     /// Puts a node in the place of another, or below it. What stands behind the last place of the heap is heavier than
@@ -190,11 +205,11 @@ impl TreeBuilder {
 
     /// Gives each leaf its depth as length, or, where that is too much, a longest code at the expense of the rarest
     /// shorter ones.
-    fn limit_lengths(&mut self, symbols: usize, max_length: u8) -> [u16; 16] {
+    fn limit_lengths(&mut self, nodes: usize, symbols: usize, max_length: u8) -> [u16; 16] {
         let mut counts = [0; 16];
         let mut overflow = 0;
         self.lengths[usize::from(self.order[0])] = 0;
-        for &node in &self.order[1..] {
+        for &node in &self.order[1..nodes] {
             let node = usize::from(node);
             let length = self.lengths[usize::from(self.parents[node])] + 1;
             overflow += i32::from(length > max_length);
@@ -204,13 +219,13 @@ impl TreeBuilder {
             }
         }
         if overflow > 0 {
-            self.shorten(&mut counts, overflow, symbols, max_length.into());
+            self.shorten(nodes, &mut counts, overflow, symbols, max_length.into());
         }
         counts
     }
 
     #[cold]
-    fn shorten(&mut self, counts: &mut [u16; 16], mut overflow: i32, symbols: usize, longest: usize) {
+    fn shorten(&mut self, nodes: usize, counts: &mut [u16; 16], mut overflow: i32, symbols: usize, longest: usize) {
         while overflow > 0 {
             let length = (1..longest).rfind(|&length| counts[length] > 0).unwrap_or(1);
             counts[length] -= 1;
@@ -218,13 +233,27 @@ impl TreeBuilder {
             counts[longest] -= 1;
             overflow -= 2;
         }
-        let mut leaves = self.order.iter().rev().map(|&node| usize::from(node)).filter(|&node| node < symbols);
+        let mut leaves = self.order[..nodes].iter().rev().map(|&node| usize::from(node)).filter(|&node| node < symbols);
         for length in (1..=longest).rev() {
             for leaf in leaves.by_ref().take(counts[length].into()) {
                 self.lengths[leaf] = length as u8;
             }
         }
     }
+}
+
+/// The bits in reverse order. Processors need a dozen instructions for what two lookups tell.
+fn reverse(bits: u16) -> u16 {
+    static REVERSED: [u8; 256] = {
+        let mut reversed = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            reversed[byte] = (byte as u8).reverse_bits();
+            byte += 1;
+        }
+        reversed
+    };
+    u16::from_be_bytes(bits.to_le_bytes().map(|byte| REVERSED[usize::from(byte)]))
 }
 
 /// The first code of each length, RFC 1951 section 3.2.2.
