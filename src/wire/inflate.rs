@@ -4,7 +4,7 @@
 //! refuse. The tests compare with zlib and zlib-rs on thousands of streams, whole and damaged.
 //!
 //! Why no library inflates: those that refuse what zlib refuses set up tables and windows for megabytes. Measured, in
-//! instructions for the stream of a session of Flask-Login, 276 bytes of JSON: 13,100 here, 21,500 by zlib, 26,000 by
+//! instructions for the stream of a session of Flask-Login, 276 bytes of JSON: 12,800 here, 21,500 by zlib, 26,000 by
 //! zlib-rs, 53,000 by zune-inflate and 55,200 by miniz_oxide. libdeflate takes 13,600, but it is C, and it also takes
 //! streams that zlib refuses, such as those with 32 codes of distances.
 
@@ -97,12 +97,15 @@ impl Inflater {
     }
 }
 
-/// What has been inflated, in front of zeros for more.
+/// What has been inflated, in front of room for more.
 struct Text {
     bytes: Vec<u8>,
     length: usize,
     limit: usize,
 }
+
+/// So much is copied at once.
+const CHUNK: usize = 16;
 
 impl Text {
     /// Makes room for more than there is room for.
@@ -135,6 +138,19 @@ impl Text {
         let start = self.length.checked_sub(distance)?;
         self.make_room(length)?;
         let end = self.length + length;
+        if distance >= CHUNK && end + CHUNK <= self.bytes.len() {
+            // The last chunk may go too far, into what is free yet. Measured: 1,200 instructions less for a session of 600
+            // bytes than with a call of memmove for each match.
+            let (mut from, mut to) = (start, self.length);
+            while to < end {
+                let chunk: [u8; CHUNK] = *self.bytes[from..].first_chunk()?;
+                *self.bytes[to..].first_chunk_mut()? = chunk;
+                from += CHUNK;
+                to += CHUNK;
+            }
+            self.length = end;
+            return Some(());
+        }
         while self.length < end {
             let copied = (self.length - start).min(end - self.length);
             self.bytes.copy_within(start..start + copied, self.length);
@@ -247,9 +263,11 @@ impl<'a> BitReader<'a> {
                 if taken == 6 {
                     continue;
                 }
-                bits.fill()?;
             }
             // A length is at most 15 + 5 bits, a distance 15 + 13.
+            if bits.count < 48 {
+                bits.fill()?;
+            }
             let entry = literals.find(bits.pending)?;
             bits.skip(entry);
             if entry.is_literal() {

@@ -5,20 +5,45 @@ use super::tables::Code;
 
 /// Writes bits, lowest first.
 pub struct BitWriter {
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
+    pub tail: Tail,
+}
+
+/// The last bits, which do not fill a word yet. Loops keep them in registers, where they could not keep all of a writer.
+#[derive(Clone, Copy)]
+pub struct Tail {
     pending: u64,
     count: u8,
+}
+
+impl Tail {
+    /// At most 32 bits at a time.
+    #[inline]
+    pub fn push(&mut self, bytes: &mut Vec<u8>, bits: u64, count: u8) {
+        self.pending |= bits << self.count;
+        self.count += count;
+        if self.count >= 32 {
+            bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.count -= 32;
+        }
+    }
+
+    #[inline]
+    pub fn push_code(&mut self, bytes: &mut Vec<u8>, code: Code) {
+        self.push(bytes, code.bits.into(), code.length);
+    }
 }
 
 impl BitWriter {
     /// Starts with two bytes of header.
     pub fn new() -> Self {
-        Self { bytes: Vec::new(), pending: u16::from_le_bytes(HEADER).into(), count: 16 }
+        Self { bytes: Vec::new(), tail: Tail { pending: u16::from_le_bytes(HEADER).into(), count: 16 } }
     }
 
     /// How many bits there are.
     pub fn length(&self) -> usize {
-        self.bytes.len() * 8 + usize::from(self.count)
+        self.bytes.len() * 8 + usize::from(self.tail.count)
     }
 
     /// Makes room for so many bytes more.
@@ -28,27 +53,16 @@ impl BitWriter {
     }
 
     /// At most 32 bits at a time.
-    #[inline]
     pub fn push(&mut self, bits: u64, count: u8) {
-        self.pending |= bits << self.count;
-        self.count += count;
-        if self.count >= 32 {
-            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
-            self.pending >>= 32;
-            self.count -= 32;
-        }
-    }
-
-    #[inline]
-    pub fn push_code(&mut self, code: Code) {
-        self.push(code.bits.into(), code.length);
+        self.tail.push(&mut self.bytes, bits, count);
     }
 
     /// Appends whole bytes, after as many zeros as it takes to the next one.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
-        let whole = usize::from(self.count.div_ceil(8));
-        self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..whole]);
-        (self.pending, self.count) = (0, 0);
+        let Tail { pending, count } = self.tail;
+        let whole = usize::from(count.div_ceil(8));
+        self.bytes.extend_from_slice(&pending.to_le_bytes()[..whole]);
+        self.tail = Tail { pending: 0, count: 0 };
         self.bytes.extend_from_slice(bytes);
     }
 

@@ -56,21 +56,24 @@ impl Block {
     }
 
     pub fn write(&self, bits: &mut BitWriter, literals: &[Code], distances: &[Code]) {
+        let BitWriter { bytes, tail: end } = bits;
+        let mut tail = *end;
         for &symbol in &self.symbols {
             let (distance, length) = ((symbol >> 16) as usize, (symbol & 0xffff) as usize);
             if distance == 0 {
-                bits.push_code(literals[length]);
+                tail.push_code(bytes, literals[length]);
                 continue;
             }
             let code = usize::from(LENGTH_CODES[length]);
-            bits.push_code(literals[code]);
+            tail.push_code(bytes, literals[code]);
             let (base, extra) = LENGTH_BASES[code - END_OF_BLOCK - 1];
-            bits.push((length - usize::from(base)) as u64, extra);
+            tail.push(bytes, (length - usize::from(base)) as u64, extra);
             let code = distance_code(distance);
-            bits.push_code(distances[code]);
+            tail.push_code(bytes, distances[code]);
             let (base, extra) = DISTANCE_BASES[code];
-            bits.push((distance - usize::from(base)) as u64, extra);
+            tail.push(bytes, (distance - usize::from(base)) as u64, extra);
         }
-        bits.push_code(literals[END_OF_BLOCK]);
+        tail.push_code(bytes, literals[END_OF_BLOCK]);
+        *end = tail;
     }
 }

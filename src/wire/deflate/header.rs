@@ -42,10 +42,13 @@ impl Header {
         for &symbol in &CODE_LENGTH_ORDER[..written] {
             bits.push(self.tree.codes[symbol].length.into(), 3);
         }
+        let BitWriter { bytes, tail: end } = bits;
+        let mut tail = *end;
         for &(symbol, repeats) in &self.symbols {
-            bits.push_code(self.tree.codes[usize::from(symbol)]);
-            bits.push(repeats.into(), CODE_LENGTH_EXTRA[usize::from(symbol)]);
+            tail.push_code(bytes, self.tree.codes[usize::from(symbol)]);
+            tail.push(bytes, repeats.into(), CODE_LENGTH_EXTRA[usize::from(symbol)]);
         }
+        *end = tail;
     }
 }
 

@@ -3,7 +3,12 @@
 //! A cookie must come out with the very bytes that CPython's zlib would give it. zlib itself is made for streams that
 //! come in pieces: most of its time on a text of a few hundred bytes goes into clearing tables of 64 KB and filling a
 //! window. This is the same algorithm for one text at a time: the same matches, the same blocks, the same trees, the
-//! same bits, in a half to three quarters of the time.
+//! same bits.
+//!
+//! Why it is kept: no other library promises zlib's bytes, and zlib itself costs much more. Measured at level 6, its
+//! stream reset for each text: 143,200 instructions for a session of Flask-Login, 276 bytes of JSON, against 37,800 here;
+//! 116,200 against 26,400 for 109 bytes, 179,400 against 75,500 for 594 bytes. For texts of 100 KB it is zlib that is
+//! cheaper, by a quarter.
 //!
 //! Source: RFC 1950 and RFC 1951 for the format; zlib's choices within it are those of its `deflate_slow` and
 //! `trees.c`. The tests compare with zlib on thousands of texts, or as many as `DEFLATE_CASES` says.
