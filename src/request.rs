@@ -250,6 +250,9 @@ fn open<'py>(
     let header = cookie_header(parts, request)?;
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
     let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
+    if !parts.refuses_bad_signatures(py) {
+        return Err(Reason::Patched.into());
+    }
     if cookie.is_empty() {
         return new_session(parts, interface, &interface_view);
     }
@@ -281,9 +284,6 @@ fn read_session<'py>(
     let verified = serializer::verify(&setup.keys, cookie.as_bytes())?;
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
-    if !parts.refuses_bad_signatures(py) {
-        return Err(Reason::Patched.into());
-    }
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
     let raised = |error| {
         if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject(None) } else { Fallback::Raise(error) }

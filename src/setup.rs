@@ -214,11 +214,8 @@ impl AppSetup {
             return Err(Reason::Keys.into());
         }
         let app = app_snapshot(of_app).map_err(|_| Reason::App)?;
-        // Ours, since an override may call it with `super()`.
-        let get_signing_serializer =
-            FlaskParts::get(py).fast_interface.bind(py).getattr(intern!(py, "get_signing_serializer"));
         let signing_serializer =
-            get_signing_serializer.and_then(|make| make.call1((interface, app))).map_err(Fallback::Raise)?;
+            interface.call_method1(intern!(py, "_make_serializer"), (app,)).map_err(Fallback::Raise)?;
         let setup = Setup::of(&signing_serializer)?;
         let lifetime = Types::get(py).timedelta(&of_app.lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());

@@ -135,8 +135,10 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         The installed Flask decides on its keys, salt and digest.
         """
         known: t.Any = self._new_serializer(app)
-        if known is not NotImplemented:
-            return known  # type: ignore[no-any-return]
+        return self._make_serializer(app) if known is NotImplemented else known
+
+    def _make_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
+        """Return Flask's serializer, or one of ours with its state."""
         stock = super().get_signing_serializer(app)
         if type(stock) is not itsdangerous.URLSafeTimedSerializer:
             return stock

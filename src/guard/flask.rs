@@ -70,6 +70,9 @@ pub struct FlaskParts {
     opens_in_steps: Verdicts,
     saves_in_steps: Verdicts,
     session: StockClass,
+    /// The base of Flask's sessions whose `__init__` theirs calls.
+    callback_dict: Py<PyType>,
+    callback_dict_class: StockClass,
     getters: Vec<Py<PyString>>,
     cookie_options: Vec<Py<PyString>>,
 }
@@ -179,6 +182,7 @@ impl FlaskParts {
         let more = ["get_expiration_time", "should_set_cookie"];
         let own = || ["__getattribute__", "get_signing_serializer"].into_iter().map(ours);
         let response = class("Response")?;
+        let callback_dict = datastructures.getattr("CallbackDict")?.cast_into::<PyType>()?;
         let state = fast_session.call0()?.getattr("__dict__")?.cast_into::<PyDict>()?;
         let on_update = state.get_item("on_update")?.filter(|_| state.len() == 1);
         let default_config = flask.getattr("Flask")?.getattr("default_config")?;
@@ -233,7 +237,9 @@ impl FlaskParts {
             opens_own_sessions: Verdicts::new(),
             opens_in_steps: Verdicts::new(),
             saves_in_steps: Verdicts::new(),
-            session: StockClass::new(&fast_session, SESSION_NAMES),
+            session: StockClass::with_order(&fast_session, SESSION_NAMES),
+            callback_dict_class: StockClass::new(&callback_dict, &["__init__"]),
+            callback_dict: callback_dict.unbind(),
             getters: getters.map(name_of).collect(),
             cookie_options: COOKIE_OPTIONS
                 .iter()
@@ -364,7 +370,9 @@ impl FlaskParts {
     /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls
     /// then.
     pub fn plain_session_class(&self, class: &Bound<'_, PyAny>) -> Option<&Py<PyAny>> {
-        let is_plain = class.is(&self.fast_session) && self.session.is_stock(self.fast_session.bind(class.py()));
+        let is_plain = class.is(&self.fast_session)
+            && self.session.is_stock(self.fast_session.bind(class.py()))
+            && self.callback_dict_class.is_stock(self.callback_dict.bind(class.py()));
         self.on_update.as_ref().filter(|_| is_plain)
     }
 

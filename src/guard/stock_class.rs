@@ -11,6 +11,8 @@ use crate::key_cache::intern;
 pub struct StockClass {
     /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
     attributes: Option<Vec<Attribute>>,
+    /// The class and its bases at import, where their order counts: `super()` finds what comes next in it.
+    order: Option<Vec<Py<PyAny>>>,
     verdicts: Verdicts,
 }
 
@@ -35,7 +37,13 @@ impl StockClass {
             let is_library_s = value.as_ref().is_none_or(|value| is_library_s(&name, value));
             is_library_s.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
         };
-        Self { attributes: names.iter().map(attribute).collect(), verdicts: Verdicts::new() }
+        Self { attributes: names.iter().map(attribute).collect(), order: None, verdicts: Verdicts::new() }
+    }
+
+    /// The same for a class whose methods call others by `super()`.
+    pub fn with_order(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
+        let order = order_of(reference).map(|order| order.iter().map(Bound::unbind).collect());
+        Self { order: order.or(Some(Vec::new())), ..Self::new(reference, names) }
     }
 
     /// Whether the instances of a class have these attributes from the reference, as that was at import.
@@ -45,6 +53,13 @@ impl StockClass {
 
     fn look_at(&self, class: &Bound<'_, PyType>) -> bool {
         let Some(attributes) = &self.attributes else { return false };
+        if let Some(known) = &self.order
+            && !order_of(class).is_some_and(|order| {
+                order.len() == known.len() && order.iter().zip(known).all(|(class, known)| class.is(known))
+            })
+        {
+            return false;
+        }
         let order = namespaces(class);
         attributes.iter().all(|Attribute { name, value }| match (find(&order, name.bind(class.py())), value) {
             (None, None) => true,
@@ -68,9 +83,12 @@ fn is_library_s(name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> bool {
 
 /// The `__dict__` of a class and of its bases, in the order in which they are searched.
 pub fn namespaces<'py>(class: &Bound<'py, PyType>) -> Vec<Bound<'py, PyAny>> {
-    let order = class.getattr(intern!(class.py(), "__mro__")).and_then(|order| Ok(order.cast_into::<PyTuple>()?));
-    let namespace = |class: Bound<'py, PyAny>| class.getattr(intern!(class.py(), "__dict__"));
-    order.and_then(|order| order.iter().map(namespace).collect()).unwrap_or_default()
+    let namespace = |class: Bound<'py, PyAny>| class.getattr(intern!(class.py(), "__dict__")).ok();
+    order_of(class).and_then(|order| order.iter().map(namespace).collect()).unwrap_or_default()
+}
+
+fn order_of<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyTuple>> {
+    class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into().ok()
 }
 
 /// What is there under this name, descriptors left alone.

@@ -31,6 +31,9 @@ HERE = str(Path(__file__).parent)
 
 CONFIG = {"SECRET_KEY": KEY, "ANOTHER_KEY": OTHER_KEY, "SPARE": None, "PROPAGATE_EXCEPTIONS": True}
 
+#: Of a difference the first lines tell enough.
+MOST_LINES = 18
+
 Change = Callable[[t.Any], object]
 Undo = Callable[[], object]
 
@@ -86,25 +89,32 @@ def diverging(stock: Seen, ours: Seen) -> str:
         for values in itertools.zip_longest(*pair) if isinstance(pair[0], list) else [pair]:
             if values[0] != values[1]:
                 lines += [f"    {each.name}:", f"        stock: {values[0]!r}", f"        ours:  {values[1]!r}"]
-    return "\n".join(lines)
+    return "\n".join([*lines[:MOST_LINES], "    ..."] if len(lines) > MOST_LINES else lines)
 
 
 class Side:
     """An app, with an interface and classes of its own."""
 
-    def __init__(self, interface_class: type[SecureCookieSessionInterface], own_headers: bool = False) -> None:
+    def __init__(self, interface_class: type[SecureCookieSessionInterface], owner: str = "") -> None:
+        """``owner`` is that of the place that is to be changed."""
         #: What is done to each request, response, ... once it has been made.
         self.on: dict[str, list[Change]] = {
             name: [] for name in ("request", "request headers", "response", "headers", "session")
         }
         self.during: Callable[[], object] | None = None
         self.visit = Visit("none", lambda session: None)
+        #: The class of the session of the last request, and the one that sessions have before anything is changed.
+        self.last_session_type: type = SecureCookieSession
         self.session_type: type = SecureCookieSession
         self.families = self._families(interface_class)
-        self.headers_class = self.families["headers"].own if own_headers else None
+        self.headers_class = self.families["headers"].own if owner == "headers" else None
+        if owner == "session" and interface_class is SecureCookieSessionInterface:
+            # As ours has, a class that inherits from stock's, so that a change of the one is none of the other.
+            self.families["interface"].own.session_class = type("SecureCookieSession", (SecureCookieSession,), {})
         self.interface: t.Any = self.families["interface"].own()
         self.app: t.Any = self._app()
-        for instance in (self.app, self.app.config, self.app.json, self.interface):
+        lasting: tuple[t.Any, ...] = (self.app, self.app.config, self.app.json, self.interface)
+        for instance in lasting:
             instance.spare = None
 
     def _families(self, interface_class: type) -> dict[str, Family]:
@@ -157,7 +167,7 @@ class Side:
             response.headers = self.headers_class(response.headers)
         apply(self.on["headers"], response.headers)
         apply(self.on["response"], response)
-        self.session_type = type(session_of_request())
+        self.last_session_type = type(session_of_request())
         return response
 
     def run(self, visit: Visit, latest: str = "") -> Seen:

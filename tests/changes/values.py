@@ -7,6 +7,7 @@ import re
 import types
 import typing as t
 from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: What is found where there is nothing.
@@ -16,23 +17,41 @@ MISSING: t.Any = object()
 CALLS: list[str] = []
 
 
-@dataclass(frozen=True)
+@dataclass
 class Spot:
-    """Where a value goes: a name, what is found under it now, and the class or the instance that is given the value."""
+    """Where a value goes: a name, and the class, the instance or the module that is given the value."""
 
     name: str
-    found: t.Any
+    #: The class, or nothing if it is an instance or a module.
+    cls: type | None = None
+    #: What the value takes the place of.
+    found: t.Any = MISSING
     #: The app, config, request or whatever it is, if the instance itself is given the value.
     instance: t.Any = None
     #: An app of the side that is changed.
     app: t.Any = None
 
+    def before(self, owner: t.Any) -> t.Any:
+        """What an instance's class would have under the name but for the change."""
+        if self.found is not MISSING:
+            return self.found
+        order = type(owner).__mro__
+        # The class may have been taken out of the order while the value was in use.
+        behind = order.index(self.cls) + 1 if self.cls in order else 0
+        return find_in(order[behind:], self.name)
+
     def inherited(self, owner: t.Any) -> t.Any:
         """What an instance would have under the name but for the change."""
-        if self.found is MISSING:
+        before = self.before(owner)
+        if before is MISSING:
             raise AttributeError(self.name)
-        get = getattr(type(self.found), "__get__", None)
-        return self.found if get is None else get(self.found, owner, type(owner))
+        get = getattr(type(before), "__get__", None)
+        return before if get is None else get(before, owner, type(owner))
+
+
+def find_in(order: Iterable[type], name: str) -> t.Any:
+    """What the first of these classes that has the name has under it."""
+    return next((vars(cls)[name] for cls in order if name in vars(cls)), MISSING)
 
 
 Make = Callable[[Spot], t.Any]
@@ -74,12 +93,12 @@ def calling(
 
     def make(spot: Spot) -> t.Any:
         # What an instance is given must not look for itself there.
-        own = MISSING if spot.instance is None else getattr(spot.instance, spot.name, MISSING)
+        own = MISSING if spot.instance is None else vars(spot.instance).get(spot.name, MISSING)
 
         def method(self: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
             if is_noted:
                 CALLS.append(f"{spot.name}{described(args)}{described(kwargs)}")
-            if otherwise is not MISSING and spot.found is MISSING:
+            if otherwise is not MISSING and spot.before(self) is MISSING:
                 return alter(otherwise)
             inherited = spot.inherited(self) if own is MISSING else own
             return alter(inherited(*args, **kwargs))
@@ -95,12 +114,13 @@ def reading(alter: Callable[[t.Any, t.Any], t.Any], label: str = "a property") -
     def make(spot: Spot) -> t.Any:
         def get(self: t.Any) -> t.Any:
             own = vars(self).get(spot.name, MISSING)
-            found = spot.inherited(self) if own is MISSING or hasattr(type(spot.found), "__set__") else own
-            return alter(self, found)
+            is_own = own is not MISSING and not hasattr(type(spot.before(self)), "__set__")
+            return alter(self, own if is_own else spot.inherited(self))
 
         def put(self: t.Any, value: t.Any) -> None:
-            if hasattr(type(spot.found), "__set__"):
-                spot.found.__set__(self, value)
+            before = spot.before(self)
+            if hasattr(type(before), "__set__"):
+                before.__set__(self, value)
             else:
                 vars(self)[spot.name] = value
 
