@@ -59,6 +59,9 @@ mod _native {
 
     #[pymodule_export]
     use super::counters::Counters;
+    #[cfg(feature = "mutants")]
+    #[pymodule_export]
+    use super::guard::checks::guard_checks;
     #[pymodule_export]
     use super::guard::flask::{DefaultSessionClass, remember_flask};
     #[pymodule_export]

@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::clock::Expiry;
 use crate::counters::{Counters, Outcome, Tally};
 use crate::error::{Fallback, Reason, contained};
+use crate::guard::checks;
 use crate::guard::flask::{self, FlaskParts, InterfaceView, PlainSession, holds, own_attributes};
 use crate::guard::json;
 use crate::guard::stock::Stock;
@@ -351,10 +352,12 @@ fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result
     let headers_are_environ = is_exactly(&headers, &parts.environ_headers)
         && own_attributes(&headers).is_some_and(|own| {
             let source = own.get_item(intern!(py, "environ")).ok().flatten();
-            source.is_some_and(|source| source.is(&environ)) && !holds(&own, intern!(py, "getlist"))
+            checks::passes("request headers.environ", source.is_some_and(|source| source.is(&environ)))
+                && checks::passes("request headers.getlist", !holds(&own, intern!(py, "getlist")))
         });
     // Cookies may also have been read before, or put there.
-    let is_hooked = holds(&own, intern!(py, "cookies")) || holds(&own, intern!(py, "dict_storage_class"));
+    let is_hooked = !checks::passes("request.cookies", !holds(&own, intern!(py, "cookies")))
+        || !checks::passes("request.dict_storage_class", !holds(&own, intern!(py, "dict_storage_class")));
     if is_hooked || !headers_are_environ {
         return Err(Reason::Request);
     }

@@ -11,7 +11,8 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use crate::cache::{Cache, Holds};
 use crate::clock::Lifetime;
 use crate::error::{Fallback, Reason};
-use crate::guard::flask::{FlaskParts, InterfaceView};
+use crate::guard::checks;
+use crate::guard::flask::{COOKIE_OPTIONS, FlaskParts, InterfaceView};
 use crate::guard::json::{self, Setup};
 use crate::guard::stock::Stock;
 use crate::guard::stock_class::{find, namespaces};
@@ -186,15 +187,16 @@ impl AppSetup {
         view: &InterfaceView,
     ) -> Result<Option<Arc<Self>>, Reason> {
         if view.tag != 0 {
-            let known =
-                cache.get(|setup| setup.interface_tag == view.tag && are_same(&setup.app_inputs, of_app.each()));
+            let known = cache
+                .get(|setup| setup.interface_tag == view.tag && are_same(APP_INPUTS, &setup.app_inputs, of_app.each()));
             if known.is_some() {
                 return Ok(known);
             }
         }
         let of_interface = InterfaceInputs::of(interface)?;
         Ok(cache.get(|setup| {
-            are_same(&setup.app_inputs, of_app.each()) && are_same(&setup.interface_inputs, of_interface.each())
+            are_same(APP_INPUTS, &setup.app_inputs, of_app.each())
+                && are_same(INTERFACE_INPUTS, &setup.interface_inputs, of_interface.each())
         }))
     }
 
@@ -341,7 +343,7 @@ impl CookieSetup {
         for name in options {
             inputs.push(config_value(config, name)?);
         }
-        if let Some(setup) = cache.get(|setup| are_same(&setup.inputs, inputs.iter())) {
+        if let Some(setup) = cache.get(|setup| are_same(&COOKIE_OPTIONS, &setup.inputs, inputs.iter())) {
             return Ok(setup);
         }
         if !inputs.iter().all(is_plain_option) {
@@ -375,7 +377,7 @@ impl CookieSetup {
             return Err(Reason::CookieOptions.into());
         }
         // The names are the same each time.
-        if let Some(setup) = cache.get(|setup| are_same(&setup.inputs, inputs.iter())) {
+        if let Some(setup) = cache.get(|setup| are_same(&[], &setup.inputs, inputs.iter())) {
             return Ok(setup);
         }
         Self::keep(options.py(), cache, parts, inputs, || options.copy())
@@ -483,7 +485,36 @@ fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
     value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>()
 }
 
-fn are_same<'a, 'py: 'a>(known: &[Py<PyAny>], found: impl Iterator<Item = &'a Bound<'py, PyAny>>) -> bool {
+/// What the objects that are compared stand for, in their order; a list of fallback keys comes last.
+const APP_INPUTS: &[&str] = &[
+    "config.SECRET_KEY",
+    "config.SECRET_KEY_FALLBACKS",
+    "config.SESSION_COOKIE_NAME",
+    "config.PERMANENT_SESSION_LIFETIME",
+];
+const INTERFACE_INPUTS: &[&str] = &[
+    "interface.salt",
+    "interface.key_derivation",
+    "interface.digest_method",
+    "interface.serializer",
+    "interface._options",
+];
+
+/// Whether the same objects are found again.
+fn are_same<'a, 'py: 'a>(
+    names: &[&str],
+    known: &[Py<PyAny>],
+    found: impl Iterator<Item = &'a Bound<'py, PyAny>>,
+) -> bool {
     let mut known = known.iter();
-    found.into_iter().all(|found| known.next().is_some_and(|known| found.is(known))) && known.next().is_none()
+    let mut at = 0;
+    let is_left_out = |at: usize| {
+        let name = names.get(at).copied().unwrap_or("config.SECRET_KEY_FALLBACKS");
+        cfg!(feature = "mutants") && checks::is_left_out(name)
+    };
+    let are_found = found.into_iter().all(|found| {
+        at += 1;
+        known.next().is_some_and(|known| found.is(known) || is_left_out(at - 1))
+    });
+    are_found && (known.next().is_none() || is_left_out(names.len()))
 }

@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
+use crate::guard::checks;
 use crate::guard::stock::{Stock, library_original};
 use crate::guard::stock_class::{StockClass, find, namespaces};
 use crate::guard::verdicts::Verdicts;
@@ -86,6 +87,15 @@ pub struct InterfaceView {
 struct Hook {
     name: Py<PyString>,
     method: Py<PyAny>,
+    /// Only ever in a build for the change matrix.
+    is_left_out: bool,
+}
+
+impl Hook {
+    fn new(name: &Bound<'_, PyString>, method: Py<PyAny>) -> Self {
+        let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("interface.{name}"));
+        Self { name: name.clone().unbind(), method, is_left_out }
+    }
 }
 
 const GETTERS: [&str; 7] = [
@@ -99,7 +109,7 @@ const GETTERS: [&str; 7] = [
 ];
 
 /// The options of the session cookie; the last came with Flask 3.1.
-const COOKIE_OPTIONS: [&str; 8] = [
+pub const COOKIE_OPTIONS: [&str; 8] = [
     "SESSION_COOKIE_NAME",
     "SESSION_COOKIE_DOMAIN",
     "SESSION_COOKIE_PATH",
@@ -166,17 +176,17 @@ impl FlaskParts {
         let stock_interface = sessions.getattr("SecureCookieSessionInterface")?.cast_into::<PyType>()?;
         let name_of = |name| PyString::intern(py, name).unbind();
         let getter = |name| {
-            PyResult::Ok(Hook {
-                name: name_of(name),
-                method: library_original(&fast_interface, name, "flask.sessions")?,
-            })
+            PyResult::Ok(Hook::new(
+                &PyString::intern(py, name),
+                library_original(&fast_interface, name, "flask.sessions")?,
+            ))
         };
-        let ours = |name| PyResult::Ok(Hook { name: name_of(name), method: fast_interface.getattr(name)?.unbind() });
+        let ours = |name| PyResult::Ok(Hook::new(&PyString::intern(py, name), fast_interface.getattr(name)?.unbind()));
         let base = |name| {
-            PyResult::Ok(Hook {
-                name: name_of(name),
-                method: library_original(&stock_interface, name, "flask.sessions")?,
-            })
+            PyResult::Ok(Hook::new(
+                &PyString::intern(py, name),
+                library_original(&stock_interface, name, "flask.sessions")?,
+            ))
         };
         let getters = GETTERS.into_iter().filter(|name| stock_interface.hasattr(*name).unwrap_or(false));
         let more = ["get_expiration_time", "should_set_cookie"];
@@ -188,24 +198,29 @@ impl FlaskParts {
         let default_config = flask.getattr("Flask")?.getattr("default_config")?;
         Ok(Self {
             app: StockClass::new(
+                "app",
                 &class("Flask")?,
                 &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
             ),
             app_but_key: StockClass::new(
+                "app",
                 &class("Flask")?,
                 &["permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
             ),
             plain_keys: Verdicts::new(),
-            config: StockClass::new(&class("Config")?, &["__getitem__", "__missing__"]),
+            config: StockClass::new("config", &class("Config")?, &["__getitem__", "__missing__"]),
             request: StockClass::new(
+                "request",
                 &class("Request")?,
                 &["cookies", "headers", "environ", "dict_storage_class", "__getattribute__"],
             ),
             response: StockClass::new(
+                "response",
                 &response,
                 &["set_cookie", "delete_cookie", "vary", "max_cookie_size", "headers", "__getattribute__"],
             ),
             headers: StockClass::new(
+                "headers",
                 &datastructures.getattr("Headers")?.cast_into::<PyType>()?,
                 &["add", "set", "__setitem__", "get", "_list", "__getattribute__"],
             ),
@@ -237,8 +252,8 @@ impl FlaskParts {
             opens_own_sessions: Verdicts::new(),
             opens_in_steps: Verdicts::new(),
             saves_in_steps: Verdicts::new(),
-            session: StockClass::with_order(&fast_session, SESSION_NAMES),
-            callback_dict_class: StockClass::new(&callback_dict, &["__init__"]),
+            session: StockClass::with_order("session", &fast_session, SESSION_NAMES),
+            callback_dict_class: StockClass::new("CallbackDict", &callback_dict, &["__init__"]),
             callback_dict: callback_dict.unbind(),
             getters: getters.map(name_of).collect(),
             cookie_options: COOKIE_OPTIONS
@@ -307,9 +322,11 @@ impl FlaskParts {
                 && base.iter().all(|hook| hook.is_in(base_class))
                 && self.stock_comes_next(class)
         });
-        let is_shadowed = !own.is_empty() && hooks.iter().any(|hook| holds(&own, hook.name.bind(py)));
+        let is_shadowed =
+            !own.is_empty() && hooks.iter().any(|hook| !hook.is_left_out && holds(&own, hook.name.bind(py)));
         let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
         let makes_stock = makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
+        let makes_stock = checks::passes("flask.sessions.URLSafeTimedSerializer", makes_stock);
         if !are_inherited || is_shadowed || !makes_stock {
             return Err(Reason::Hook);
         }
@@ -340,13 +357,14 @@ impl FlaskParts {
     /// Whether stock catches itsdangerous's `BadSignature`.
     pub fn refuses_bad_signatures(&self, py: Python<'_>) -> bool {
         let found = self.sessions_globals.bind(py).get_item(intern!(py, "BadSignature")).ok().flatten();
-        found.is_some_and(|found| Stock::get(py).is_bad_signature_itself(&found))
+        let is_stock = found.is_some_and(|found| Stock::get(py).is_bad_signature_itself(&found));
+        checks::passes("flask.sessions.BadSignature", is_stock)
     }
 
     /// Whether `request.cookies` would be read by Werkzeug's own function.
     pub fn parses_cookies(&self, py: Python<'_>) -> bool {
         let found = self.request_globals.bind(py).get_item(intern!(py, "parse_cookie")).ok().flatten();
-        found.is_some_and(|found| found.is(&self.parse_cookie))
+        checks::passes("werkzeug.sansio.request.parse_cookie", found.is_some_and(|found| found.is(&self.parse_cookie)))
     }
 
     /// What `interface.session_class` gives.
@@ -455,7 +473,7 @@ impl DefaultSessionClass {
 
 impl Hook {
     fn is_in(&self, class: &Bound<'_, PyType>) -> bool {
-        class.getattr(self.name.bind(class.py())).is_ok_and(|found| found.is(&self.method))
+        self.is_left_out || class.getattr(self.name.bind(class.py())).is_ok_and(|found| found.is(&self.method))
     }
 }
 
@@ -481,9 +499,11 @@ pub fn own_of_response<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) ->
     let own =
         own_attributes(response).filter(|_| parts.response.is_stock(&response.get_type())).ok_or(Reason::Response)?;
     // The other two hooks are properties, which an instance cannot hide.
-    let is_shadowed = holds(&own, intern!(py, "set_cookie")) || holds(&own, intern!(py, "delete_cookie"));
+    let is_shadowed = !checks::passes("response.set_cookie", !holds(&own, intern!(py, "set_cookie")))
+        || !checks::passes("response.delete_cookie", !holds(&own, intern!(py, "delete_cookie")));
     let dumps = parts.response_globals.bind(py).get_item(intern!(py, "dump_cookie")).ok().flatten();
     let dumps_cookies = dumps.is_some_and(|found| found.is(&parts.dump_cookie));
+    let dumps_cookies = checks::passes("werkzeug.sansio.response.dump_cookie", dumps_cookies);
     if is_shadowed || !dumps_cookies { Err(Reason::Response) } else { Ok(own) }
 }
 

@@ -12,6 +12,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
 
 use crate::error::{Fallback, Reason};
+use crate::guard::checks;
 use crate::guard::flask::{FlaskParts, holds, own_attributes};
 use crate::guard::stock::Stock;
 use crate::guard::stock_class::StockClass;
@@ -243,18 +244,19 @@ impl<'py> Tags<'py> {
         let classes = &self.stock.tag_classes;
         let is_stock =
             order.len() == classes.len() && order.iter().zip(classes).all(|(tag, class)| is_exactly(&tag, class));
-        if is_stock { Ok(()) } else { Err(Reason::JsonTags) }
+        if checks::passes("serializer.order", is_stock) { Ok(()) } else { Err(Reason::JsonTags) }
     }
 
     /// Whether the serializer takes this key for this tag, or for none, as we do.
     pub fn agree_on(&self, key: &Bound<'py, PyString>, tag: Option<Tag>) -> bool {
         let tags = self.serializer.getattr(intern!(key.py(), "tags"));
         let found = tags.ok().and_then(|tags| tags.cast_exact::<PyDict>().ok()?.get_item(key).ok());
-        match (found, tag) {
+        let is_agreed = match (found, tag) {
             (Some(None), None) => true,
             (Some(Some(found)), Some(tag)) => is_exactly(&found, &self.stock.keyed_tags[tag as usize]),
             _ => false,
-        }
+        };
+        checks::passes("serializer.tags", is_agreed)
     }
 }
 
@@ -283,11 +285,15 @@ fn is_stock_provider(
     methods: &[&Bound<'_, PyString>],
 ) -> Result<(), Reason> {
     let own = own_attributes(provider).ok_or(Reason::JsonProvider)?;
-    let is_shadowed = methods.iter().any(|name| holds(&own, name));
+    let is_shadowed = methods.iter().any(|name| {
+        let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("provider.{name}"));
+        !is_left_out && holds(&own, name)
+    });
     if !is_shadowed && known.is_stock(&provider.get_type()) { Ok(()) } else { Err(Reason::JsonProvider) }
 }
 
 fn is_json_unpatched(stock: &Stock, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {
     let found = stock.json_globals.bind(name.py()).get_item(name).ok().flatten();
-    if found.is_some_and(|found| found.is(original)) { Ok(()) } else { Err(Reason::Patched) }
+    let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("json.{name}"));
+    if is_left_out || found.is_some_and(|found| found.is(original)) { Ok(()) } else { Err(Reason::Patched) }
 }

@@ -4,6 +4,7 @@
 //! for as long as the class keeps its version tag; config values, keys, the attributes of instances and the globals of
 //! modules are looked at each time.
 
+pub mod checks;
 pub mod flask;
 pub mod json;
 pub mod stock;

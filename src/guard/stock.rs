@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyListMethods, PyType};
 
 use crate::error::Reason;
+use crate::guard::checks;
 use crate::guard::stock_class::StockClass;
 use crate::types::Types;
 use crate::wire::tags::{self, Tag};
@@ -72,6 +73,7 @@ impl Stock {
     pub fn makes_plain_serializers(&self, py: Python<'_>) -> Result<(), Reason> {
         let is_stock = self.timed_serializer_class.is_stock(self.timed_serializer.bind(py));
         let has_no_other = self.fallback_signers.bind(py).cast_exact::<PyList>().is_ok_and(PyListMethods::is_empty);
+        let has_no_other = checks::passes("signing serializer.default_fallback_signers", has_no_other);
         if is_stock && has_no_other { Ok(()) } else { Err(Reason::Signer) }
     }
 
@@ -96,6 +98,7 @@ impl Stock {
         Ok(Self {
             types: Types::look_up(py)?,
             timed_serializer_class: StockClass::new(
+                "signing serializer",
                 &timed_serializer,
                 &["default_signer", "default_fallback_signers", "__init__", "__new__"],
             ),
@@ -107,7 +110,7 @@ impl Stock {
             compresses_alike: compresses_alike(&zlib)?,
             compress: compress.unbind(),
             int_to_bytes: py.import("itsdangerous.encoding")?.getattr("int_to_bytes")?.unbind(),
-            signer_class: StockClass::new(&timestamp_signer, &["get_timestamp"]),
+            signer_class: StockClass::new("signer", &timestamp_signer, &["get_timestamp"]),
             timestamp_signer: timestamp_signer.unbind(),
             time: library_original(py.import("time")?.as_any(), "time", "time")?,
             hmac_algorithm: class("itsdangerous.signer", "HMACAlgorithm")?.unbind(),
@@ -115,16 +118,20 @@ impl Stock {
             json_dumps: library_original(&json, "dumps", "json")?,
             json_loads: library_original(&json, "loads", "json")?,
             json_globals: json.dict().unbind(),
-            tagged_class: StockClass::new(&tagged_serializer, &["dumps", "loads", "tag", "untag", "_untag_scan"]),
+            tagged_class: StockClass::new(
+                "serializer",
+                &tagged_serializer,
+                &["dumps", "loads", "tag", "untag", "_untag_scan"],
+            ),
             tagged_serializer: tagged_serializer.unbind(),
             tag_classes: TAG_CLASSES.into_iter().map(tag_class).collect::<PyResult<_>>()?,
             keyed_tags: tags::TABLE
                 .into_iter()
                 .map(|(tag, _)| tag_class(tag_class_name(tag)))
                 .collect::<PyResult<_>>()?,
-            writing_provider: StockClass::new(&provider, &["dumps", "__getattribute__"]),
+            writing_provider: StockClass::new("provider", &provider, &["dumps", "__getattribute__"]),
             // A serializer is made by having the provider write something.
-            reading_provider: StockClass::new(&provider, &["loads", "dumps", "__getattribute__"]),
+            reading_provider: StockClass::new("provider", &provider, &["loads", "dumps", "__getattribute__"]),
             get_app_context: py
                 .import("functools")?
                 .getattr("partial")?

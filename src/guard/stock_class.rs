@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 
+use crate::guard::checks;
 use crate::guard::stock::is_defined_in;
 use crate::guard::verdicts::Verdicts;
 use crate::key_cache::intern;
@@ -18,6 +19,8 @@ pub struct StockClass {
 
 struct Attribute {
     name: Py<PyString>,
+    /// Only ever in a build for the change matrix.
+    is_left_out: bool,
     value: Option<Py<PyAny>>,
 }
 
@@ -28,22 +31,24 @@ const LIBRARIES: [&str; 4] = ["flask", "werkzeug", "itsdangerous", "flask_fastse
 const DATA: [&str; 5] = ["modified", "accessed", "on_update", "default_fallback_signers", "__new__"];
 
 impl StockClass {
-    pub fn new(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
+    /// The label is for the names of the checks.
+    pub fn new(label: &str, reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
         let py = reference.py();
         let order = namespaces(reference);
         let attribute = |name: &&str| {
+            let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("{label}.{name}"));
             let name = PyString::intern(py, name);
             let value = find(&order, &name);
             let is_library_s = value.as_ref().is_none_or(|value| is_library_s(&name, value));
-            is_library_s.then(|| Attribute { name: name.unbind(), value: value.map(Bound::unbind) })
+            is_library_s.then(|| Attribute { name: name.unbind(), is_left_out, value: value.map(Bound::unbind) })
         };
         Self { attributes: names.iter().map(attribute).collect(), order: None, verdicts: Verdicts::new() }
     }
 
     /// The same for a class whose methods call others by `super()`.
-    pub fn with_order(reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
+    pub fn with_order(label: &str, reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
         let order = order_of(reference).map(|order| order.iter().map(Bound::unbind).collect());
-        Self { order: order.or(Some(Vec::new())), ..Self::new(reference, names) }
+        Self { order: order.or(Some(Vec::new())), ..Self::new(label, reference, names) }
     }
 
     /// Whether the instances of a class have these attributes from the reference, as that was at import.
@@ -54,17 +59,23 @@ impl StockClass {
     fn look_at(&self, class: &Bound<'_, PyType>) -> bool {
         let Some(attributes) = &self.attributes else { return false };
         if let Some(known) = &self.order
-            && !order_of(class).is_some_and(|order| {
-                order.len() == known.len() && order.iter().zip(known).all(|(class, known)| class.is(known))
-            })
+            && !checks::passes(
+                "session.__bases__",
+                order_of(class).is_some_and(|order| {
+                    order.len() == known.len() && order.iter().zip(known).all(|(class, known)| class.is(known))
+                }),
+            )
         {
             return false;
         }
         let order = namespaces(class);
-        attributes.iter().all(|Attribute { name, value }| match (find(&order, name.bind(class.py())), value) {
-            (None, None) => true,
-            (Some(found), Some(value)) => found.is(value),
-            _ => false,
+        attributes.iter().all(|Attribute { name, is_left_out, value }| {
+            *is_left_out
+                || match (find(&order, name.bind(class.py())), value) {
+                    (None, None) => true,
+                    (Some(found), Some(value)) => found.is(value),
+                    _ => false,
+                }
         })
     }
 }
