@@ -40,11 +40,10 @@ pub enum Reason {
     CookieOptions,
     Session,
     Response,
-    Deletion,
 }
 
 impl Reason {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 28] = [
         Self::Serializer,
         Self::Signer,
         Self::Keys,
@@ -73,7 +72,6 @@ impl Reason {
         Self::CookieOptions,
         Self::Session,
         Self::Response,
-        Self::Deletion,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -106,7 +104,6 @@ impl Reason {
             Self::CookieOptions => "cookie_options",
             Self::Session => "session",
             Self::Response => "response",
-            Self::Deletion => "deletion",
         }
     }
 }

@@ -156,6 +156,20 @@ impl SessionInterfaceMixin {
         })
     }
 
+    /// The same for `response.delete_cookie`.
+    fn _deletion_line<'py>(
+        slf: &Bound<'py, Self>,
+        app: &Bound<'py, PyAny>,
+        response: &Bound<'py, PyAny>,
+        options: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyString>>> {
+        contained(|| match deletion_line_for(slf, app, response, options) {
+            Ok(line) => Ok(Some(line)),
+            Err(Fallback::Raise(error)) => Err(error),
+            Err(_) => Ok(None),
+        })
+    }
+
     /// Saves a session, or gives `False` where stock is to save it.
     #[pyo3(name = "_save_session")]
     fn save_session<'py>(
@@ -382,7 +396,13 @@ fn save<'py>(
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
     let template = CookieSetup::find(&interface.get().cookies, interface, parts, config)?;
     if data.is_empty() {
-        return if is_modified { Err(Reason::Deletion.into()) } else { add_vary_if(is_accessed, response) };
+        return if is_modified {
+            let headers = Headers::of(response)?;
+            let line = deletion_line(app, config, &template)?;
+            headers.add_cookie(line, is_accessed)
+        } else {
+            add_vary_if(is_accessed, response)
+        };
     }
     let is_permanent = is_permanent(data)?;
     if !(is_modified || is_permanent && is_truthy(config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
@@ -397,13 +417,7 @@ fn save<'py>(
     let template = template.for_session(is_permanent)?;
     let (line, outcome) = cookie_line(parts, &interface.get().expiry, app, config, data, &setup, template)?;
     mark_accessed(parts, data)?;
-    if is_accessed {
-        headers.add_vary()?;
-    }
-    headers.add(intern!(py, "Set-Cookie"), PyString::new(py, &line))?;
-    if !is_accessed {
-        headers.add_vary()?;
-    }
+    headers.add_cookie(&line, is_accessed)?;
     interface.get().counters.get().dumps.count(outcome);
     Ok(())
 }
@@ -411,6 +425,18 @@ fn save<'py>(
 /// The end of it where there is no cookie to be set.
 fn add_vary_if(is_accessed: bool, response: &Bound<'_, PyAny>) -> Result<(), Fallback> {
     if is_accessed { Headers::of(response)?.add_vary() } else { Ok(()) }
+}
+
+/// The `Set-Cookie` line that deletes the cookie of an emptied session.
+fn deletion_line<'s>(
+    app: &Bound<'_, PyAny>,
+    config: &Bound<'_, PyDict>,
+    setup: &'s CookieSetup,
+) -> Result<&'s str, Fallback> {
+    // The response asks the current app for the size from which on it warns.
+    json::current_app(app.py())?.filter(|current| current.is(app)).ok_or(Reason::App)?;
+    let line = setup.for_deletion()?;
+    if line.chars().count() > max_cookie_size(config)? { Err(Reason::Size.into()) } else { Ok(line) }
 }
 
 /// The `Set-Cookie` line for a session, and what it counts as. All that may decline comes before the clocks are read.
@@ -511,6 +537,19 @@ fn cookie_line_for<'py>(
     Ok(template.fill(token, date))
 }
 
+fn deletion_line_for<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+    response: &Bound<'py, PyAny>,
+    options: &Bound<'py, PyDict>,
+) -> Result<Bound<'py, PyString>, Fallback> {
+    let parts = FlaskParts::get(interface.py());
+    flask::own_of_response(parts, response)?;
+    let config = config_of(parts, app)?;
+    let setup = CookieSetup::of_options(&interface.get().own_cookies, parts, options)?;
+    Ok(PyString::new(interface.py(), deletion_line(app, &config, &setup)?))
+}
+
 /// An upper bound for what follows the payload: two dots, eight bytes of time and the longest signature.
 const TIMESTAMP_AND_SIGNATURE: usize = 1 + 11 + 1 + 86;
 
@@ -555,6 +594,16 @@ impl<'a, 'py> Headers<'a, 'py> {
 
     fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Fallback> {
         self.list.append((name, value)).map_err(Fallback::Raise)
+    }
+
+    /// Adds a `Set-Cookie` line and `Vary: Cookie`, in the order of stock's steps.
+    fn add_cookie(&self, line: &str, is_accessed: bool) -> Result<(), Fallback> {
+        let py = self.list.py();
+        if is_accessed {
+            self.add_vary()?;
+        }
+        self.add(intern!(py, "Set-Cookie"), PyString::new(py, line))?;
+        if is_accessed { Ok(()) } else { self.add_vary() }
     }
 
     /// Adds `Cookie` to the `Vary` header; one that is there is for Werkzeug to read.

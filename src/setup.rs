@@ -327,6 +327,8 @@ pub struct CookieSetup {
     inputs: Vec<Py<PyAny>>,
     of_permanent: Option<Template>,
     of_others: Option<Template>,
+    /// The line that deletes the cookie.
+    deletion: Option<String>,
 }
 
 impl CookieSetup {
@@ -393,10 +395,11 @@ impl CookieSetup {
         let setup = Arc::new(Self {
             of_permanent: render_template(py, parts, &options, true)?,
             of_others: render_template(py, parts, &options, false)?,
+            deletion: render_deletion(py, parts, &options)?,
             inputs: inputs.into_iter().map(Bound::unbind).collect(),
         });
         // What went wrong once may go well the next time.
-        if setup.of_permanent.is_some() && setup.of_others.is_some() {
+        if setup.of_permanent.is_some() && setup.of_others.is_some() && setup.deletion.is_some() {
             cache.insert(&setup);
         }
         Ok(setup)
@@ -405,6 +408,11 @@ impl CookieSetup {
     pub fn for_session(&self, is_permanent: bool) -> Result<&Template, Reason> {
         let template = if is_permanent { &self.of_permanent } else { &self.of_others };
         template.as_ref().ok_or(Reason::CookieOptions)
+    }
+
+    /// What `response.delete_cookie` writes.
+    pub fn for_deletion(&self) -> Result<&str, Reason> {
+        self.deletion.as_deref().ok_or(Reason::CookieOptions)
     }
 }
 
@@ -421,15 +429,43 @@ fn render_template<'py>(
     options: impl Fn() -> PyResult<Bound<'py, PyDict>>,
     has_date: bool,
 ) -> Result<Option<Template>, Fallback> {
-    let render = || {
+    let line = render(py, parts, || {
         let options = options()?;
         options.set_item("value", TOKEN_GAP)?;
         options.set_item("expires", has_date.then_some(DATE_GAP))?;
+        Ok(options)
+    })?;
+    Ok(line.and_then(|line| Template::cut(&line, has_date)))
+}
+
+/// The same for the line of Werkzeug's `delete_cookie`.
+fn render_deletion<'py>(
+    py: Python<'py>,
+    parts: &FlaskParts,
+    options: impl Fn() -> PyResult<Bound<'py, PyDict>>,
+) -> Result<Option<String>, Fallback> {
+    let line = render(py, parts, || {
+        let options = options()?;
+        options.set_item("expires", 0)?;
+        options.set_item("max_age", 0)?;
+        Ok(options)
+    })?;
+    Ok(line.filter(|line| !line.contains(['\r', '\n'])))
+}
+
+fn render<'py>(
+    py: Python<'py>,
+    parts: &FlaskParts,
+    options: impl Fn() -> PyResult<Bound<'py, PyDict>>,
+) -> Result<Option<String>, Fallback> {
+    let line = || {
+        let options = options()?;
+        // Whether it is too long is looked at each time.
         options.set_item("max_size", 0)?;
-        parts.dump_cookie.bind(py).call((), Some(&options))?.extract::<String>()
+        parts.dump_cookie.bind(py).call((), Some(&options))?.extract()
     };
-    match render().map_err(|error| Fallback::after(error, py, Reason::CookieOptions)) {
-        Ok(line) => Ok(Template::cut(&line, has_date)),
+    match line().map_err(|error| Fallback::after(error, py, Reason::CookieOptions)) {
+        Ok(line) => Ok(Some(line)),
         Err(Fallback::Raise(error)) => Err(Fallback::Raise(error)),
         Err(_) => Ok(None),
     }

@@ -82,7 +82,12 @@ def save_session(interface: FastSessionInterface, app: Flask, session: SessionMi
         vary(response)
     if not session:
         if session.modified:
-            response.delete_cookie(name, **place, httponly=httponly)
+            options = {"key": name, **place, "httponly": httponly}
+            line = interface._deletion_line(app, response, options)
+            if line is None:
+                response.delete_cookie(name, **place, httponly=httponly)
+            else:
+                add(response, line)
             vary(response)
         return
     if not interface.should_set_cookie(app, session):
@@ -92,8 +97,8 @@ def save_session(interface: FastSessionInterface, app: Flask, session: SessionMi
     line = interface._cookie_line(app, response, token, expires, {"key": name, **place, "httponly": httponly})
     if line is None:
         response.set_cookie(name, token, expires=expires, httponly=httponly, **place)
-    elif not add_cookie(response, line):
-        response.headers.add("Set-Cookie", line)
+    else:
+        add(response, line)
     vary(response)
 
 
@@ -102,6 +107,11 @@ def write(serializer: t.Any, session: SessionMixin) -> t.Any:
     if signing.is_native(serializer, "dumps"):
         return serializer._dumps_session_data(dict(session), getattr(session, "_loaded", None))
     return serializer.dumps(dict(session))
+
+
+def add(response: Response, line: str) -> None:
+    if not add_cookie(response, line):
+        response.headers.add("Set-Cookie", line)
 
 
 def vary(response: Response) -> None:

@@ -225,6 +225,14 @@ def test_a_session_that_was_emptied_is_deleted(parity, view, config):
 
 
 @pytest.mark.contract("C55")
+@pytest.mark.parametrize("size", [0, 10, 200])
+@pytest.mark.parametrize("config", [{}, ATTRIBUTES])
+def test_a_line_that_deletes_may_be_too_long(parity, config, size):
+    config = {**config, "MAX_COOKIE_SIZE": size}
+    parity(lambda interface_class: exchange(make_app(interface_class(), **config), clear, COOKIE))
+
+
+@pytest.mark.contract("C55")
 @pytest.mark.parametrize("view", [touch_nothing, snapshot, lambda session: session.get("user")])
 @pytest.mark.parametrize("cookie", [None, sealed_json("{}"), "junk"])
 def test_an_empty_session_left_alone_does_nothing(parity, view, cookie):

@@ -435,7 +435,6 @@ CIRCUMSTANCES: dict[str, dict[str, Circumstance]] = {
         "no dict": Circumstance("open", headers={"Cookie": f"session={sealed_json('[]')}"}),
     },
     "response": {"a response class": Circumstance("save", with_class(response_class=OwnResponse))},
-    "deletion": {"a session emptied": Circumstance("save", view=flask.sessions.SessionMixin.clear)},
     "keys": {
         "a key of another type": Circumstance("open", lambda app: app.config.update(SECRET_KEY=bytearray(b"key"))),
     },
@@ -485,6 +484,15 @@ def test_why_half_a_request_was_left_to_stock(parity, reason, circumstance):
     counts = interface.stats()[circumstance.half]
     assert counts["native"] == 0
     assert set(counts["declined"]) == {reason}
+
+
+@needs_classic_zlib
+@pytest.mark.contract("C55")
+def test_a_cookie_is_deleted_natively():
+    interface = FastSessionInterface()
+    reply = exchange(make_app(interface), lambda session: session.clear(), COOKIE)
+    assert "Max-Age=0" in reply.cookies[0]
+    assert interface.stats()["save"] == {"native": 1, "declined": {}}
 
 
 class Noting(flask.Response):

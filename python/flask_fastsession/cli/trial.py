@@ -45,7 +45,6 @@ REASONS = {
     "cookie_options": "an option of the session cookie is refused by Werkzeug, or of an unusual type",
     "session": "the session is of another class than the interface's own, or the cookie holds no dict",
     "response": "the response class sets cookies or headers in its own way",
-    "deletion": "the session was emptied",
 }
 
 
