@@ -22,7 +22,7 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test test-oldest lint check differential docs wheel servers clean
-.PHONY: fuzz miri stress matrix free-threaded audit reproducible trust
+.PHONY: changes mutants prove fuzz miri stress matrix free-threaded audit reproducible trust
 .PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
 help: ## List these targets
@@ -64,6 +64,17 @@ check: test test-oldest lint ## Run what CI runs
 differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a tenth as many requests with stock (SEED=... repeats)
 	$(BIN)/python -m tests.differential.codec --cases $(CASES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.requests --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
+
+changes: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock across changes to classes, instances, config and modules (SEED=... repeats)
+	$(BIN)/python -m tests.changes $(if $(SEED),--seed $(SEED))
+
+mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check at a time; the same comparison has to fail without it
+	scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED))
+
+prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants
+	$(BIN)/python -m tests.differential.codec --cases 5000000 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.differential.requests --cases 20000 $(if $(SEED),--seed $(SEED))
+	$(MAKE) --no-print-directory changes mutants
 
 bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
 
@@ -130,14 +141,13 @@ reproducible: ## Build the wheel here and from the sdist elsewhere, and compare 
 	scripts/reproducible.sh
 
 # All parts are run, whatever fails: some take hours.
-TRUST := differential fuzz miri stress matrix free-threaded bench-timing audit reproducible
+TRUST := prove fuzz miri stress matrix free-threaded bench-timing audit reproducible
 
-trust: CASES = 5000000
 trust: ## Run all that SECURITY.md rests on, in hours, and say at the end what failed
 	@failed=; \
 	for part in $(TRUST); do \
 		printf '\n=== make %s ===\n\n' "$$part"; \
-		$(MAKE) --no-print-directory "$$part" CASES=$(CASES) || failed="$$failed $$part"; \
+		$(MAKE) --no-print-directory "$$part" || failed="$$failed $$part"; \
 	done; \
 	if [ -n "$$failed" ]; then printf '\n=== Failed:%s ===\n' "$$failed"; exit 1; fi; \
 	printf '\n=== All passed: %s ===\n' "$(TRUST)"

@@ -25,8 +25,10 @@ from .stand_ins import Silent
 from .stand_ins import SpacedJSON
 from .stand_ins import TagDecimal
 from .stand_ins import environ_without_cookie
+from .stand_ins import made_with_a_mark
 from .stand_ins import marked
 from .stand_ins import marking
+from .stand_ins import marking_update
 from .stand_ins import other_config
 from .stand_ins import other_interface
 from .stand_ins import other_provider
@@ -39,6 +41,7 @@ from .values import Value
 from .values import calling
 from .values import looking_up
 from .values import made
+from .values import noting
 from .values import plain
 from .values import reading
 from .visits import OTHER_KEY
@@ -93,6 +96,7 @@ APP: Attributes = {
     "permanent_session_lifetime": (plain("short", SHORT), plain("long", LONG), constant(SHORT)),
     "config": (
         reading(with_key, "a property that gives another config"),
+        noting("config"),
         made("another config", other_config),
     ),
     "json": (
@@ -105,6 +109,10 @@ APP: Attributes = {
         looked_up("permanent_session_lifetime", SHORT),
         looking_up("config", lambda config: with_key(None, config)),
     ),
+}
+
+#: Werkzeug's responses ask the current app for the size from which on they warn, if that app is true.
+TRUTH: Attributes = {
     "__bool__": (truth(False),),
     "__len__": (truth(0),),
 }
@@ -128,7 +136,11 @@ PROVIDER: Attributes = {
     ),
     "sort_keys": (plain("False", False), constant(False)),
     "ensure_ascii": (plain("False", False), constant(False)),
-    "__getattribute__": (looked_up("sort_keys", False), looked_up("ensure_ascii", False)),
+    "__getattribute__": (
+        looked_up("sort_keys", False),
+        looked_up("ensure_ascii", False),
+        looking_up("dumps", lambda dumps: lambda *args, **options: dumps(*args, **options).replace("ada", "eve")),
+    ),
 }
 
 GETTERS: dict[str, tuple[object, object]] = {
@@ -229,10 +241,13 @@ SESSION: Attributes = {
     "modified": (plain("True", True), constant(True), constant(False)),
     "accessed": (plain("True", True), constant(True), constant(False)),
     "__init__": (NOTED, made("one that leaves a mark", lambda spot: marking(spot), False)),
+    "__new__": (made("one that leaves a mark", made_with_a_mark, False),),
+    "__setattr__": (NOTED,),
+    # Ours keeps there what a session was read from.
+    "_loaded": (quiet(constant((b"e30", b"{}"))),),
+    "on_update": (reading(lambda session, found: marking_update(found), "a property that gives another function"),),
     "__bool__": (answering(True), answering(False)),
     "__len__": (NOTED, answering(0)),
-    # A dict made of it looks at the one to decide whether to call the other.
-    "__iter__": (quiet(NOTED), quiet(calling(lambda found: iter(list(found)[:1]), "one that stops early"))),
     "keys": (quiet(NOTED), quiet(calling(lambda found: list(found)[:1], "one that stops early"))),
     "__getitem__": (NOTED, answering("other")),
     "get": (NOTED, answering("other")),
@@ -245,15 +260,28 @@ SESSION: Attributes = {
     ),
 }
 
+#: A dict that is made of a session calls the ``keys`` of a class of its own only where this is its own, too.
+SESSION_WITH_KEYS: Attributes = {
+    "__iter__": (NOTED, calling(lambda found: iter(list(found)[:1]), "one that stops early")),
+}
+
+CALLBACK_DICT: Attributes = {
+    "__init__": (NOTED, made("one that leaves a mark", lambda spot: marking(spot), False)),
+}
+
 SERIALIZER: Attributes = {
     "dumps": (NOTED, calling(lambda text: " " + text, "one that adds a blank")),
     "loads": (
         NOTED,
         calling(lambda value: {**value, "mark": 1} if isinstance(value, dict) else value, "one that marks"),
     ),
+    "tag": (NOTED, calling(lambda tagged: {**tagged, "mark": 1} if "user" in tagged else tagged, "one that marks")),
+    "untag": (NOTED, answering({"user": "eve"})),
+    "_untag_scan": (NOTED, answering({"user": "eve"})),
 }
 
 SIGNING_SERIALIZER: Attributes = {
+    "__init__": (NOTED, made("one with another salt", lambda spot: setting_up(spot, "salt", b"another salt"), False)),
     "default_signer": (plain("a lax one", LaxSigner), plain("one with another separator", OtherSeparator)),
     "default_fallback_signers": (
         plain("SHA-256", [SHA256]),

@@ -200,12 +200,12 @@ class Comparison:
         self.sides = [Side(interface, self.place.owner) for interface in INTERFACES]
         self.latest = ""
         for side in self.sides:
-            self.place.prepare(side)
             side.run(self.visits[0])
             side.session_type = side.last_session_type
 
     def run(self) -> None:
-        planted = [self.planted(change) for change in (self.case.first, self.case.second)]
+        planted = [undo for side in self.sides if (undo := self.place.prepare(side))]
+        planted += [self.planted(change) for change in (self.case.first, self.case.second)]
         try:
             self.go_through_steps()
         finally:

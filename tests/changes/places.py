@@ -6,6 +6,7 @@ import datetime
 import functools
 import importlib
 import itertools
+import random
 import time
 import types
 import typing as t
@@ -20,9 +21,11 @@ from flask.json.provider import DefaultJSONProvider
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSession
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.datastructures import CallbackDict
 from werkzeug.datastructures import Headers
 
 from .attributes import APP
+from .attributes import CALLBACK_DICT
 from .attributes import CONFIG_CLASS
 from .attributes import HEADERS
 from .attributes import IGNORED
@@ -36,13 +39,16 @@ from .attributes import REQUEST_HEADERS
 from .attributes import RESPONSE
 from .attributes import SERIALIZER
 from .attributes import SESSION
+from .attributes import SESSION_WITH_KEYS
 from .attributes import SHA256
 from .attributes import SHORT
 from .attributes import SIGNER
 from .attributes import SIGNER_DEFAULTS
 from .attributes import SIGNING_SERIALIZER
+from .attributes import TRUTH
 from .attributes import Attributes
 from .sides import Side
+from .sides import Undo
 from .stand_ins import DeafHeaders
 from .stand_ins import Later
 from .stand_ins import LaxSigner
@@ -67,8 +73,9 @@ Kind = t.Literal["attribute", "item", "content", "global"]
 Container = Callable[[Side], t.Any]
 
 
-def prepare_nothing(side: Side) -> None:
+def prepare_nothing(side: Side) -> Undo | None:
     """Most places need nothing."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ class Place:
     matters: bool = True
     #: Whether native code answers before the change.
     is_native: bool = True
-    prepare: Callable[[Side], None] = prepare_nothing
+    #: What is done to a side before it is warmed up, and what takes that back if it would outlive the case.
+    prepare: Callable[[Side], Undo | None] = prepare_nothing
     #: The list or dict that is changed in place, or the module whose global is.
     container: Container | None = None
 
@@ -102,6 +110,7 @@ LIBRARY: dict[str, type] = {
     "response": flask.Response,
     "headers": Headers,
     "session": SecureCookieSession,
+    "CallbackDict": CallbackDict,
     "serializer": TaggedJSONSerializer,
     "signing serializer": itsdangerous.URLSafeTimedSerializer,
     "signer": itsdangerous.TimestampSigner,
@@ -112,6 +121,22 @@ LIBRARY: dict[str, type] = {
 
 def with_defaults_of_the_signer(side: Side) -> None:
     side.interface.key_derivation = side.interface.digest_method = None
+
+
+def with_a_large_session(side: Side) -> None:
+    """One whose cookie is larger than Werkzeug warns of where no app says otherwise."""
+    side.app.config["MAX_COOKIE_SIZE"] = 0
+    large = random.Random(7).randbytes(4000).hex()
+    side.on["session"].append(lambda session: dict.__setitem__(session, "large", large) if session else None)
+
+
+def with_keys_of_its_own(side: Side) -> Undo | None:
+    """Which nobody asks for as long as the session's class has no way of its own to be iterated."""
+    if "keys" in vars(SecureCookieSession):
+        return None
+    cls: t.Any = SecureCookieSession
+    cls.keys = lambda session: [key for key in dict.keys(session) if key != "tuple"]
+    return lambda: delattr(cls, "keys")
 
 
 def with_a_serializer(side: Side) -> None:
@@ -126,6 +151,7 @@ def attributes(owner: str, table: Attributes, **options: t.Any) -> Iterator[Plac
 
 def all_attributes() -> Iterator[Place]:
     yield from attributes("app", APP)
+    yield from attributes("app", TRUTH, prepare=with_a_large_session)
     yield from attributes("config", CONFIG_CLASS)
     yield from attributes("provider", PROVIDER)
     yield from attributes("interface", INTERFACE)
@@ -134,6 +160,8 @@ def all_attributes() -> Iterator[Place]:
     yield from attributes("response", RESPONSE)
     yield from attributes("headers", HEADERS)
     yield from attributes("session", SESSION)
+    yield from attributes("session", SESSION_WITH_KEYS, prepare=with_keys_of_its_own)
+    yield from attributes("CallbackDict", CALLBACK_DICT)
     yield from attributes("serializer", SERIALIZER, prepare=with_a_serializer)
     yield from attributes("signing serializer", SIGNING_SERIALIZER)
     yield from attributes("signer", SIGNER)

@@ -238,3 +238,24 @@ def marking(spot: Spot) -> t.Any:
         dict.__setitem__(self, "mark", 1)
 
     return init
+
+
+def made_with_a_mark(spot: Spot) -> t.Any:
+    """A ``__new__`` of sessions that leaves a mark, as long as nobody initialises it away."""
+
+    def new(cls: type, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        session = dict.__new__(cls)
+        dict.__setitem__(session, "mark", 1)
+        return session
+
+    return staticmethod(new)
+
+
+def marking_update(update: t.Any) -> t.Any:
+    """What a session is to call when it changes, and which leaves a mark."""
+
+    def marked_update(session: t.Any) -> None:
+        update(session)
+        dict.__setitem__(session, "mark", 1)
+
+    return marked_update

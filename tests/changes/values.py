@@ -129,6 +129,16 @@ def reading(alter: Callable[[t.Any, t.Any], t.Any], label: str = "a property") -
     return Value(label, make, fits_instances=False)
 
 
+def noting(name: str) -> Value:
+    """A property that notes each reading."""
+
+    def note(owner: t.Any, found: t.Any) -> t.Any:
+        CALLS.append(name)
+        return found
+
+    return reading(note, "a property that notes its readings")
+
+
 def looking_up(name: str, alter: Alter) -> Value:
     """A ``__getattribute__`` that alters what it finds under one name."""
 

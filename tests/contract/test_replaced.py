@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import time
 import typing as t
 import uuid
@@ -307,3 +309,31 @@ def test_a_class_that_trades_one_name_for_another(parity: t.Any, name: str, wher
 
     before, (after, _), undone = parity(scenario).value
     assert before[-1].seen == undone.seen != after.seen
+
+
+REPLACED_NEW = """
+import flask, itsdangerous
+from flask_fastsession import FastSessionInterface
+
+app = flask.Flask("app")
+app.secret_key = "key"
+app.session_interface = FastSessionInterface()
+app.add_url_rule("/", view_func=lambda: flask.session.update(user="ada") or "done")
+client = app.test_client()
+client.get("/")
+made = []
+itsdangerous.URLSafeTimedSerializer.__new__ = lambda cls, *args, **kwargs: made.append(cls) or object.__new__(cls)
+for interface in FastSessionInterface(), app.session_interface, flask.sessions.SecureCookieSessionInterface():
+    app.session_interface = interface
+    made.clear()
+    client.get("/")
+    print(len(made))
+"""
+
+
+@pytest.mark.contract("C67")
+def test_a_serializer_that_is_made_in_another_way():
+    """In a process of its own, since the interpreter cannot take a ``__new__`` back."""
+    done = subprocess.run([sys.executable, "-c", REPLACED_NEW], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["2", "2", "2"]

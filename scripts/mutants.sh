@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Leave out one check of the guard at a time: the change matrix has to fail without it.
+# Usage: scripts/mutants.sh PYTHON [OPTION...], the options being those of python -m tests.changes.mutants.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=$1
+shift
+# A package of its own, lest a build that can leave out checks stay behind in the tree.
+package=build/mutants
+rm -rf "$package"
+mkdir -p "$package"
+cp -r python/flask_fastsession "$package"
+rm -f "$package"/flask_fastsession/_native*.so
+cargo build --release --locked --features mutants --target-dir target/mutants
+suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
+cp target/mutants/release/lib_native.so "$package/flask_fastsession/_native$suffix"
+PYTHONPATH=$package exec "$python" -m tests.changes.mutants "$@"
