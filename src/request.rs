@@ -15,7 +15,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::cache::Cache;
-use crate::clock::Expiry;
+use crate::clock::Clock;
 use crate::counters::{Counters, Outcome, Tally};
 use crate::error::{Fallback, Reason, contained};
 use crate::guard::checks;
@@ -28,7 +28,7 @@ use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
 use crate::wire::payload;
 use crate::wire::token;
-use crate::{clock, decode, encode, serializer};
+use crate::{decode, encode, serializer};
 
 /// The native half of `FastSessionInterface`; Flask's class is the other.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
@@ -39,7 +39,6 @@ pub struct SessionInterfaceMixin {
     cookies: Cache<CookieSetup>,
     /// The same for what the getters of a subclass gave.
     own_cookies: Cache<CookieSetup>,
-    expiry: Expiry,
 }
 
 #[pymethods]
@@ -64,7 +63,6 @@ impl SessionInterfaceMixin {
             apps: Cache::new(),
             cookies: Cache::new(),
             own_cookies: Cache::new(),
-            expiry: Expiry::new(),
         })
     }
 
@@ -304,8 +302,7 @@ fn read_session<'py>(
         if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject(None) } else { Fallback::Raise(error) }
     };
     let check_age = || {
-        clock::is_stock(py)?;
-        let now = clock::now(py).map_err(|stop| match stop {
+        let now = Clock::of_signer(py)?.now().map_err(|stop| match stop {
             Fallback::Raise(error) => raised(error),
             stop => stop,
         })?;
@@ -367,7 +364,7 @@ fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result
         && own_attributes(&headers).is_some_and(|own| {
             let source = own.get_item(intern!(py, "environ")).ok().flatten();
             checks::passes("request headers.environ", source.is_some_and(|source| source.is(&environ)))
-                && checks::passes("request headers.getlist", !holds(&own, intern!(py, "getlist")))
+                && checks::passes("request headers.getlist", own.len() == 1 || !holds(&own, intern!(py, "getlist")))
         });
     // Cookies may also have been read before, or put there.
     let is_hooked = !checks::passes("request.cookies", !holds(&own, intern!(py, "cookies")))
@@ -415,7 +412,7 @@ fn save<'py>(
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(response)?;
     let template = template.for_session(is_permanent)?;
-    let (line, outcome) = cookie_line(parts, &interface.get().expiry, app, config, data, &setup, template)?;
+    let (line, outcome) = cookie_line(parts, app, config, data, &setup, template)?;
     mark_accessed(parts, data)?;
     headers.add_cookie(&line, is_accessed)?;
     interface.get().counters.get().dumps.count(outcome);
@@ -442,7 +439,6 @@ fn deletion_line<'s>(
 /// The `Set-Cookie` line for a session, and what it counts as. All that may decline comes before the clocks are read.
 fn cookie_line<'py>(
     parts: &FlaskParts,
-    expiry: &Expiry,
     app: &Bound<'py, PyAny>,
     config: &Bound<'py, PyDict>,
     session: &Bound<'py, PyDict>,
@@ -450,7 +446,6 @@ fn cookie_line<'py>(
     template: &Template,
 ) -> Result<(String, Outcome), Fallback> {
     let py = session.py();
-    clock::is_stock(py)?;
     let current_app = json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
     let (options, tags) = json::text_writable(setup.serializer.bind(py), Some(&current_app))?;
     let text = encode::session_to_text(session, options, &tags)?;
@@ -466,18 +461,18 @@ fn cookie_line<'py>(
     if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(config)? {
         return Err(Reason::Size.into());
     }
+    let clock = Clock::of_signer(py)?;
     let (date, timestamp) = if template.has_date() {
-        let lifetime = setup.lifetime.as_ref().ok_or(Reason::MaxAge)?;
-        expiry.date_and_timestamp(py, lifetime, parts).map(|(date, timestamp)| (Some(date), timestamp))
+        clock.date_and_timestamp(setup.lifetime.as_ref().ok_or(Reason::MaxAge)?, parts)
     } else {
-        clock::timestamp(py).map(|timestamp| (None, timestamp))
+        clock.timestamp().map(|timestamp| (String::new(), timestamp))
     }
     .map_err(|stop| stop.declining(py, Reason::Clock))?;
     token::push_timestamp(&mut token, timestamp);
     let signature = setup.keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
-    Ok((template.fill(&token, date.as_deref().unwrap_or_default()), outcome))
+    Ok((template.fill(&token, &date), outcome))
 }
 
 // --- In steps -------------------------------------------------------------------------------------------------------

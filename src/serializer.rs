@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 
+use crate::clock::Clock;
 use crate::counters::{Counters, Outcome, Tally};
 use crate::error::{Fallback, Reason, contained};
 use crate::guard::json::{self, Setup};
@@ -23,7 +24,7 @@ use crate::guard::stock::Stock;
 use crate::wire::sign::{SigningKeys, Unverified, Verified};
 use crate::wire::token::Expired;
 use crate::wire::{payload, token, zlib};
-use crate::{clock, decode, encode};
+use crate::{decode, encode};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -202,7 +203,6 @@ fn dump<'py>(
     let py = serializer.py();
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
-    clock::is_stock(py)?;
     let writable = json::current_app(py).and_then(|app| json::text_writable(setup.serializer.bind(py), app.as_ref()));
     match writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?)) {
         Ok(text) => seal(py, &text, None, &keys),
@@ -214,7 +214,6 @@ fn dump<'py>(
 fn dump_text<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8], salt: Argument<'_, 'py>) -> Attempt<'py> {
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
-    clock::is_stock(serializer.py())?;
     seal(serializer.py(), text, None, &keys)
 }
 
@@ -225,7 +224,6 @@ fn dump_session<'py>(
 ) -> Attempt<'py> {
     let py = serializer.py();
     let setup = TimedSerializerMixin::setup(serializer)?;
-    clock::is_stock(py)?;
     let writable = json::current_app(py).and_then(|app| json::text_writable(setup.serializer.bind(py), app.as_ref()));
     match writable.and_then(|(options, tags)| Ok(encode::to_text(data, options, &tags)?)) {
         Ok(text) => {
@@ -245,7 +243,7 @@ fn seal<'py>(py: Python<'py>, text: &[u8], unpacked_from: Option<&[u8]>, keys: &
         outcome = how;
         Ok::<_, Fallback>(deflated)
     })?;
-    token::push_timestamp(&mut token, clock::timestamp(py)?);
+    token::push_timestamp(&mut token, Clock::of_signer(py)?.timestamp()?);
     let signature = keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
     Ok((PyString::from_bytes(py, &token).map_err(Fallback::Raise)?.into_any(), outcome))
@@ -280,8 +278,7 @@ fn load<'py>(
     let max_age = plain_seconds(max_age)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     if let Some(max_age) = max_age {
-        clock::is_stock(py)?;
-        token::check_age(signed_at, clock::now(py)?, max_age, 0)
+        token::check_age(signed_at, Clock::of_signer(py)?.now()?, max_age, 0)
             .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     }
     if let Some(counters) = &*lock(&serializer.get().counters) {
@@ -313,8 +310,7 @@ fn load_session<'py>(
     let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
     let max_age = plain_seconds(Some(max_age))?.ok_or(Reason::MaxAge)?;
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
-    clock::is_stock(py)?;
-    token::check_age(signed_at, clock::now(py)?, max_age, 0)
+    token::check_age(signed_at, Clock::of_signer(py)?.now()?, max_age, 0)
         .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     if let Some(counters) = &*lock(&serializer.get().counters) {
         counters.get().keys.count(verified.key());

@@ -340,11 +340,16 @@ impl CookieSetup {
         config: &Bound<'py, PyDict>,
     ) -> Result<Arc<Self>, Fallback> {
         let py = interface.py();
-        let options = parts.cookie_options(py);
-        let mut inputs = Vec::with_capacity(options.len());
-        for name in options {
-            inputs.push(config_value(config, name)?);
+        // Most often the ones known last are right, so they are not copied before that is seen.
+        let latest = cache.get(|_| true);
+        let is_same = |(name, known): (&Bound<'_, PyString>, &Py<PyAny>)| {
+            let is_found = config.get_item(name).is_ok_and(|found| found.is_some_and(|found| found.is(known)));
+            is_found || cfg!(feature = "mutants") && name.to_str().is_ok_and(checks::is_left_out)
+        };
+        if let Some(setup) = latest.filter(|setup| parts.cookie_options(py).zip(&setup.inputs).all(is_same)) {
+            return Ok(setup);
         }
+        let inputs = parts.cookie_options(py).map(|name| config_value(config, name)).collect::<Result<Vec<_>, _>>()?;
         if let Some(setup) = cache.get(|setup| are_same(&COOKIE_OPTIONS, &setup.inputs, inputs.iter())) {
             return Ok(setup);
         }
@@ -550,7 +555,7 @@ fn are_same<'a, 'py: 'a>(
     };
     let are_found = found.into_iter().all(|found| {
         at += 1;
-        known.next().is_some_and(|known| found.is(known) || is_left_out(at - 1))
+        known.next().is_some_and(|known| is_left_out(at - 1) || found.is(known))
     });
     are_found && (known.next().is_none() || is_left_out(names.len()))
 }

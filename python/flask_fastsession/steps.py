@@ -105,7 +105,8 @@ def save_session(interface: FastSessionInterface, app: Flask, session: SessionMi
 def write(serializer: t.Any, session: SessionMixin) -> t.Any:
     """Return the token of a session."""
     if signing.is_native(serializer, "dumps"):
-        return serializer._dumps_session_data(dict(session), getattr(session, "_loaded", None))
+        loaded = getattr(session, "_loaded", None) if type(session) is SecureCookieSession else None
+        return serializer._dumps_session_data(dict(session), loaded)
     return serializer.dumps(dict(session))
 
 

@@ -7,7 +7,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
 use crate::guard::checks;
@@ -46,6 +46,8 @@ pub struct FlaskParts {
     pub fast_serializer: Py<PyType>,
     /// `Signer` and `TimestampSigner` of the same module.
     pub fast_signers: [Py<PyType>; 2],
+    /// Whether sessions are neither accessed nor modified by what their class says.
+    are_new_sessions_untouched: bool,
     /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
@@ -126,7 +128,6 @@ const SESSION_NAMES: &[&str] = &[
     "modified",
     "accessed",
     "get",
-    "on_update",
     "__init__",
     "__new__",
     "__bool__",
@@ -135,7 +136,6 @@ const SESSION_NAMES: &[&str] = &[
     "__iter__",
     "__getattribute__",
     "__setattr__",
-    "_loaded",
 ];
 
 static PARTS: PyOnceLock<FlaskParts> = PyOnceLock::new();
@@ -194,17 +194,19 @@ impl FlaskParts {
         let callback_dict = datastructures.getattr("CallbackDict")?.cast_into::<PyType>()?;
         let state = fast_session.call0()?.getattr("__dict__")?.cast_into::<PyDict>()?;
         let on_update = state.get_item("on_update")?.filter(|_| state.len() == 1);
+        let is_false = |name: &str| fast_session.getattr(name).is_ok_and(|value| value.is(PyBool::new(py, false)));
+        let are_new_sessions_untouched = is_false("accessed") && is_false("modified");
         let default_config = flask.getattr("Flask")?.getattr("default_config")?;
         Ok(Self {
             app: StockClass::new(
                 "app",
                 &class("Flask")?,
-                &["secret_key", "permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
+                &["secret_key", "permanent_session_lifetime", "config", "__getattribute__"],
             ),
             app_but_key: StockClass::new(
                 "app",
                 &class("Flask")?,
-                &["permanent_session_lifetime", "config", "__bool__", "__len__", "__getattribute__"],
+                &["permanent_session_lifetime", "config", "__getattribute__"],
             ),
             plain_keys: Verdicts::new(),
             config: StockClass::new("config", &class("Config")?, &["__getitem__"]),
@@ -260,6 +262,7 @@ impl FlaskParts {
                 .filter(|name| default_config.contains(**name).unwrap_or(true))
                 .map(|name| PyString::intern(py, name).unbind())
                 .collect(),
+            are_new_sessions_untouched,
             on_update: on_update.map(Bound::unbind),
             stock_interface: stock_interface.clone().unbind(),
             fast_session: fast_session.unbind(),
@@ -398,23 +401,21 @@ impl FlaskParts {
         let py = session.py();
         // A proxy is not even to be looked through.
         let own = own_attributes(Some(session).filter(|session| is_exactly(session, &self.fast_session))?)?;
-        let is_tracked = |name| own.get_item(name).ok();
-        let (accessed, modified) = (is_tracked(intern!(py, "accessed"))?, is_tracked(intern!(py, "modified"))?);
-        let known = usize::from(holds(&own, intern!(py, "on_update")))
-            + usize::from(accessed.is_some())
-            + usize::from(modified.is_some());
-        if own.len() != known || !self.session.is_stock(self.fast_session.bind(py)) {
+        if !self.session.is_stock(self.fast_session.bind(py)) || !holds(&own, intern!(py, "on_update")) {
             return None;
         }
-        let is_set = |own: Option<Bound<'py, PyAny>>, name| match own {
-            Some(value) => value.is_truthy().ok(),
-            None => session.getattr(name).and_then(|value| value.is_truthy()).ok(),
+        let mut known = 1;
+        let mut is_set = |name| {
+            // A session that nobody has read or written has no more of its own.
+            let found = if own.len() > 1 { own.get_item(name).ok()? } else { None };
+            found.map_or(Some(false), |value| {
+                known += 1;
+                value.is_truthy().ok()
+            })
         };
-        Some(PlainSession {
-            data: session.cast().ok()?,
-            is_accessed: is_set(accessed, intern!(py, "accessed"))?,
-            is_modified: is_set(modified, intern!(py, "modified"))?,
-        })
+        let (is_accessed, is_modified) = (is_set(intern!(py, "accessed"))?, is_set(intern!(py, "modified"))?);
+        let is_plain = own.len() == known && self.are_new_sessions_untouched;
+        is_plain.then_some(PlainSession { data: session.cast().ok()?, is_accessed, is_modified })
     }
 
     /// The `session_class` that an interface would have but for the descriptor on `FastSessionInterface`.
@@ -439,7 +440,10 @@ impl FlaskParts {
     }
 
     /// The names in the config that the seven getters read, `APPLICATION_ROOT` included.
-    pub fn cookie_options<'py>(&'py self, py: Python<'py>) -> impl ExactSizeIterator<Item = &'py Bound<'py, PyString>> {
+    pub fn cookie_options<'a, 'py: 'a>(
+        &'a self,
+        py: Python<'py>,
+    ) -> impl Iterator<Item = &'a Bound<'py, PyString>> + use<'a, 'py> {
         self.cookie_options.iter().map(move |name| name.bind(py))
     }
 }

@@ -7,6 +7,9 @@ const DAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"S
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
+/// From 1 January of the year 1 on.
+const DAYS_BEFORE_1970: i64 = 719_162;
+
 /// The length of the fixed form, in bytes.
 pub const LENGTH: usize = 29;
 
@@ -22,6 +25,35 @@ pub struct DateTime {
 }
 
 impl DateTime {
+    /// The date so many seconds after 1970; `None` outside the years that a Python `datetime` has.
+    pub fn from_second(second: i64) -> Option<Self> {
+        const DAY: i64 = 24 * 60 * 60;
+        let days = u32::try_from(second.div_euclid(DAY).checked_add(DAYS_BEFORE_1970)?).ok()?;
+        let of_day = second.rem_euclid(DAY);
+        // Years of four centuries, of one, of four, and single ones; leap days end all but the last kind.
+        let (eras, days) = (days / 146_097, days % 146_097);
+        let centuries = (days / 36_524).min(3);
+        let days = days - centuries * 36_524;
+        let (fours, days) = (days / 1461, days % 1461);
+        let years = (days / 365).min(3);
+        let mut days = days - years * 365;
+        let year = u16::try_from(eras * 400 + centuries * 100 + fours * 4 + years + 1).ok()?;
+        let mut month = 1;
+        while days >= days_in_month(year, month).into() {
+            days -= u32::from(days_in_month(year, month));
+            month += 1;
+        }
+        let small = |number: i64| u8::try_from(number).ok();
+        (year <= 9999).then_some(Self {
+            year,
+            month,
+            day: u8::try_from(days + 1).ok()?,
+            hour: small(of_day / 3600)?,
+            minute: small(of_day / 60 % 60)?,
+            second: small(of_day % 60)?,
+        })
+    }
+
     /// Gives the fixed form. The fields are those of a Python `datetime`, so they are in range.
     pub fn format(self) -> [u8; LENGTH] {
         let mut text = *b"Www, 00 Mmm 0000 00:00:00 GMT";
@@ -109,6 +141,30 @@ mod tests {
             assert_eq!(date.format(), text.as_bytes());
             assert_eq!(DateTime::parse(text.as_bytes()), Some(date));
         }
+    }
+
+    #[test]
+    fn seconds_of_each_day() {
+        let mut date = DateTime { year: 1, month: 1, day: 1, hour: 23, minute: 59, second: 58 };
+        for day in -DAYS_BEFORE_1970.. {
+            let second = day * 86_400 + 86_398;
+            if date.year > 9999 {
+                assert_eq!(DateTime::from_second(second), None);
+                break;
+            }
+            assert_eq!(DateTime::from_second(second), Some(date));
+            date.day += 1;
+            if date.day > days_in_month(date.year, date.month) {
+                (date.day, date.month) = (1, date.month + 1);
+            }
+            if date.month > 12 {
+                (date.month, date.year) = (1, date.year + 1);
+            }
+        }
+        assert_eq!(DateTime::from_second(0), DateTime::parse(b"Thu, 01 Jan 1970 00:00:00 GMT"));
+        assert_eq!(DateTime::from_second(-DAYS_BEFORE_1970 * 86_400 - 1), None);
+        assert_eq!(DateTime::from_second(i64::MAX), None);
+        assert_eq!(DateTime::from_second(i64::MIN), None);
     }
 
     #[test]

@@ -243,8 +243,6 @@ SESSION: Attributes = {
     "__init__": (NOTED, made("one that leaves a mark", lambda spot: marking(spot), False)),
     "__new__": (made("one that leaves a mark", made_with_a_mark, False),),
     "__setattr__": (NOTED,),
-    # Ours keeps there what a session was read from.
-    "_loaded": (quiet(constant((b"e30", b"{}"))),),
     "on_update": (reading(lambda session, found: marking_update(found), "a property that gives another function"),),
     "__bool__": (answering(True), answering(False)),
     "__len__": (NOTED, answering(0)),

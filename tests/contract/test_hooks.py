@@ -1005,6 +1005,20 @@ def test_the_session_class_gets_no_argument_or_one(parity, cookie):
     assert not kwargs
 
 
+@pytest.mark.contract("C13a")
+@pytest.mark.parametrize(
+    "loaded", [True, (b"e30", b'{"n":1}'), property(lambda session: 1 / 0)], ids=["True", "two bytes", "property"]
+)
+def test_a_session_class_may_have_any_attribute(parity, loaded):
+    def scenario(interface_class):
+        interface = interface_class()
+        interface.session_class = type("Own", (SecureCookieSession,), {"_loaded": loaded})
+        app = make_app(interface)
+        return exchange(app, store(n=1)), exchange(app, touch_nothing, sealed_json('{"n":1,"_permanent":true}'))
+
+    parity(scenario)
+
+
 class ShoutingConfig(flask.Config):
     def __getitem__(self, key: str) -> t.Any:
         value = super().__getitem__(key)
