@@ -40,8 +40,13 @@ impl Tally {
         counter.fetch_add(1, Relaxed);
     }
 
-    fn report(&self) -> DumpsReport {
-        DumpsReport { native: self.native.load(Relaxed), declined: self.declined() }
+    fn report(&self) -> StageReport {
+        StageReport { native: self.native.load(Relaxed), declined: self.declined() }
+    }
+
+    /// The same for a step of requests that may also have run natively as a whole.
+    fn report_within(&self, whole: &Self) -> StageReport {
+        StageReport { native: self.native.load(Relaxed) + whole.native.load(Relaxed), declined: self.declined() }
     }
 
     fn declined(&self) -> BTreeMap<&'static str, u64> {
@@ -59,6 +64,10 @@ pub struct Counters {
     pub dumps: Tally,
     pub loads: Tally,
     pub keys: KeyTally,
+    /// Steps of requests in which an app overrides another one; all others have these steps run natively.
+    pub serializer: Tally,
+    pub cookies: Tally,
+    pub headers: Tally,
 }
 
 /// Counts of the keys that had signed what was read.
@@ -95,15 +104,18 @@ struct KeysReport {
 struct Report {
     /// How classes are known to be stock's.
     guard: &'static str,
-    open: DumpsReport,
-    save: DumpsReport,
-    dumps: DumpsReport,
+    open: StageReport,
+    save: StageReport,
+    serializer: StageReport,
+    cookies: StageReport,
     loads: LoadsReport,
+    dumps: StageReport,
+    headers: StageReport,
     keys: KeysReport,
 }
 
 #[derive(Serialize)]
-struct DumpsReport {
+struct StageReport {
     native: u64,
     declined: BTreeMap<&'static str, u64>,
 }
@@ -124,12 +136,15 @@ impl Counters {
 
     /// Return the counts as a plain dict.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Self { open, save, dumps, loads, keys } = self;
+        let Self { open, save, dumps, loads, keys, serializer, cookies, headers } = self;
         let report = Report {
             guard: if version_tag::are_trusted() { "tags" } else { "look-ups" },
             open: open.report(),
             save: save.report(),
+            serializer: serializer.report_within(open),
+            cookies: cookies.report_within(open),
             dumps: dumps.report(),
+            headers: headers.report_within(save),
             loads: LoadsReport {
                 native: loads.native.load(Relaxed),
                 rejected: loads.rejected.load(Relaxed),

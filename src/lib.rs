@@ -65,6 +65,8 @@ mod _native {
     #[pymodule_export]
     use super::guard::flask::{DefaultSessionClass, remember_flask};
     #[pymodule_export]
+    use super::guard::overridden::overridden;
+    #[pymodule_export]
     use super::guard::verdicts::guard_look_ups;
     #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};

@@ -110,10 +110,20 @@ impl SessionInterfaceMixin {
 
     /// What Flask's `get_signing_serializer` gives, or `NotImplemented` where that is to be called.
     fn _new_serializer<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        contained(|| match new_serializer(slf, app) {
-            Ok(serializer) => Ok(serializer),
-            Err(Fallback::Raise(error)) => Err(error),
-            Err(_) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
+        contained(|| {
+            let made = step(&slf.get().counters.get().serializer, new_serializer(slf, app))?;
+            Ok(made.unwrap_or_else(|| slf.py().NotImplemented().into_bound(slf.py())))
+        })
+    }
+
+    /// Whether [`find_cookie`] may be asked in the place of `request.cookies`.
+    fn _finds_cookies(slf: &Bound<'_, Self>, request: &Bound<'_, PyAny>) -> PyResult<bool> {
+        contained(|| {
+            let header = cookie_header(FlaskParts::get(slf.py()), request).and_then(|header| {
+                let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader));
+                cookie::find(header?, "").map(|_| ()).map_err(|_| Reason::CookieHeader)
+            });
+            step(&slf.get().counters.get().cookies, header.map_err(Fallback::from)).map(|found| found.is_some())
         })
     }
 
@@ -147,10 +157,10 @@ impl SessionInterfaceMixin {
         expires: &Bound<'py, PyAny>,
         options: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyString>>> {
-        contained(|| match cookie_line_for(slf, app, response, token, expires, options) {
-            Ok(line) => Ok(Some(PyString::new(slf.py(), &line))),
-            Err(Fallback::Raise(error)) => Err(error),
-            Err(_) => Ok(None),
+        contained(|| {
+            let line = cookie_line_for(slf, app, response, token, expires, options);
+            let line = step(&slf.get().counters.get().headers, line)?;
+            Ok(line.map(|line| PyString::new(slf.py(), &line)))
         })
     }
 
@@ -161,11 +171,7 @@ impl SessionInterfaceMixin {
         response: &Bound<'py, PyAny>,
         options: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyString>>> {
-        contained(|| match deletion_line_for(slf, app, response, options) {
-            Ok(line) => Ok(Some(line)),
-            Err(Fallback::Raise(error)) => Err(error),
-            Err(_) => Ok(None),
-        })
+        contained(|| step(&slf.get().counters.get().headers, deletion_line_for(slf, app, response, options)))
     }
 
     /// Saves a session, or gives `False` where stock is to save it.
@@ -241,6 +247,17 @@ fn fall_back(tally: &Tally, stop: Fallback) -> PyResult<()> {
             Ok(())
         }
         Fallback::Reject(None) => Ok(()),
+    }
+}
+
+/// What a step gives, or `None` where stock is to take it, and counts which of the two.
+fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
+    match taken {
+        Ok(answer) => {
+            tally.count(Outcome::Native);
+            Ok(Some(answer))
+        }
+        Err(stop) => fall_back(tally, stop).map(|()| None),
     }
 }
 
@@ -479,6 +496,7 @@ fn cookie_line<'py>(
 
 // What Python code takes from here where an app overrides a step, so that the app's own code is called from Python.
 
+/// What `get_signing_serializer` gives, or `NotImplemented` for an app that is served for the first time.
 fn new_serializer<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
@@ -487,8 +505,11 @@ fn new_serializer<'py>(
     let parts = FlaskParts::get(py);
     let interface_view = parts.makes_stock_serializers(interface)?;
     let view = AppView::of(parts, app)?;
-    let Some(setup) = AppSetup::known(&interface.get().apps, interface, &interface_view, &view)? else {
+    if !view.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
         return Ok(py.None().into_bound(py));
+    }
+    let Some(setup) = AppSetup::known(&interface.get().apps, interface, &interface_view, &view)? else {
+        return Ok(py.NotImplemented().into_bound(py));
     };
     json::text_readable(setup.serializer.bind(py))?;
     let serializer = setup.new_serializer(parts, py).map_err(Fallback::Raise)?;

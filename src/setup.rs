@@ -167,17 +167,14 @@ impl AppSetup {
         Ok(Some(setup))
     }
 
-    /// The same, unless it is not known yet: then making it would derive keys, which stock does later.
+    /// The same, or `None` if it is not known yet: making it would derive keys, which stock does later.
     pub fn known<'py>(
         cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
         view: &InterfaceView,
         app: &AppView<'py>,
     ) -> Result<Option<Arc<Self>>, Fallback> {
-        if !app.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
-            return Ok(None);
-        }
-        Ok(Some(Self::get(cache, &AppInputs::of(app)?, interface, view)?.ok_or(Reason::Keys)?))
+        Ok(Self::get(cache, &AppInputs::of(app)?, interface, view)?)
     }
 
     fn get(

@@ -155,19 +155,25 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
 
             {"guard": "tags",
              "open": {"native": 100, "declined": {}},
+             "serializer": {"native": 100, "declined": {}},
+             "cookies": {"native": 100, "declined": {}},
+             "loads": {"native": 98, "rejected": 2, "declined": {}},
              "save": {"native": 99, "declined": {"value_type": 1}},
              "dumps": {"native": 41, "declined": {"value_type": 1}},
-             "loads": {"native": 98, "rejected": 2, "declined": {}},
+             "headers": {"native": 100, "declined": {}},
              "keys": {"current": 90, "fallbacks": [8], "old_digests": 0}}
 
         ``guard`` says how native code knows that classes are as Flask made them: ``"tags"`` where it looks again
         only after CPython says that a class changed, ``"look-ups"`` where it looks each time, as abi3 wheels do.
-        ``open`` and ``save`` count requests, ``loads`` cookies read and ``dumps`` cookies written; these two also count
-        what serializers of :meth:`get_signing_serializer` do in other hands. ``rejected`` counts cookies that are
-        malformed, forged or expired. ``keys`` counts the keys by which cookies were verified: ``SECRET_KEY``, then
-        those of ``SECRET_KEY_FALLBACKS``, the last of them first, as far as they were used, and how often it was with a
-        digest from ``accept_digest_methods``. A key that has not been counted for as long as sessions live may
-        go, if no cookie was read by stock code meanwhile.
+        ``open`` and ``save`` count requests that were native as a whole, and why others were not. Those go on step by
+        step, and the other counts are of the steps: ``serializer``, the set-up from keys and salt; ``cookies``, finding
+        the cookie; ``loads``, cookies read; ``dumps``, cookies written; ``headers``, Set-Cookie and Vary. ``loads`` and
+        ``dumps`` also count what serializers of :meth:`get_signing_serializer` do in other hands.
+
+        ``rejected`` counts cookies that are malformed, forged or expired. ``keys`` counts the keys by which cookies
+        were verified: ``SECRET_KEY``, then those of ``SECRET_KEY_FALLBACKS``, the last of them first, as far as they
+        were used, and how often it was with a digest from ``accept_digest_methods``. A key that has not been counted
+        for as long as sessions live may go, if no cookie was read by stock code meanwhile.
         """
         return self._counters.report()
 

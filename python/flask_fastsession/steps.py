@@ -55,7 +55,7 @@ def open_session(interface: FastSessionInterface, app: Flask, request: Request) 
 def find_token(interface: FastSessionInterface, app: Flask, request: Request) -> str | None:
     """Return the value of the session's cookie."""
     # Whether they are read natively is seen before the name is asked for: Flask asks in this order.
-    if find_cookie(request, "") is None:
+    if not interface._finds_cookies(request):
         return request.cookies.get(interface.get_cookie_name(app))
     name = interface.get_cookie_name(app)
     token = find_cookie(request, name)

@@ -72,7 +72,7 @@ pub struct FlaskParts {
     opens_own_sessions: Verdicts,
     opens_in_steps: Verdicts,
     saves_in_steps: Verdicts,
-    session: StockClass,
+    pub session: StockClass,
     /// The base of Flask's sessions whose `__init__` theirs calls.
     callback_dict: Py<PyType>,
     callback_dict_class: StockClass,
@@ -85,6 +85,9 @@ pub struct InterfaceView {
     /// The tag of its class, if that alone decides on its attributes; 0 where it has some of its own.
     pub tag: u32,
 }
+
+/// A module, a name, the globals of that module, and what stands there in stock.
+pub type Global<'a> = (&'static str, &'static str, &'a Py<PyDict>, &'a Py<PyAny>);
 
 struct Hook {
     name: Py<PyString>,
@@ -334,6 +337,31 @@ impl FlaskParts {
         }
         Stock::get(py).makes_plain_serializers(py)?;
         Ok(InterfaceView { tag: if own.is_empty() { version_tag::of(&class) } else { 0 } })
+    }
+
+    /// The names of the methods of an interface that are not Flask's own.
+    pub fn replaced_hooks(&self, interface: &Bound<'_, PyAny>) -> impl Iterator<Item = String> {
+        let class = interface.get_type();
+        let own = own_attributes(interface);
+        let is_own = move |name: &Bound<'_, PyString>| own.as_ref().is_some_and(|own| holds(own, name));
+        let hooks = self.open_hooks.iter().chain(&self.save_hooks).enumerate();
+        let seen = self.open_hooks.len();
+        hooks
+            // Some are in both lists.
+            .filter(move |(at, hook)| *at < seen || !self.open_hooks.iter().any(|known| known.name.is(&hook.name)))
+            .filter(move |(_, hook)| !hook.is_in(&class) || is_own(hook.name.bind(class.py())))
+            .map(|(_, hook)| hook.name.to_string())
+    }
+
+    /// The globals of modules in which Flask and Werkzeug find what native code knows.
+    pub fn globals(&self, py: Python<'_>) -> [Global<'_>; 4] {
+        let stock = Stock::get(py);
+        [
+            ("flask.sessions", "URLSafeTimedSerializer", &self.sessions_globals, stock.timed_serializer.as_any()),
+            ("flask.sessions", "BadSignature", &self.sessions_globals, stock.bad_signature.as_any()),
+            ("werkzeug.sansio.request", "parse_cookie", &self.request_globals, &self.parse_cookie),
+            ("werkzeug.sansio.response", "dump_cookie", &self.response_globals, &self.dump_cookie),
+        ]
     }
 
     /// Whether what ours leave to the next class is left to stock's: `class Mine(FastSessionInterface, Theirs)` puts

@@ -7,6 +7,7 @@
 pub mod checks;
 pub mod flask;
 pub mod json;
+pub mod overridden;
 pub mod stock;
 pub mod stock_class;
 pub mod verdicts;

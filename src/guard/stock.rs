@@ -7,6 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyListMethods, PyType};
 
 use crate::error::Reason;
 use crate::guard::checks;
+use crate::guard::flask::Global;
 use crate::guard::stock_class::StockClass;
 use crate::types::Types;
 use crate::wire::tags::{self, Tag};
@@ -17,7 +18,7 @@ pub struct Stock {
     /// `itsdangerous.URLSafeTimedSerializer`.
     pub timed_serializer: Py<PyType>,
     pub signature_expired: Py<PyType>,
-    bad_signature: Py<PyType>,
+    pub bad_signature: Py<PyType>,
     /// `zlib.compress`, and whether ours gives the same bytes.
     pub compress: Py<PyAny>,
     pub compresses_alike: bool,
@@ -42,7 +43,7 @@ pub struct Stock {
     /// JSON providers that write, and that read, as Flask's does.
     pub writing_provider: StockClass,
     pub reading_provider: StockClass,
-    timed_serializer_class: StockClass,
+    pub timed_serializer_class: StockClass,
     pub static_method: Py<PyType>,
     /// The list that is `default_fallback_signers`, in which anybody may put something.
     fallback_signers: Py<PyAny>,
@@ -75,6 +76,14 @@ impl Stock {
         let has_no_other = self.fallback_signers.bind(py).cast_exact::<PyList>().is_ok_and(PyListMethods::is_empty);
         let has_no_other = checks::passes("signing serializer.default_fallback_signers", has_no_other);
         if is_stock && has_no_other { Ok(()) } else { Err(Reason::Signer) }
+    }
+
+    /// The globals of modules in which stock finds what native code knows.
+    pub fn globals(&self) -> [Global<'_>; 2] {
+        [
+            ("json", "dumps", &self.json_globals, &self.json_dumps),
+            ("json", "loads", &self.json_globals, &self.json_loads),
+        ]
     }
 
     pub fn is_bad_signature_itself(&self, class: &Bound<'_, PyAny>) -> bool {

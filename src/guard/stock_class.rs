@@ -24,6 +24,16 @@ struct Attribute {
     value: Option<Py<PyAny>>,
 }
 
+impl Attribute {
+    fn is_in(&self, order: &[Bound<'_, PyAny>], py: Python<'_>) -> bool {
+        match (find(order, self.name.bind(py)), &self.value) {
+            (None, None) => true,
+            (Some(found), Some(value)) => found.is(value),
+            _ => false,
+        }
+    }
+}
+
 /// Where the attributes come from, as long as nobody has put others in their place.
 const LIBRARIES: [&str; 4] = ["flask", "werkzeug", "itsdangerous", "flask_fastsession"];
 
@@ -69,14 +79,14 @@ impl StockClass {
             return false;
         }
         let order = namespaces(class);
-        attributes.iter().all(|Attribute { name, is_left_out, value }| {
-            *is_left_out
-                || match (find(&order, name.bind(class.py())), value) {
-                    (None, None) => true,
-                    (Some(found), Some(value)) => found.is(value),
-                    _ => false,
-                }
-        })
+        attributes.iter().all(|attribute| attribute.is_left_out || attribute.is_in(&order, class.py()))
+    }
+
+    /// The names of the attributes that a class has not from the reference.
+    pub fn replaced_in(&self, class: &Bound<'_, PyType>) -> impl Iterator<Item = String> {
+        let order = namespaces(class);
+        let attributes = self.attributes.iter().flatten();
+        attributes.filter(move |attribute| !attribute.is_in(&order, class.py())).map(|each| each.name.to_string())
     }
 }
 

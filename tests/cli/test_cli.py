@@ -25,6 +25,7 @@ import click
 import flask
 import itsdangerous
 import pytest
+import wrapt
 from click.testing import CliRunner
 from click.testing import Result
 from flask.json.provider import DefaultJSONProvider
@@ -36,6 +37,8 @@ from hypothesis import reject
 from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
+from werkzeug.datastructures import Headers
+from werkzeug.sansio.http import parse_cookie
 from werkzeug.test import create_environ
 
 import flask_fastsession
@@ -1068,7 +1071,9 @@ def test_nothing_to_warn_of() -> None:
     assert "Nothing to warn of." in result.stdout
     report = run_json(app, "doctor")
     assert report["clean"] is True
-    assert report["stages"] == {name: {"native": True, "declined": []} for name in ("open", "save", "loads", "dumps")}
+    stages = ("open", "serializer", "cookies", "loads", "save", "dumps", "headers")
+    assert report["stages"] == {name: {"native": True, "declined": []} for name in stages}
+    assert report["guard"] in ("tags", "look-ups")
     assert codes(app, level="note") == ["sha1"]
     assert codes(make_app(FastSessionInterface(digest_method=hashlib.sha256), **SAFE), level="note") == []
 
@@ -1129,12 +1134,19 @@ def test_warnings(code: str, config: dict[str, t.Any]) -> None:
 NOTES: dict[str, tuple[Callable[[], flask.Flask], str]] = {
     "interface": (lambda: make_app(SecureCookieSessionInterface()), "FastSessionInterface()"),
     "hooks": (lambda: make_app(OwnInterface()), "overrides get_cookie_secure"),
+    "overridden": (lambda: with_requests(OwnRequest), "request.cookies is not Flask's but"),
     "sha1": (make_app, "to change it: FastSessionInterface(digest_method=hashlib.sha256"),
     "fallbacks": (lambda: make_app(SECRET_KEY_FALLBACKS=FALLBACKS), "(2): no session needs one that was retired more"),
     "store": (lambda: on_server(), "by Memory, under keys that begin with 'session:'"),
     "ids-readable": (lambda: on_server(), "SESSION_HASH_SID"),
     "no-end": (lambda: on_server(), "SESSION_ABSOLUTE_LIFETIME"),
 }
+
+
+def with_requests(request_class: type[flask.Request]) -> flask.Flask:
+    app = make_app(**SAFE)
+    app.request_class = request_class
+    return app
 
 
 class Memory(Store):
@@ -1287,6 +1299,48 @@ def test_why_stages_are_not_native() -> None:
     app = make_app(**SAFE)
     app.response_class = OwnResponse
     assert run_json(app, "doctor")["stages"]["save"]["declined"] == ["response"]
+
+
+class OwnRequest(flask.Request):
+    @property
+    def cookies(self) -> t.Any:
+        return super().cookies
+
+
+class KeyOnClass(flask.Flask):
+    @property
+    def secret_key(self) -> str:
+        return KEY
+
+
+def trace(wrapped: t.Any, instance: t.Any, args: t.Any, kwargs: t.Any) -> t.Any:
+    return wrapped(*args, **kwargs)
+
+
+def test_what_is_overridden_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(**SAFE)
+    app.request_class, app.response_class, app.json = OwnRequest, OwnResponse, OwnProvider(app)
+    report = run_json(app, "doctor")
+    assert report["stages"]["cookies"]["declined"] == ["request"]
+    assert report["stages"]["headers"]["declined"] == ["response"]
+    texts = [finding["text"] for finding in report["findings"] if finding["code"] == "overridden"]
+    assert texts == [
+        f"json.dumps is not Flask's but {__name__}.OwnProvider",
+        f"request.cookies is not Flask's but {__name__}.OwnRequest",
+        f"response.set_cookie is not Flask's but {__name__}.OwnResponse",
+    ]
+    app = KeyOnClass("shop")
+    app.config.update(SAFE)
+    app.session_interface = FastSessionInterface()
+    app.cli.add_command(cli.session)
+    assert f"overridden: app.secret_key is not Flask's but {__name__}.KeyOnClass" in run(app, "doctor").stdout
+
+    app = make_app(**SAFE)
+    monkeypatch.setattr(Headers, "add", wrapt.FunctionWrapper(Headers.add, trace))
+    monkeypatch.setattr("werkzeug.sansio.request.parse_cookie", lambda *args, **kwargs: parse_cookie(*args, **kwargs))
+    output = run(app, "doctor").stdout
+    assert f"headers.add is not Flask's but {__name__}.trace" in output
+    assert f"werkzeug.sansio.request.parse_cookie is not Flask's but {__name__}." in output
 
 
 def test_a_method_put_on_the_instance_is_named() -> None:

@@ -67,6 +67,11 @@ def check_run(run: Run) -> Iterator[Finding]:
         yield warning("failure", f"saving and opening a session raises {run.error}")
 
 
+def check_overrides(run: Run) -> Iterator[Finding]:
+    for attribute, source in run.overrides:
+        yield note("overridden", f"{attribute} is not Flask's but {source}")
+
+
 def check_record(record: Record) -> Iterator[Finding]:
     if record.problem is not None:
         yield warning("cookie-refused", f"this cookie opens no session: {record.problem}")

@@ -14,6 +14,7 @@ from .checks import check_interface
 from .checks import check_keys
 from .checks import check_limit
 from .checks import check_name
+from .checks import check_overrides
 from .checks import check_record
 from .checks import check_run
 from .checks import check_size
@@ -55,6 +56,7 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
         echo_json(
             {
                 "interface": name_of(type(app.session_interface)),
+                "guard": run.guard,
                 "stages": {
                     name: {"native": stage.is_native, "declined": stage.declined} for name, stage in run.stages.items()
                 },
@@ -80,6 +82,7 @@ def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding
     run = try_out(app, sample)
     findings += findings_of(check_run, run)
     findings += findings_of(check_interface, app)
+    findings += findings_of(check_overrides, run)
     findings += findings_of(check_keys, app)
     findings += findings_of(check_name, app)
     findings += findings_of(check_attributes, app, run.lines)
@@ -97,7 +100,7 @@ def name_of(kind: type) -> str:
 
 
 def echo_examination(app: Flask, run: Run, findings: list[Finding]) -> None:
-    heading(name_of(type(app.session_interface)))
+    heading(name_of(type(app.session_interface)) + (f" (guard: {run.guard})" if run.guard else ""))
     echo_table((name, verdict_on(stage)) for name, stage in run.stages.items())
     for level, colour in (("warning", "red"), ("note", "yellow")):
         chosen = [finding for finding in findings if finding.level == level]

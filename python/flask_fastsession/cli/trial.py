@@ -12,8 +12,11 @@ from werkzeug.http import parse_cookie
 
 from .. import cookies
 from ..interface import FastSessionInterface
+from .overrides import Override
+from .overrides import overrides_of
 
-STAGES = ("open", "save", "loads", "dumps")
+#: Opening and saving as a whole, each followed by its steps.
+STAGES = ("open", "serializer", "cookies", "loads", "save", "dumps", "headers")
 
 #: Why stock code answers, in the words of docs/compatibility.md.
 REASONS = {
@@ -62,13 +65,17 @@ class Stage(t.NamedTuple):
 class Run(t.NamedTuple):
     """What became of sessions that were really saved and opened.
 
-    There are no ``stages`` where all code is Flask's, or somebody else's. ``lines`` are the ``Set-Cookie`` headers of
+    There are no ``stages`` where all code is Flask's, or somebody else's. ``overrides`` is what of Flask's the app
+    overrides. ``lines`` are the ``Set-Cookie`` headers of
     the session cookie; ``error`` is the class of an exception.
     """
 
     stages: dict[str, Stage]
     lines: list[str]
     error: str | None = None
+    overrides: t.Sequence[Override] = ()
+    #: How native code knows classes to be Flask's, by ``tags`` or ``look-ups``.
+    guard: str | None = None
 
 
 def try_out(app: Flask, sample: object) -> Run:
@@ -77,17 +84,20 @@ def try_out(app: Flask, sample: object) -> Run:
     if not isinstance(interface, SecureCookieSessionInterface):
         return Run({}, [])
     before = counts_of(interface)
-    lines, error = [], None
+    lines: list[str] = []
+    overrides: list[Override] = []
+    error = None
     with warnings.catch_warnings():
         # Werkzeug's of the size is said here in its place.
         warnings.simplefilter("ignore")
         for data in (login_session(), sample):
             try:
-                lines += save_and_open(app, data) if isinstance(data, dict) else []
+                lines += save_and_open(app, data, overrides) if isinstance(data, dict) else []
             except Exception as raised:
                 # Its text might quote a key.
                 error = type(raised).__name__
-    return Run(stages_between(before, counts_of(interface)), lines, error)
+    after = counts_of(interface)
+    return Run(stages_between(before, after), lines, error, list(dict.fromkeys(overrides)), after.get("guard"))
 
 
 def counts_of(interface: SecureCookieSessionInterface) -> dict[str, t.Any]:
@@ -110,8 +120,8 @@ def stages_between(before: dict[str, t.Any], after: dict[str, t.Any]) -> dict[st
     }
 
 
-def save_and_open(app: Flask, data: dict[str, t.Any]) -> list[str]:
-    """Let a new session be saved and opened again, and return its Set-Cookie headers."""
+def save_and_open(app: Flask, data: dict[str, t.Any], overrides: list[Override]) -> list[str]:
+    """Let a new session be saved and opened again, and return its Set-Cookie headers. What is overridden is added."""
     interface = app.session_interface
     with cookies.request_with(app, None) as request:
         session = interface.open_session(app, request)
@@ -119,6 +129,8 @@ def save_and_open(app: Flask, data: dict[str, t.Any]) -> list[str]:
             return []
         session.update(data)
         response = app.response_class()
+        if isinstance(interface, FastSessionInterface):
+            overrides += overrides_of(app, request, response, session)
         interface.save_session(app, session, response)
         name = interface.get_cookie_name(app)
     # There may be other cookies, of an interface that has more.
