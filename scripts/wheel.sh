@@ -7,7 +7,6 @@ cd "$(dirname "$0")/.."
 
 # Those of .github/workflows/release.yml.
 rust=1.95.0
-zig=0.17.0
 interpreters=(python3.10 python3.14t)
 platforms=(
     "x86_64-unknown-linux-gnu manylinux_2_17"
@@ -37,8 +36,8 @@ install_tools() {
     command -v rustup >/dev/null || fail "rustup is needed to install Rust $rust: https://rustup.rs"
     local targets=("${platforms[@]%% *}")
     rustup toolchain install "$rust" --profile minimal --no-self-update "${targets[@]/#/--target=}"
-    "${PYTHON:-python3}" -m venv "$build/venv"
-    "$bin/python" -m pip install --quiet -r requirements/build.txt auditwheel==6.8.2 twine==7.0.0 ziglang==$zig
+    "${PYTHON:-python3}" -m venv --clear "$build/venv"
+    "$bin/python" -m pip install --quiet --require-hashes --only-binary :all: -r requirements/wheel.txt
 }
 
 build_wheels() {

@@ -150,9 +150,13 @@ def pythons(job: dict[str, t.Any]) -> set[str]:
 
 
 def linux_interpreters() -> list[str]:
-    (build,) = steps_with(RELEASE["linux"], "PyO3/maturin-action")
-    (interpreters,) = re.findall(r"--interpreter (.*) --out", build["with"]["args"])
+    (interpreters,) = re.findall(r"--interpreter (.*) --out", run_by("linux"))
     return t.cast("str", interpreters).split()
+
+
+def run_by(job: str) -> str:
+    """The commands of a job of the release, as they stand there."""
+    return "\n".join(step.get("run", "") for step in RELEASE[job]["steps"])
 
 
 def test_nothing_is_published_before_all_is_tried() -> None:
@@ -179,15 +183,28 @@ def test_a_release_is_built_as_the_script_builds() -> None:
 
 
 def test_a_release_is_built_with_pinned_tools() -> None:
-    maturin = re.search(r"^maturin==(\S+)$", (ROOT / "requirements" / "build.txt").read_text("utf-8"), re.MULTILINE)
-    assert maturin is not None
-    builds = [step["with"] for job in RELEASE.values() for step in steps_with(job, "PyO3/maturin-action")]
-    assert len(builds) == 3
-    assert {build["maturin-version"] for build in builds} == {f"v{maturin[1]}"}
-    compiled = [build for build in builds if build.get("command") != "sdist"]
-    assert [[build["rust-toolchain"]] for build in compiled] == [of_wheel_script("rust")] * 2
-    assert all("--locked" in build["args"].split() for build in compiled)
-    assert f"ziglang=={of_wheel_script('zig')[0]}\n" in all_commands() + "\n"
+    assert [WORKFLOWS["release.yml"]["env"]["RUSTUP_TOOLCHAIN"]] == of_wheel_script("rust")
+    install = "-m pip install --quiet --require-hashes --only-binary :all: -r requirements/wheel.txt\n"
+    assert install in WHEEL
+    for job in ("sdist", "linux", "macos-windows"):
+        assert install.replace(" --quiet", "") in run_by(job)
+        assert 'rustup toolchain install "$RUSTUP_TOOLCHAIN" ' in run_by(job)
+        assert all("--locked" in command for command in re.findall("maturin build.*", run_by(job)))
+
+
+def test_each_tool_that_builds_a_release_is_pinned_by_hash() -> None:
+    wanted = re.findall(r"^\S+==\S+", requirements("wheel.in"), re.MULTILINE)
+    entries = re.findall(r"^(\S+==\S+)(.*(?:\n +--hash=sha256:.*)+)$", requirements("wheel.txt"), re.MULTILINE)
+    assert len(wanted) == 4
+    assert set(wanted) <= {pin for pin, _ in entries}
+    # Nothing but entries and comments.
+    assert len(re.findall(r"^[^\s#]", requirements("wheel.txt"), re.MULTILINE)) == len(entries)
+    (maturin,) = re.findall(r"^maturin==\S+$", requirements("build.txt"), re.MULTILINE)
+    assert maturin in wanted
+
+
+def requirements(name: str) -> str:
+    return (ROOT / "requirements" / name).read_text("utf-8")
 
 
 def test_all_pythons_are_tested() -> None:
