@@ -134,8 +134,8 @@ docs: $(VENV)/extension $(VENV)/docs.installed ## Build the pages of docs/ into 
 	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html docs build/docs
 	@echo "file://$(CURDIR)/build/docs/index.html"
 
-wheel: ## Build wheels and the sdist into dist/, check them, and use them on each Python here (needs rustup)
-	scripts/wheel.sh
+wheel: ## Build wheels and the sdist into dist/, check them, and use them on each Python here (ALL=1: for x86-64 and ARM)
+	scripts/wheel.sh $(if $(ALL),--all)
 
 reproducible: ## Build the wheel here and from the sdist elsewhere, and compare them
 	scripts/reproducible.sh

@@ -2,13 +2,15 @@
 
 ::
 
-    python -I scripts/smoke.py
+    python -I scripts/smoke.py --guard tags
 
-It needs nothing but the installed package, and is run in an empty environment after a wheel was installed there.
+It needs nothing but the installed package, and is run in an empty environment after a wheel was installed there. Builds
+for one CPython from 3.11 to 3.14 guard by the version tags of classes, all others by look-ups.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
 import sys
 import sysconfig
@@ -96,10 +98,16 @@ def check_that_it_was_native(interface: FastSessionInterface) -> str:
     return "natively"
 
 
-def check_what_was_installed() -> str:
-    """That it is not the clone that was imported, that all entry points load, and that the GIL stayed off."""
+def check_guard(interface: FastSessionInterface, expected: str) -> None:
+    """That classes are guarded as this build has to: by their version tags, or by looking each time."""
+    guard = interface.stats()["guard"]
+    assert guard == expected, f"guarded by {guard} instead of {expected}"
+
+
+def check_what_was_installed(folder: Path) -> str:
+    """That it was imported from this folder, that all entry points load, and that the GIL stayed off."""
     extension = Path(_native.__file__)
-    assert extension.is_relative_to(sysconfig.get_path("platlib")), extension
+    assert extension.resolve().is_relative_to(folder.resolve()), extension
     distribution = metadata.distribution("flask-fastsession")
     assert distribution.version == flask_fastsession.__version__, distribution.version
     for entry_point in distribution.entry_points:
@@ -112,10 +120,24 @@ def check_what_was_installed() -> str:
 
 
 def main() -> None:
-    extension = check_what_was_installed()
-    how = check_that_it_was_native(compare_with_stock())
+    parser = argparse.ArgumentParser(description="Log in and out beside stock, and look at the counters.")
+    parser.add_argument("--guard", choices=["tags", "look-ups"], required=True, help="how this build has to guard")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(sysconfig.get_path("platlib")),
+        help="where the package has to come from (default: what is installed)",
+    )
+    options = parser.parse_args()
+    extension = check_what_was_installed(options.folder)
+    interface = compare_with_stock()
+    how = check_that_it_was_native(interface)
+    check_guard(interface, options.guard)
     python = f"{platform.python_implementation()} {platform.python_version()} {platform.system()} {platform.machine()}"
-    print(f"{python}, Flask {metadata.version('flask')}: {extension} logs in and out as stock does, {how}")
+    print(
+        f"{python}, Flask {metadata.version('flask')}: {extension} logs in and out as stock does, {how}, "
+        f"guarded by {options.guard}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Builds into dist/ what one Linux machine can build of a release: the sdist, and wheels for two architectures and two C
-# libraries, for every CPython and for free-threaded ones, linked by zig so that they run on older systems. All are checked;
-# those for this machine are installed into an empty environment of each Python that is found, and used there.
+# Builds into dist/ what one Linux machine can build of a release: the sdist, and wheels for this machine's architecture
+# (with --all for both) and two C libraries, linked by zig so that they run on older systems. Each CPython from 3.11 on has a
+# wheel of its own, the free-threaded one too; the wheel of the stable ABI serves all others. All are checked; those for
+# this machine are installed into an empty environment of each Python that is found, and used there.
+#     scripts/wheel.sh [--all]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Those of .github/workflows/release.yml.
 rust=1.95.0
-interpreters=(python3.10 python3.14t)
+interpreters=(python3.11 python3.12 python3.13 python3.14 python3.14t)
 platforms=(
     "x86_64-unknown-linux-gnu manylinux_2_17"
     "aarch64-unknown-linux-gnu manylinux_2_17"
@@ -18,7 +20,6 @@ pythons=(python3.10 python3.11 python3.12 python3.13 python3.14 python3.14t)
 
 build=$PWD/build/wheel
 bin=$build/venv/bin
-# Each version of a tool is installed but once, and where this Rust is, no other one is.
 export RUSTUP_HOME=$PWD/build/rustup RUSTUP_TOOLCHAIN=$rust CARGO_TARGET_DIR=$build/target
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 unset CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV PYO3_PYTHON
@@ -32,19 +33,36 @@ fail() {
     exit 1
 }
 
-install_tools() {
-    command -v rustup >/dev/null || fail "rustup is needed to install Rust $rust: https://rustup.rs"
+# With all targets into build/, so that the machine's own Rust stays as it is.
+install_rust() {
     local targets=("${platforms[@]%% *}")
-    rustup toolchain install "$rust" --profile minimal --no-self-update "${targets[@]/#/--target=}"
+    if command -v rustup >/dev/null &&
+        rustup toolchain install "$rust" --profile minimal --no-self-update "${targets[@]/#/--target=}"; then
+        return
+    fi
+    unset RUSTUP_HOME
+    # It may have another name here.
+    [[ $(rustc --version) == "rustc $rust "* ]] || export RUSTUP_TOOLCHAIN=stable
+    [[ $(rustc --version) == "rustc $rust "* ]] || fail "Rust $rust can neither be installed by rustup nor is it here."
+    echo "Rust $rust cannot be installed by rustup: this machine's own one builds what it has targets for." >&2
+}
+
+install_tools() {
     "${PYTHON:-python3}" -m venv --clear "$build/venv"
     "$bin/python" -m pip install --quiet --require-hashes --only-binary :all: -r requirements/wheel.txt
 }
 
 build_wheels() {
     local target=$1 platform=$2 started=$SECONDS
+    if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
+        not_built+=("$target")
+        return
+    fi
     # maturin asks the Python that comes first for zig.
-    PATH=$bin:$PATH maturin build --quiet --zig --release --locked --features abi3 --target "$target" --compatibility "$platform" \
-        --interpreter "${interpreters[@]}" --out dist
+    local command=(env PATH="$bin:$PATH" maturin build --quiet --zig --release --locked --target "$target"
+        --compatibility "$platform" --out dist)
+    "${command[@]}" --interpreter "${interpreters[@]}"
+    "${command[@]}" --features abi3 --interpreter python3.10
     echo "$target: $((SECONDS - started)) s"
 }
 
@@ -87,19 +105,67 @@ import ensurepip, sys, sysconfig, venv
 sys.exit(bool(sysconfig.get_config_var("Py_GIL_DISABLED")) != bool(sys.argv[1]))
 '
 
-use_wheel() {
-    local wheel=$1 python=$2
-    rm -rf "$build/empty"
-    "$python" -m venv "$build/empty"
-    "$build/empty/bin/python" -m pip install --quiet -c requirements/build.txt "$wheel"
-    "$build/empty/bin/python" -I scripts/smoke.py
+# The tags of the wheel that a Python has to get.
+tags_for() {
+    local version=cp3${1#python3.}
+    case $1 in
+        python3.10) echo cp310-abi3 ;;
+        *) echo "${version%t}-$version" ;;
+    esac
 }
 
+# How the build with these tags guards.
+guard_of() {
+    case $1 in
+        *-abi3 | *t) echo look-ups ;;
+        *) echo tags ;;
+    esac
+}
+
+# What the package depends on is there before, so that pip has but dist/ to choose from.
+make_empty() {
+    rm -rf "$build/empty"
+    "$1" -m venv "$build/empty"
+    "$build/empty/bin/python" -m pip install --quiet -c requirements/build.txt Flask itsdangerous
+}
+
+install_wheel() {
+    "$build/empty/bin/python" -m pip --quiet install --force-reinstall --no-deps --no-index --only-binary :all: "$@"
+}
+
+# From the file of the package that says which wheel it came in.
+installed_tags() {
+    sed -n 's/^Tag: \(cp[^-]*-[^-]*\)-.*/\1/p' "$build"/empty/lib/python*/site-packages/flask_fastsession-*.dist-info/WHEEL |
+        sort -u
+}
+
+# First the wheel that pip chooses, then that of the stable ABI, which serves any Python with a GIL.
+use_wheels() {
+    local tags
+    make_empty "$2"
+    install_wheel --find-links dist flask-fastsession
+    tags=$(installed_tags)
+    [[ $tags == "$(tags_for "$1")" ]] || fail "$1: pip chose the wheel for $tags instead of $(tags_for "$1")"
+    "$build/empty/bin/python" -I scripts/smoke.py --guard "$(guard_of "$tags")"
+    if [[ $tags != *-abi3 && $tags != *t ]]; then
+        install_wheel dist/*-abi3-manylinux*_"$(uname -m)".whl
+        "$build/empty/bin/python" -I scripts/smoke.py --guard look-ups
+    fi
+}
+
+case ${1-} in
+    --all) ;;
+    "") mapfile -t platforms < <(printf '%s\n' "${platforms[@]}" | grep "^$(uname -m)-") ;;
+    *) fail "usage: scripts/wheel.sh [--all]" ;;
+esac
+
 section "Tools"
+install_rust
 install_tools
 
 section "Build"
 rm -rf dist
+not_built=()
 # The date of all files, in seconds since 1970: that of the last commit.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 # Panics name the file they come from, those of other crates by its path on the machine that built them.
@@ -122,8 +188,7 @@ used=0
 missing=()
 for name in "${pythons[@]}"; do
     if python=$(find_python "$name"); then
-        abi=$([[ $name == *t ]] && echo cp314t || echo abi3)
-        use_wheel dist/*-"$abi"-manylinux*_"$(uname -m)".whl "$python"
+        use_wheels "$name" "$python"
         used=$((used + 1))
     else
         missing+=("$name")
@@ -133,4 +198,5 @@ done
 section "Done in $SECONDS s: used on $used Pythons"
 (cd dist && sha256sum -- * && du --bytes -- *)
 ((${#missing[@]} == 0)) || echo "NOT USED on ${missing[*]}: found neither on PATH nor in pyenv." >&2
+((${#not_built[@]} == 0)) || echo "NOT BUILT for ${not_built[*]}: this Rust has no such target." >&2
 ((used)) || fail "The wheels were used on no Python at all."

@@ -150,7 +150,8 @@ def pythons(job: dict[str, t.Any]) -> set[str]:
 
 
 def linux_interpreters() -> list[str]:
-    (interpreters,) = re.findall(r"--interpreter (.*) --out", run_by("linux"))
+    """Those for which a wheel of their own is built on Linux."""
+    (interpreters,) = re.findall(r"^build --interpreter (.*)$", run_by("linux"), re.MULTILINE)
     return t.cast("str", interpreters).split()
 
 
@@ -169,7 +170,8 @@ def test_nothing_is_published_before_all_is_tried() -> None:
 
 
 def test_the_wheels_are_counted_right() -> None:
-    linux = len(matrix_rows(RELEASE["linux"])) * len(linux_interpreters())
+    # And one for the stable ABI.
+    linux = len(matrix_rows(RELEASE["linux"])) * (len(linux_interpreters()) + 1)
     wheels = linux + len(matrix_rows(RELEASE["macos-windows"]))
     assert f"= {wheels}\n" in all_commands()
 
@@ -178,6 +180,12 @@ def test_a_release_is_built_as_the_script_builds() -> None:
     rows = [f"{row['target']} {row['platform']}" for row in matrix_rows(RELEASE["linux"])]
     assert " ".join(rows).split() == of_wheel_script("platforms")
     assert linux_interpreters() == of_wheel_script("interpreters")
+    elsewhere = {row["wheel"] for row in matrix_rows(RELEASE["macos-windows"])}
+    assert elsewhere == {name.removeprefix("python") for name in linux_interpreters()} | {"abi3"}
+    assert (
+        "--features abi3 --interpreter python3.10" in run_by("linux")
+        and "--features abi3 --interpreter python3.10" in WHEEL
+    )
     tried = RELEASE["smoke"]["strategy"]["matrix"]["python"]
     assert [f"python{version}" for version in tried] == of_wheel_script("pythons")
 
