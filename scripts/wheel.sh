@@ -183,6 +183,9 @@ for wheel in dist/*.whl; do
 done
 "$bin/twine" check --strict dist/*
 
+section "pip's choice for each Python and platform"
+"$bin/python" scripts/pip_choice.py dist
+
 section "Use in an empty environment"
 used=0
 missing=()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 import flask_fastsession
 
@@ -23,3 +28,49 @@ def test_the_oldest_python_is_the_same_for_pip_and_for_the_extension() -> None:
     minimum = re.findall(r'requires-python = ">=(\d+)\.(\d+)"', pyproject)
     assert minimum == re.findall(r"abi3-py(\d)(\d+)", cargo)
     assert len(minimum) == 1
+
+
+# --- Wheels ---------------------------------------------------------------------------------------------------------
+
+#: Those of one platform.
+TAGS = ["cp310-abi3", "cp311-cp311", "cp312-cp312", "cp313-cp313", "cp314-cp314", "cp314-cp314t"]
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """A folder with a wheel for each of them. They are empty, for pip chooses by their names."""
+    for tags in TAGS:
+        tag = f"{tags}-manylinux_2_17_x86_64"
+        with zipfile.ZipFile(tmp_path / f"flask_fastsession-1.0-{tag}.whl", "w") as wheel:
+            info = "flask_fastsession-1.0.dist-info"
+            wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: flask-fastsession\nVersion: 1.0\n")
+            wheel.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
+            wheel.writestr(f"{info}/RECORD", "")
+    return tmp_path
+
+
+def check_choice(wheels: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "pip_choice.py"), str(wheels)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_pip_chooses_the_wheel_for_a_version_and_else_that_for_the_stable_abi(wheels: Path) -> None:
+    done = check_choice(wheels)
+    assert done.returncode == 0, done.stderr
+    chosen = re.findall(r"^CPython (\S+) +(\S+) +\S+: flask_fastsession-1\.0-(\w+-\w+)-", done.stdout, re.MULTILINE)
+    assert {abi: tags for _, abi, tags in chosen} == {
+        "cp310": "cp310-abi3",
+        "cp311": "cp311-cp311",
+        "cp312": "cp312-cp312",
+        "cp313": "cp313-cp313",
+        "cp314": "cp314-cp314",
+        "cp314t": "cp314-cp314t",
+        "cp315": "cp310-abi3",
+    }
+
+
+def test_a_wheel_that_is_missing_is_noticed(wheels: Path) -> None:
+    (wheels / "flask_fastsession-1.0-cp312-cp312-manylinux_2_17_x86_64.whl").unlink()
+    done = check_choice(wheels)
+    assert done.returncode == 1
+    assert "cp310-abi3-manylinux_2_17_x86_64.whl instead of one for cp312-cp312" in done.stderr
