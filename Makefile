@@ -4,12 +4,14 @@
 PYTHON ?= python3
 PORT ?= 5000
 CASES ?= 200000
+ABI3_CASES ?= 10000
 SEED ?=
 FUZZ_SECONDS ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := $(VENV)/oldest
+ABI3 := build/abi3
 RUST := $(wildcard src/*.rs src/*/*.rs) Cargo.toml Cargo.lock pyproject.toml
 DEMO_TOOLS := $(VENV)/demo.installed $(VENV)/bench.installed
 ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed $(VENV)/docs.installed
@@ -21,12 +23,12 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-oldest lint check differential docs wheel servers clean
+.PHONY: help demo serve test test-abi3 test-oldest lint check differential docs wheel servers clean
 .PHONY: changes mutants prove fuzz miri stress matrix free-threaded audit reproducible trust
 .PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, look at its cookies and what they cost
 	$(BIN)/python -m examples.demo
@@ -59,7 +61,13 @@ test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite wit
 	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/contract
 	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/server/test_stores.py -k redis
 
-check: test test-oldest lint ## Run what CI runs
+test-abi3: $(ABI3)/extension $(ALL_TOOLS) ## Run what compares with stock, or slices of it, on a build for the stable ABI
+	PYTHONPATH=$(ABI3) $(BIN)/python scripts/smoke.py --folder $(ABI3) --guard look-ups
+	PYTHONPATH=$(ABI3) $(BIN)/python -m pytest -q tests/contract tests/changes
+	PYTHONPATH=$(ABI3) $(BIN)/python -m tests.differential.codec --cases $(ABI3_CASES)
+	PYTHONPATH=$(ABI3) $(BIN)/python -m tests.differential.requests --cases $$(($(ABI3_CASES) / 100))
+
+check: test test-abi3 test-oldest lint ## Run what CI runs
 
 differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a tenth as many requests with stock (SEED=... repeats)
 	$(BIN)/python -m tests.differential.codec --cases $(CASES) $(if $(SEED),--seed $(SEED))
@@ -175,4 +183,11 @@ $(OLDEST)/installed: requirements/oldest.txt requirements/constraints.txt $(VENV
 $(VENV)/extension: $(VENV)/build.installed $(RUST)
 	rm -f python/flask_fastsession/_native*.so
 	$(BIN)/maturin develop --release --locked
+	@touch $@
+
+# Beside the other build, and not in its place: the whole package is unpacked into a folder of its own.
+$(ABI3)/extension: $(VENV)/build.installed $(RUST) $(wildcard python/flask_fastsession/*.py python/flask_fastsession/*/*.py)
+	rm -rf $(ABI3)
+	$(BIN)/maturin build --release --locked --features abi3 --interpreter $(BIN)/python --compatibility off --out $(ABI3)
+	$(BIN)/python -m zipfile -e $(ABI3)/*.whl $(ABI3)
 	@touch $@

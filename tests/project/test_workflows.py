@@ -222,8 +222,19 @@ def test_all_pythons_are_tested() -> None:
     (setup,) = steps_with(TESTS["check"], "actions/setup-python")
     assert pythons(TESTS["python"]) | {setup["with"]["python-version"]} == supported
     assert pythons(RELEASE["smoke"]) == supported | {"3.14t"}
+    assert pythons(TESTS["guards"]) == supported
     for job in (TESTS["elsewhere"], RELEASE["smoke-musl"]):
         assert pythons(job) == {min(supported), max(supported)}
+
+
+def test_each_build_is_tried_with_the_guard_that_it_has_to_have() -> None:
+    guards = {(row["python"], row["guard"]) for row in matrix_rows(TESTS["guards"])}
+    tags = {name.removeprefix("python") for name in linux_interpreters() if not name.endswith("t")}
+    assert {python for python, guard in guards if guard == "tags"} == tags
+    assert {python for python, guard in guards if guard == "look-ups"} == {*tags, "3.10"}
+    tried = [command for command in commands(TESTS["guards"]) if command]
+    for command in ('scripts/smoke.py --guard "$GUARD"', "tests/contract", "tests.changes", "tests.differential.codec"):
+        assert sum(command in step for step in tried) == len(guards)
 
 
 # --- What people read and fill in -----------------------------------------------------------------------------------
@@ -231,7 +242,7 @@ def test_all_pythons_are_tested() -> None:
 
 def test_contributing_names_what_exists() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    targets = set(re.findall(r"make ([a-z-]+)", text))
+    targets = set(re.findall(r"make ([a-z0-9-]+)", text))
     assert "check" in targets
     for target in targets:
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"make {target} is not in the Makefile"
