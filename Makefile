@@ -21,6 +21,13 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
+# rust-toolchain.toml names stable. Where rustup has other toolchains only, its default is taken, and nothing downloaded.
+ifneq ($(shell command -v rustup 2>/dev/null),)
+ifeq ($(shell cd / && rustup toolchain list | grep ^stable),)
+export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup default | cut -d' ' -f1)
+endif
+endif
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test test-abi3 test-oldest lint check differential docs wheel servers clean

@@ -215,6 +215,13 @@ def requirements(name: str) -> str:
     return (ROOT / "requirements" / name).read_text("utf-8")
 
 
+def test_the_oldest_rust_is_that_of_the_crate() -> None:
+    (oldest,) = re.findall(r'^rust-version = "(\S+)"$', (ROOT / "Cargo.toml").read_text("utf-8"), re.MULTILINE)
+    tried = [command for command in commands(TESTS["oldest-rust"]) if command]
+    assert tried[0].startswith(f"rustup toolchain install {oldest} ")
+    assert tried[1:3] == [f"cargo +{oldest} check --locked", f"cargo +{oldest} check --locked --features abi3"]
+
+
 def test_all_pythons_are_tested() -> None:
     oldest = re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
     assert oldest is not None
