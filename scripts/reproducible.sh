@@ -24,7 +24,8 @@ echo "Build the sdist"
 sdist=$(echo "$out"/sdist/*.tar.gz)
 
 echo "Build the wheel here"
-CARGO_TARGET_DIR=$out/target "$out/venv/bin/maturin" build --quiet --release --locked --compatibility off --out "$out/here"
+CARGO_TARGET_DIR=$out/target "$out/venv/bin/maturin" build --quiet --release --locked --compatibility off \
+    --interpreter "$python" --out "$out/here"
 
 echo "Build the wheel from the sdist, elsewhere"
 # Newer versions of pip read the second variable, older ones the first.
