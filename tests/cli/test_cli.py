@@ -58,10 +58,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = Path(flask_fastsession.__file__).parents[1]
 
 KEY = "the key of today, which is long enough"
-FALLBACKS = ["the key of yesterday, long enough as well", b"the key of the day before \xff\x00, in bytes"]
+FALLBACKS: list[t.Any] = ["the key of yesterday, long enough as well", b"the key of the day before \xff\x00, in bytes"]
 STRANGER = "a key that the app does not know of at all"
 LIFETIME = 3600
-SAFE = {"SESSION_COOKIE_SECURE": True, "SESSION_COOKIE_SAMESITE": "Lax"}
+SAFE: dict[str, t.Any] = {"SESSION_COOKIE_SECURE": True, "SESSION_COOKIE_SAMESITE": "Lax"}
 
 
 def make_app(interface: flask.sessions.SessionInterface | None = None, **config: t.Any) -> flask.Flask:
@@ -979,10 +979,8 @@ def test_a_session_on_the_server_that_is_at_its_end(tmp_path: Path, clock: t.Any
     report = run_json(app, "inspect", value)["app"]
     assert report["found"] is True
     assert report["begun_at"] == "2023-11-14T22:13:20+00:00"
-    app.session_interface.options = dataclasses.replace(  # type: ignore[attr-defined]
-        app.session_interface.options,
-        absolute_lifetime=-1,  # type: ignore[attr-defined]
-    )
+    interface: t.Any = app.session_interface
+    interface.options = dataclasses.replace(interface.options, absolute_lifetime=-1)
     assert "absolute lifetime" in run_json(app, "inspect", value)["app"]["reason"]
     assert app.test_client().get("/", headers={"Cookie": f"session={value}"}).headers["Set-Cookie"]
 
@@ -1157,7 +1155,7 @@ class Memory(Store):
 
 
 def on_server(store: object = None, **config: t.Any) -> flask.Flask:
-    app = make_app(SESSION_TYPE=store or Memory(), **{**SAFE, **config})
+    app = make_app(SESSION_TYPE=store or Memory(), **{**SAFE, **config})  # type: ignore[abstract]
     ServerSession(app)
     return app
 
@@ -1170,7 +1168,7 @@ def test_notes(code: str) -> None:
 
 
 def test_no_note_without_a_reason() -> None:
-    options = {"digest_method": hashlib.sha256, "accept_digest_methods": [hashlib.sha1]}
+    options: dict[str, t.Any] = {"digest_method": hashlib.sha256, "accept_digest_methods": [hashlib.sha1]}
     assert codes(make_app(FastSessionInterface(**options), **SAFE), level="note") == []
     app = on_server(SESSION_HASH_SID=True, SESSION_ABSOLUTE_LIFETIME=600)
     assert codes(app, level="note") == ["store"]
@@ -1211,7 +1209,7 @@ def test_what_exceptions_say_is_withheld() -> None:
             raise LookupError(KEY)
 
     for app, codes_expected in (
-        (on_server(FailingStore()), ["store-failed"]),
+        (on_server(FailingStore()), ["store-failed"]),  # type: ignore[abstract]
         (make_app(FailingName(), **SAFE), ["failure", "check-failed"]),
         (make_app(Failing(), **SAFE), ["failure"]),
     ):
@@ -1225,7 +1223,8 @@ def test_a_partitioned_cookie_is_secure() -> None:
     """By Werkzeug, whatever SESSION_COOKIE_SECURE is."""
     if not hasattr(flask.sessions.SessionInterface, "get_cookie_partitioned"):
         pytest.skip("this Flask has no partitioned cookies")
-    config = {"SESSION_COOKIE_PARTITIONED": True, "SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False}
+    config: dict[str, t.Any] = {"SESSION_COOKIE_PARTITIONED": True}
+    config |= {"SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False}
     assert codes(make_app(**config)) == []
     assert codes(make_app(SecureCookieSessionInterface(), **config)) == []
     # Without a key there is no header to judge by.
@@ -1552,7 +1551,7 @@ def test_a_name_that_no_cookie_has(name: str) -> None:
 
 def test_an_interface_that_cannot_tell_the_name() -> None:
     interface = FastSessionInterface()
-    interface.get_cookie_name = lambda app: {}[KEY]  # type: ignore[method-assign]
+    interface.get_cookie_name = lambda app: dict[str, str]()[KEY]  # type: ignore[method-assign]
     app = make_app(interface, **SAFE)
     assert run_json(app, "inspect", f"session={token_of({'a': 1})}")["app"]["reason"].endswith("fails: KeyError")
     assert codes(app, f"session={token_of({'a': 1})}") == ["cookie-refused", "failure", "check-failed"]

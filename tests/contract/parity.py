@@ -25,7 +25,7 @@ from flask_fastsession import signing
 
 Interface = SecureCookieSessionInterface
 Scenario = Callable[[type[Interface]], object]
-View = Callable[[SessionMixin], object]
+View = Callable[[t.Any], object]
 
 INTERFACES: tuple[type[Interface], ...] = (SecureCookieSessionInterface, FastSessionInterface)
 
@@ -165,7 +165,7 @@ class Reply:
     status: str
     headers: list[tuple[str, str]]
     body: bytes
-    seen: list[object]
+    seen: list[t.Any]
     logged: list[object]
     warned: list[object]
 
@@ -188,7 +188,7 @@ def exchange(app: flask.Flask, view: View, cookie: str | None = None, **options:
 
     What the view returns is recorded, and is the response if it is one. Further options go to the test client.
     """
-    seen: list[object] = []
+    seen: list[t.Any] = []
 
     def respond() -> flask.typing.ResponseReturnValue:
         value = view(flask.session)
@@ -212,7 +212,7 @@ def process_response(app: flask.Flask, response: flask.Response) -> flask.Respon
     """Call the app's method of this name during a request. From Flask 3.2 on, it takes the request's context first."""
     process: Callable[..., flask.Response] = app.process_response
     if "ctx" in inspect.signature(process).parameters:
-        return process(flask.globals.app_ctx._get_current_object(), response)
+        return process(t.cast(t.Any, flask.globals.app_ctx)._get_current_object(), response)
     return process(response)
 
 

@@ -259,8 +259,8 @@ def test_attributes_of_a_serializer_may_be_set_at_any_time(parity, change, name,
         pytest.param(lambda s: s.fallback_signers.append({"key_derivation": "none"}), id="fallback_signers"),
         pytest.param(lambda s: s.serializer_kwargs.update(indent=1), id="serializer_kwargs"),
         pytest.param(lambda s: delattr(s, "salt"), id="del salt"),
-        pytest.param(lambda s: vars(s).pop("serializer"), id="del serializer"),
-        pytest.param(lambda s: vars(s).clear(), id="del all"),
+        pytest.param(lambda s: s.__dict__.pop("serializer"), id="del serializer"),
+        pytest.param(lambda s: s.__dict__.clear(), id="del all"),
     ],
 )
 def test_attributes_of_a_serializer_may_be_mutated_at_any_time(parity, change):

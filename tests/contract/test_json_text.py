@@ -310,7 +310,7 @@ TEXTS = [
 def test_texts_of_all_sorts(parity, text, ensure_ascii, place):
     def scenario(interface_class):
         app = make_app(interface_class())
-        app.json.ensure_ascii = ensure_ascii
+        t.cast(t.Any, app.json).ensure_ascii = ensure_ascii
         with app.app_context():
             return serializer_of(app).dumps(place(text))
 

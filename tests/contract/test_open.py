@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+import typing as t
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,7 +114,7 @@ def test_the_age_rule(parity, clock, age, fraction):
     assert (type(outcome.error) is itsdangerous.SignatureExpired) is not (0 <= age <= 60)
 
 
-LIMITS = [None, 0, -1, True, False, 59.5, 60.0, 2**31, 2**63, -(2**64), 10**30, float("inf"), float("nan")]
+LIMITS: list[t.Any] = [None, 0, -1, True, False, 59.5, 60.0, 2**31, 2**63, -(2**64), 10**30, float("inf"), float("nan")]
 LIMITS += ["60", b"", [], ()]
 
 

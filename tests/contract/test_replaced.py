@@ -14,6 +14,8 @@ from datetime import timedelta
 import flask
 import itsdangerous
 import pytest
+import werkzeug.http
+import werkzeug.sansio.http
 import werkzeug.sansio.request
 import werkzeug.sansio.response
 from flask.json.provider import DefaultJSONProvider
@@ -134,7 +136,7 @@ def test_defaults_of_the_serializers_class_count(
 # --- Ways to look things up -----------------------------------------------------------------------------------------
 
 
-def looking_up(base: type, name: str, value: object) -> type:
+def looking_up(base: t.Any, name: str, value: object) -> t.Any:
     def look_up(self: object, asked: str) -> object:
         return value if asked == name else base.__getattribute__(self, asked)
 
@@ -175,7 +177,7 @@ def test_classes_may_look_up_attributes_in_their_own_way(parity: t.Any, name: st
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_werkzeugs_functions_for_cookies_may_be_replaced(parity: t.Any, when: str) -> None:
     """Some add an attribute to all cookies so, or read them with another parser."""
-    dump, parse = werkzeug.sansio.response.dump_cookie, werkzeug.sansio.request.parse_cookie
+    dump, parse = werkzeug.http.dump_cookie, werkzeug.sansio.http.parse_cookie
     swapped = sealed_json('{"user":"bob"}')
 
     def replace(patch: pytest.MonkeyPatch) -> None:

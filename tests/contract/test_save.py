@@ -367,9 +367,9 @@ class KeysSession(SecureCookieSession):
 
 
 class PropertySession(SecureCookieSession):
-    permanent = property(lambda self: True)  # type: ignore[assignment]
-    modified = property(lambda self: True, lambda self, value: None)  # type: ignore[assignment]
-    accessed = property(lambda self: True, lambda self, value: None)  # type: ignore[assignment]
+    permanent = property(lambda self: True)
+    modified = property(lambda self: True, lambda self, value: None)
+    accessed = property(lambda self: True, lambda self, value: None)
 
 
 def proxied(session_class: t.Any) -> t.Callable[..., t.Any]:
@@ -499,7 +499,7 @@ USES: dict[str, View] = {
 @pytest.mark.parametrize("use", USES.values(), ids=list(USES))
 @pytest.mark.parametrize("cookie", [None, COOKIE, PERMANENT], ids=["new", "loaded", "permanent"])
 def test_what_a_use_of_the_session_does_to_the_response(parity, use, cookie):
-    config = {"SESSION_REFRESH_EACH_REQUEST": False}
+    config: dict[str, t.Any] = {"SESSION_REFRESH_EACH_REQUEST": False}
     parity(lambda interface_class: exchange(make_app(interface_class(), **config), use, cookie))
 
 
@@ -753,8 +753,9 @@ def test_a_changed_session_is_never_taken_for_the_loaded_one(parity):
     def scenario(interface_class):
         app = make_app(interface_class())
         tokens = []
+        items: list[t.Any] = ["a", 1, 1.0, True, (1,), {"a": []}]
         with app.test_request_context("/", headers={"Cookie": f"session={CART}"}):
-            for item in ("a", 1, 1.0, True, (1,), {"a": []}):
+            for item in items:
                 flask.session["cart"][0] = item
                 flask.session.modified = True
                 tokens.append(process_response(app, flask.Response()).headers["Set-Cookie"])
@@ -801,7 +802,7 @@ def test_a_streamed_response_keeps_its_session(parity):
             yield str(flask.session.get("user"))
             yield str(flask.session.get("n"))
 
-        return flask.Response(stream())
+        return flask.Response(t.cast(t.Any, stream)())
 
     reply = parity(lambda interface_class: exchange(make_app(interface_class()), view, COOKIE)).value
     assert reply.body == b"ada1"
@@ -874,7 +875,8 @@ def test_deploys_and_rollbacks_lose_no_session(clock, writer, reader):
 @pytest.mark.contract("C66")
 def test_quart_reads_ours_and_ours_reads_quarts(interface_class, clock):
     app = make_app(interface_class(), SECRET_KEY_FALLBACKS=[])
-    stranger = quart.sessions.SecureCookieSessionInterface().get_signing_serializer(app)
+    stranger = quart.sessions.SecureCookieSessionInterface().get_signing_serializer(t.cast(t.Any, app))
+    assert stranger is not None
     own = serializer_of(app)
     assert exactly(stranger.loads(own.dumps(VALUE))) == exactly(VALUE)
     assert exactly(own.loads(stranger.dumps(VALUE))) == exactly(VALUE)

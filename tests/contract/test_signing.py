@@ -152,7 +152,7 @@ def test_hooks_of_signers_are_obeyed(name: str) -> None:
             check_alike(lambda signer: signer.sign("value"), stock, ours)
             signed = outcome_of(stock.sign, "value").value
             if signed is not None:
-                check_alike(lambda signer, signed=signed: signer.unsign(signed), stock, ours)  # type: ignore[misc]
+                check_alike(lambda signer, signed=signed: signer.unsign(signed), stock, ours)
 
 
 class Json:

@@ -208,7 +208,7 @@ class OwnTag(JSONTag):
     key = " own"
 
     def check(self, value: t.Any) -> bool:
-        return value == "own"
+        return bool(value == "own")
 
     def to_python(self, value: t.Any) -> t.Any:
         return "own"
@@ -526,7 +526,7 @@ def test_an_override_leaves_the_other_steps_native(overridden):
     if overridden == "set_cookie":
         app.response_class = Noting
     if overridden == "cookies":
-        cookies = flask.Request.cookies
+        cookies: t.Any = flask.Request.cookies
         app.request_class = type("Own", (flask.Request,), {"cookies": property(lambda self: cookies.__get__(self))})
     value = {"lucky": True, "n": 1} if overridden != "a value" else {"price": decimal.Decimal(1)}
     first = exchange(app, store(**value, _permanent=True))

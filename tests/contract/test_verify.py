@@ -376,7 +376,7 @@ def test_texts_nested_without_end(parity, before, after):
     text = nested(200_000, before, after)
     error = parity(lambda interface_class: loads(interface_class, sealed_json(text))).error
     assert type(error) is itsdangerous.BadPayload
-    assert type(t.cast(itsdangerous.BadPayload, error).original_error) is RecursionError
+    assert type(error.original_error) is RecursionError
 
 
 @pytest.mark.contract("C28")

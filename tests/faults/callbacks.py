@@ -122,7 +122,7 @@ def in_clock(app: flask.Flask, call: Callback) -> Iterator[object]:
 def in_date(app: flask.Flask, call: Callback) -> Iterator[object]:
     read: t.Any = flask.sessions.datetime  # type: ignore[attr-defined]
 
-    class Datetime(read):  # type: ignore[misc]
+    class Datetime(read):
         @classmethod
         def now(cls, zone: t.Any = None) -> t.Any:
             call()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import typing as t
 from datetime import timedelta
 
 import flask
@@ -36,7 +37,7 @@ def test_a_lifetime_that_changed_is_not_kept(parity):
             return hashlib.sha1(data)
 
         app = make_app(interface_class(), PERMANENT_SESSION_LIFETIME=short)
-        app.session_interface.digest_method = digest_method
+        t.cast(t.Any, app.session_interface).digest_method = digest_method
         meanwhile.work = lambda: app.config.update(PERMANENT_SESSION_LIFETIME=long)
         exchange(app, store(n=1))
         app.config["PERMANENT_SESSION_LIFETIME"] = short
@@ -64,7 +65,7 @@ def test_a_key_that_changed_is_not_kept(parity, reading):
 
         app = make_app(interface_class(), flask_class=App, SECRET_KEY="the key")
         exchange(app, store(n=1))
-        readings.extend([app] * 8)
+        readings.extend(t.cast("list[App]", [app] * 8))
         app.secret_key = "the key"
         return exchange(app, store(n=1))
 

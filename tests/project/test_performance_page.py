@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, t.Any]:
-    return json.loads((DOCS / "request.json").read_text(encoding="utf-8"))
+    return t.cast("dict[str, t.Any]", json.loads((DOCS / "request.json").read_text(encoding="utf-8")))
 
 
 def test_the_chart_is_drawn_from_the_results(results: dict[str, t.Any]) -> None:
@@ -46,7 +46,7 @@ def test_no_request_was_declined(results: dict[str, t.Any]) -> None:
 
 @pytest.fixture(scope="module")
 def server_results() -> dict[str, t.Any]:
-    return json.loads((DOCS / "server.json").read_text(encoding="utf-8"))
+    return t.cast("dict[str, t.Any]", json.loads((DOCS / "server.json").read_text(encoding="utf-8")))
 
 
 def test_the_chart_of_servers_is_drawn_from_the_results(server_results: dict[str, t.Any]) -> None:

@@ -194,7 +194,7 @@ def macs_of_others(value: bytes) -> Iterator[bytes]:
     }
     for name, values in others.items():
         for other in values:
-            yield itsdangerous.Signer(SECRET_KEY, **{**ours, name: other}).get_signature(value)  # type: ignore[arg-type]
+            yield itsdangerous.Signer(SECRET_KEY, **{**ours, name: other}).get_signature(value)
     for key in ("", " ", SECRET_KEY + " ", SECRET_KEY[:-1], SECRET_KEY.upper(), SECRET_KEY[::-1]):
         yield itsdangerous.Signer(key, **ours).get_signature(value)  # type: ignore[arg-type]
     signer = itsdangerous.Signer(SECRET_KEY, **ours)  # type: ignore[arg-type]

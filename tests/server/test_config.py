@@ -433,4 +433,4 @@ def test_session_cleanup_that_fails_says_so(spied_app: MakeApp, spy: SpyStore) -
 
 def test_the_session_of_a_request_context_is_ours(spied_app: MakeApp) -> None:
     with spied_app().test_request_context():
-        assert session.new  # type: ignore[attr-defined]
+        assert session.new

@@ -534,7 +534,7 @@ def shop(keep: t.Callable[[flask.Flask], object], **config: t.Any) -> flask.Flas
     keep(app)
     manager = flask_login.LoginManager(app)
 
-    class User(flask_login.UserMixin):  # type: ignore[misc]
+    class User(flask_login.UserMixin):
         def __init__(self, user_id: str) -> None:
             self.id = user_id
 

@@ -280,7 +280,7 @@ def interleaved(start: Start, outer: Operation, inner: Operation) -> Iterator[tu
     """The worlds after ``inner`` came before the first, second, ... command of ``outer``."""
     for at in itertools.count():
         world = World(*start)
-        within = Within(world, lambda world=world: inner.act(world), at)  # type: ignore[misc]
+        within = Within(world, lambda world=world: inner.act(world), at)
         world.store.before_command = within
         outer.act(world)
         world.store.before_command = lambda: None

@@ -331,7 +331,7 @@ def test_parallel_writes_to_different_keys_are_all_kept(make_app: MakeApp) -> No
         barrier.wait()
         for number in range(WRITES):
             app = apps[thread % len(apps)]
-            assert request(app, cookie, lambda app, key=f"{thread}-{number}": session.update({key: 1})) == cookie  # type: ignore[misc]
+            assert request(app, cookie, lambda app, key=f"{thread}-{number}": session.update({key: 1})) == cookie
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(work, range(THREADS)))

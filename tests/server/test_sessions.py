@@ -142,7 +142,7 @@ NEW_CALLS: dict[str, tuple[Act, dict[str, int]]] = {
     "ended": (lambda: session.clear(), {}),
     "written and ended": (lambda: (write(), session.clear()), {}),
     "made permanent": (lambda: setattr(session, "permanent", True), {}),
-    "regenerated": (lambda: flask.current_app.session_interface.regenerate(session), {}),
+    "regenerated": (lambda: t.cast(t.Any, flask.current_app.session_interface).regenerate(session), {}),
 }
 
 
@@ -205,7 +205,7 @@ def test_what_is_no_id_never_reaches_the_store(app: Flask, spy: SpyStore, no_id:
     headers = {"Cookie": f'session="{no_id}"'.encode().decode("latin1")}
     with app.test_request_context(headers=headers):
         assert "user" not in session
-        assert session.new  # type: ignore[attr-defined]
+        assert session.new
     assert spy.counted() == {}
 
 
@@ -379,7 +379,7 @@ def test_a_new_session_is_permanent_as_configured(spied_app: MakeApp) -> None:
 class Times:
     """An app whose store and cookies have one clock."""
 
-    def __init__(self, make_app: MakeApp, spy: SpyStore, travelling: time_machine.Coordinates, **config: t.Any) -> None:
+    def __init__(self, make_app: MakeApp, spy: SpyStore, travelling: time_machine.Traveller, **config: t.Any) -> None:
         self.app = make_app(PERMANENT_SESSION_LIFETIME=1000, **config)
         self.spy = spy
         self.travelling = travelling
@@ -809,7 +809,7 @@ def test_a_stream_reads_the_session(app: Flask, spy: SpyStore, cookie: str) -> N
             yield "user: "
             yield session["user"]
 
-        return app.response_class(parts())
+        return app.response_class(t.cast(t.Any, parts)())
 
     client: FlaskClient = app.test_client()
     client.set_cookie("session", cookie)
@@ -1031,7 +1031,7 @@ def test_what_is_no_record_is_a_new_session_and_one_line_in_the_log(
 
     def look() -> None:
         assert dict(session) == {"_permanent": True}
-        assert session.new  # type: ignore[attr-defined]
+        assert session.new
         session["user"] = "bob"
 
     with caplog.at_level(logging.DEBUG):

@@ -477,7 +477,7 @@ def test_a_login_has_a_new_id_and_is_listed(login_app: Flask) -> None:
     after = sid_of(client)
     assert before is not None and after not in (None, before)
     assert peer.session_of(login_app, before) == {"_permanent": True}
-    assert peer.session_of(login_app, t.cast(str, after))["visited"] is True
+    assert peer.session_of(login_app, after)["visited"] is True
     assert interface_of(login_app).sessions_of("ann") == [after]
     assert client.get("/whoami").text == "ann"
 
@@ -552,7 +552,7 @@ def test_who_was_logged_in_before_is_listed_once_he_is_back(login_app: Flask) ->
 def test_sessions_of_somebody_else_are_none_of_ours(login_app: Flask) -> None:
     """Flask-SocketIO has its own in handlers of events."""
     with login_app.test_request_context():
-        request_context._session = SecureCookieSession()  # type: ignore[attr-defined]
+        request_context._session = SecureCookieSession()
         user = flask_login.UserMixin()
         user.id = "ann"
         assert flask_login.login_user(user)

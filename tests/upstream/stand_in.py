@@ -39,7 +39,7 @@ def stand_in() -> t.Callable[[], dict[str, t.Any]]:
     interface = FastSessionInterface()
     flask.Flask.session_interface = interface
     # Suites make subclasses of this one.
-    flask.sessions.SecureCookieSessionInterface = FastSessionInterface  # type: ignore[misc]
+    flask.sessions.SecureCookieSessionInterface = FastSessionInterface
 
     def serializer(*args: t.Any, **kwargs: t.Any) -> signing.URLSafeTimedSerializer:
         made = signing.URLSafeTimedSerializer(*args, **kwargs)
@@ -50,7 +50,7 @@ def stand_in() -> t.Callable[[], dict[str, t.Any]]:
         module = sys.modules[getattr(itsdangerous, name).__module__]
         setattr(module, name, getattr(signing, name))
     # A function rather than the class, for only an instance can be told where to count.
-    itsdangerous.url_safe.URLSafeTimedSerializer = serializer  # type: ignore[assignment,misc]
+    itsdangerous.url_safe.URLSafeTimedSerializer = serializer  # type: ignore[assignment]
     return interface.stats
 
 

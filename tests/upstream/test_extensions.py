@@ -60,7 +60,7 @@ class User(UserMixin):
         self.id = id
 
 
-class NameForm(FlaskForm):  # type: ignore[misc]
+class NameForm(FlaskForm):
     name = StringField(validators=[DataRequired()])
 
 

@@ -196,7 +196,7 @@ def with_session(**attributes: t.Any) -> Callable[[t.Any], t.Any]:
 def watching(base: t.Any) -> t.Any:
     """Notes whatever is looked up on it."""
 
-    class Watching(base):  # type: ignore[misc]
+    class Watching(base):
         def __getattribute__(self, name: str) -> t.Any:
             if name.startswith(("get_", "should_", "open_", "save_", "is_", "make_")):
                 calls.append(name)
@@ -208,7 +208,7 @@ def watching(base: t.Any) -> t.Any:
 def looking_up(base: t.Any) -> t.Any:
     """Has its hooks from elsewhere."""
 
-    class LookingUp(base):  # type: ignore[misc]
+    class LookingUp(base):
         def __getattribute__(self, name: str) -> t.Any:
             if name == "get_cookie_path":
                 return lambda app: "/looked-up"
