@@ -30,7 +30,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-abi3 test-oldest lint check differential docs wheel servers clean
+.PHONY: help demo serve quick test test-abi3 test-oldest lint check differential docs wheel servers clean
 .PHONY: changes mutants prove fuzz miri stress matrix free-threaded audit reproducible trust
 .PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
@@ -51,6 +51,13 @@ test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python (after ma
 	cargo test --locked --no-default-features --lib
 	cargo test --locked --no-default-features --doc
 	$(BIN)/python -m pytest
+
+quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run in two minutes what needs no servers: contract, docs, known answers, slices of the rest
+	cargo test --locked --no-default-features --lib --quiet
+	$(BIN)/python -m pytest -q tests/contract tests/project tests/security/test_vectors.py
+	$(BIN)/python -m tests.differential.codec --cases 2000
+	$(BIN)/python -m tests.differential.requests --cases 30
+	$(BIN)/python -m tests.changes --cases 160
 
 lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stubtest
 	cargo fmt --check
