@@ -261,7 +261,8 @@ class Comparison:
         """The change made by a view, between opening and saving."""
         for visit in self.visits:
             if visit.name in INTERRUPTED:
-                stock, ours = (self.interrupted(side, visit) for side in self.sides)
+                with self.one_second():
+                    stock, ours = (self.interrupted(side, visit) for side in self.sides)
                 self.compare("changed in the request", visit, stock, ours)
 
     def interrupted(self, side: Side, visit: Visit) -> Seen:
@@ -280,16 +281,22 @@ class Comparison:
         return {visit.name: self.pair(step, visit) for visit in self.rng.sample(self.visits, len(self.visits))}
 
     def pair(self, step: str, visit: Visit) -> Seen:
-        if not self.case.is_stopped and system_time() % 1 > 0.97:
-            time.sleep(0.04)
-        began = int(system_time())
-        stock, ours = (side.run(visit, self.latest) for side in self.sides)
-        if not self.case.is_stopped and int(system_time()) != began:
-            raise Disturbed
+        with self.one_second():
+            stock, ours = (side.run(visit, self.latest) for side in self.sides)
         self.compare(step, visit, stock, ours)
         if visit.name == "written" and step != "warm":
             self.latest = stock.cookie
         return stock
+
+    @contextlib.contextmanager
+    def one_second(self) -> Iterator[None]:
+        """Both sides are to answer in one second of the system's clock, where that is not stopped."""
+        if not self.case.is_stopped and system_time() % 1 > 0.97:
+            time.sleep(0.04)
+        began = int(system_time())
+        yield
+        if not self.case.is_stopped and int(system_time()) != began:
+            raise Disturbed
 
     def compare(self, step: str, visit: Visit, stock: Seen, ours: Seen) -> None:
         self.result.comparisons += 1
