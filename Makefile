@@ -30,7 +30,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve quick test test-abi3 test-oldest lint check differential docs wheel servers clean
+.PHONY: help demo serve quick coverage test test-abi3 test-oldest lint check differential docs wheel servers clean
 .PHONY: changes mutants prove fuzz miri stress matrix free-threaded audit reproducible trust
 .PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
@@ -58,6 +58,9 @@ quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run in two minu
 	$(BIN)/python -m tests.differential.codec --cases 2000
 	$(BIN)/python -m tests.differential.requests --cases 30
 	$(BIN)/python -m tests.changes --cases 160
+
+coverage: $(VENV)/extension $(ALL_TOOLS) $(VENV)/coverage.installed ## Measure what quicker tests cover of Rust and Python, down to a floor (after make servers)
+	scripts/coverage.sh
 
 lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stubtest
 	cargo fmt --check
