@@ -244,7 +244,7 @@ def made_with_a_mark(spot: Spot) -> t.Any:
     """A ``__new__`` of sessions that leaves a mark, as long as nobody initialises it away."""
 
     def new(cls: type, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        session = dict.__new__(cls)
+        session: t.Any = dict.__new__(cls)
         dict.__setitem__(session, "mark", 1)
         return session
 

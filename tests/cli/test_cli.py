@@ -1308,7 +1308,7 @@ class OwnRequest(flask.Request):
 
 class KeyOnClass(flask.Flask):
     @property
-    def secret_key(self) -> str:
+    def secret_key(self) -> str:  # type: ignore[override]
         return KEY
 
 
