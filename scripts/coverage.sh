@@ -11,9 +11,9 @@ rust_floor=96.5
 python_floor=95.5
 
 # What needs no browser, and does not wait for servers to die.
-first=(tests/contract tests/changes)
+first=(tests/contract tests/changes tests/security/test_forgery.py)
 second=(
-    tests/cli/test_cli.py tests/security
+    tests/cli/test_cli.py tests/security/test_{secrets,vectors}.py
     tests/server/test_{config,edges,races,records,sessions,stores,users}.py
 )
 
