@@ -30,6 +30,7 @@ import pytest
 from flask.json.tag import TaggedJSONSerializer
 from hypothesis import HealthCheck
 from hypothesis import assume
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -334,12 +335,15 @@ def test_there_is_nothing_of_its_own_where_no_cookie_is_set_anew_and_no_login_fo
 
 @pytest.mark.parametrize("serialization_format", peer.FORMATS)
 @given(data=sessions)
+@example(data={"_user_id": []})
+@example(data={"_user_id": {"ada": 1}})
 @many
 def test_a_session_that_is_only_read_is_not_written(
     place: Place, serialization_format: str, data: dict[str, t.Any]
 ) -> None:
     theirs, ours = both_apps(place, SESSION_SERIALIZATION_FORMAT=serialization_format, SESSION_PERMANENT=False)
-    assume(theirs_can_hold(theirs, data))
+    # One that says whose it is is written once, so that it ends with the user's others.
+    assume(theirs_can_hold(theirs, data) and not isinstance(data.get("_user_id"), str | int))
     cookie = cookie_with(theirs, data)
     before = record_of(theirs, cookie)
     session = opened(ours, cookie)

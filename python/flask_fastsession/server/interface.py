@@ -258,8 +258,10 @@ class ServerSessionInterface(SessionInterface):
         """Add when a session began, and whose it is, where that is to be known and is not yet."""
         if self.options.absolute_lifetime is not None and facts.begun is None:
             facts.begun = now
-        if self.user_key is not None and facts.user is None and data.get(self.user_key) is not None:
-            facts.user = str(data[self.user_key])
+        user = None if self.user_key is None else data.get(self.user_key)
+        # Flask-Login keeps there what `get_id` gives; what else may stand there is nobody's id.
+        if facts.user is None and isinstance(user, str | int):
+            facts.user = str(user)
 
     def _is_as_stored(self, session: ServerSideSession) -> bool:
         return session.stored is not None and self._record_of(session) == session.stored.record
