@@ -50,8 +50,8 @@ impl Tally {
     }
 
     fn declined(&self) -> BTreeMap<&'static str, u64> {
-        let counts = Reason::ALL.map(|reason| (reason.name(), self.declined[reason as usize].load(Relaxed)));
-        counts.into_iter().filter(|&(_, count)| count > 0).collect()
+        let counts = Reason::ALL.iter().map(|&reason| (reason.name(), self.declined[reason as usize].load(Relaxed)));
+        counts.filter(|&(_, count)| count > 0).collect()
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
     fn each_reason_has_its_own_place_and_name() {
         let names: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(names.len(), Reason::ALL.len());
-        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+        for (at, &reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(reason as usize, at);
         }
     }

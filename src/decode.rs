@@ -3,13 +3,13 @@
 //! Source: `flask.json.tag.TaggedJSONSerializer.loads` over `json.loads`. serde_json reads strictly the grammar of
 //! RFC 8259; whatever Python reads beyond it, or reads differently, ends the attempt, and stock reads the text anew.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyList, PyString};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::encode::MAX_DEPTH;
 use crate::error::Reason;
@@ -20,9 +20,6 @@ use crate::wire::base64;
 use crate::wire::http_date::DateTime;
 use crate::wire::payload::VerifiedText;
 use crate::wire::tags::{self, DICT_SUFFIX, Tag};
-
-const TOO_DEEP: &str = "too many levels";
-const NO_SESSION: &str = "the members of a session";
 
 /// From this magnitude on a float may be an integer too long for 64 bits, which serde_json rounds and Python does not.
 const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
@@ -56,32 +53,18 @@ fn read<'py>(
     deserialize: impl FnOnce(Builder<'_, 'py>, &mut TextDeserializer<'_>) -> serde_json::Result<Bound<'py, PyAny>>,
 ) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
-    let names = RefCell::new(KeyCache::borrow());
-    let builder = Builder { py, tags, names: &names, depth: 0, types: Types::get(py) };
+    let (names, declined) = (RefCell::new(KeyCache::borrow()), Cell::new(None));
+    let builder = Builder { py, tags, names: &names, declined: &declined, depth: 0, types: Types::get(py) };
     // Read as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = deserialize(builder, &mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     names.into_inner().give_back();
-    value.map_err(|error| reason(&error))
+    // All that serde_json itself finds wrong is in the text.
+    value.map_err(|_| declined.get().unwrap_or(Reason::JsonText))
 }
 
 type TextDeserializer<'t> = serde_json::Deserializer<serde_json::de::StrRead<'t>>;
-
-fn reason(error: &serde_json::Error) -> Reason {
-    // Of the two kinds of error, only ours stem from data that is well-formed.
-    if !error.is_data() {
-        return Reason::JsonText;
-    }
-    let message = error.to_string();
-    if message.starts_with(TOO_DEEP) {
-        Reason::Depth
-    } else if message.contains(NO_SESSION) {
-        Reason::Session
-    } else {
-        Reason::TagValue
-    }
-}
 
 /// Builds the Python object for one JSON value.
 #[derive(Clone, Copy)]
@@ -89,6 +72,8 @@ struct Builder<'a, 'py> {
     py: Python<'py>,
     tags: &'a Tags<'py>,
     names: &'a RefCell<KeyCache>,
+    /// Why what is well-formed is left to stock.
+    declined: &'a Cell<Option<Reason>>,
     depth: usize,
     types: &'static Types,
 }
@@ -113,22 +98,22 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
-        value.into_bound_py_any(self.py).map_err(E::custom)
+        value.into_bound_py_any(self.py).map_err(|_| self.decline(Reason::TagValue))
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        value.into_bound_py_any(self.py).map_err(E::custom)
+        value.into_bound_py_any(self.py).map_err(|_| self.decline(Reason::TagValue))
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        value.into_bound_py_any(self.py).map_err(E::custom)
+        value.into_bound_py_any(self.py).map_err(|_| self.decline(Reason::TagValue))
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
         // serde_json also reads the integer -0 as a float.
         let may_be_integer = value.abs() >= FIRST_DOUBTFUL_FLOAT || (value == 0.0 && value.is_sign_negative());
         if may_be_integer {
-            return Err(E::custom("a number that may be an integer"));
+            return Err(self.decline(Reason::TagValue));
         }
         Ok(PyFloat::new(self.py, value).into_any())
     }
@@ -139,11 +124,11 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        let inner = self.one_deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+        let inner = self.one_deeper()?;
         while let Some(item) = array.next_element_seed(inner)? {
             items.push(item);
         }
-        Ok(PyList::new(self.py, items).map_err(A::Error::custom)?.into_any())
+        Ok(PyList::new(self.py, items).map_err(|_| self.decline(Reason::TagValue))?.into_any())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
@@ -152,8 +137,15 @@ impl<'de, 'py> Visitor<'de> for Builder<'_, 'py> {
 }
 
 impl<'py> Builder<'_, 'py> {
-    fn one_deeper(self) -> Option<Self> {
-        (self.depth < MAX_DEPTH).then(|| Self { depth: self.depth + 1, ..self })
+    fn one_deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        let inner = Self { depth: self.depth + 1, ..self };
+        if self.depth < MAX_DEPTH { Ok(inner) } else { Err(self.decline(Reason::Depth)) }
+    }
+
+    /// The error that ends the attempt. Serde's own say nothing but that, so the reason is put aside.
+    fn decline<E: serde::de::Error>(self, reason: Reason) -> E {
+        self.declined.set(Some(reason));
+        E::custom("left to stock")
     }
 
     /// Reads the members of an object into an empty dict, and untags that.
@@ -164,20 +156,20 @@ impl<'py> Builder<'_, 'py> {
     ) -> Result<Bound<'py, PyAny>, A::Error> {
         let mut members = 0;
         let mut last = None;
-        let inner = self.one_deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+        let inner = self.one_deeper()?;
         while let Some(key) = object.next_key_seed(Key(inner))? {
             let value = object.next_value_seed(inner)?;
-            dict.set_item(&key.name, &value).map_err(A::Error::custom)?;
+            dict.set_item(&key.name, &value).map_err(|_| self.decline(Reason::TagValue))?;
             members += 1;
             last = Some((key, value));
         }
         if dict.len() != members {
             // Of equal names the last value counts, and the others are not even untagged.
-            return Err(A::Error::custom("equal names in one object"));
+            return Err(self.decline(Reason::TagValue));
         }
         match last {
             Some((key, value)) if members == 1 => {
-                self.untag(&key, &value, dict).ok_or_else(|| A::Error::custom("an odd tagged value"))
+                self.untag(&key, &value, dict).ok_or_else(|| self.decline(Reason::TagValue))
             }
             _ => Ok(dict.into_any()),
         }
@@ -234,8 +226,10 @@ impl<'de, 'py> DeserializeSeed<'de> for Session<'_, 'py> {
 impl<'de, 'py> Visitor<'de> for Session<'_, 'py> {
     type Value = Bound<'py, PyAny>;
 
+    /// Asked for where the text is of another type: that is well-formed, but no session.
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(NO_SESSION)
+        self.builder.declined.set(Some(Reason::Session));
+        formatter.write_str("the members of a session")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {

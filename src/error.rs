@@ -8,104 +8,69 @@ use pyo3::sync::PyOnceLock;
 
 use crate::key_cache::intern;
 
-/// Why stock code answered instead. The names appear in `FastSessionInterface.stats()` and in the docs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Reason {
-    Serializer,
-    Signer,
-    Keys,
-    Digest,
-    Patched,
-    Clock,
-    JsonProvider,
-    JsonTags,
-    Zlib,
-    ValueType,
-    DictKey,
-    Number,
-    Surrogate,
-    Depth,
-    Size,
-    TokenType,
-    TokenForm,
-    MaxAge,
-    Payload,
-    JsonText,
-    TagValue,
-    Hook,
-    App,
-    Request,
-    CookieHeader,
-    CookieOptions,
-    Session,
-    Response,
+/// Makes an enum of the reasons, with all of them in a list, their names and what they mean.
+macro_rules! reasons {
+    ($($variant:ident $name:literal $meaning:literal,)*) => {
+        /// Why stock code answered instead. The names appear in `FastSessionInterface.stats()` and in the docs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($variant,)*
+        }
+
+        impl Reason {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $meaning,)*
+                }
+            }
+        }
+    };
 }
 
-impl Reason {
-    pub const ALL: [Self; 28] = [
-        Self::Serializer,
-        Self::Signer,
-        Self::Keys,
-        Self::Digest,
-        Self::Patched,
-        Self::Clock,
-        Self::JsonProvider,
-        Self::JsonTags,
-        Self::Zlib,
-        Self::ValueType,
-        Self::DictKey,
-        Self::Number,
-        Self::Surrogate,
-        Self::Depth,
-        Self::Size,
-        Self::TokenType,
-        Self::TokenForm,
-        Self::MaxAge,
-        Self::Payload,
-        Self::JsonText,
-        Self::TagValue,
-        Self::Hook,
-        Self::App,
-        Self::Request,
-        Self::CookieHeader,
-        Self::CookieOptions,
-        Self::Session,
-        Self::Response,
-    ];
+reasons! {
+    Serializer "serializer" "the serializer is not Flask's own, or was changed",
+    Signer "signer" "the signer, its options or the salt are unusual",
+    Keys "keys" "the keys are not text or bytes, or cannot be used",
+    Digest "digest" "the digest is not SHA-1 or SHA-2",
+    Patched "patched" "a function of itsdangerous, json or flask.json.tag was replaced",
+    Clock "clock" "the clock was replaced, and tells no time that can be used",
+    JsonProvider "json_provider" "the app's JSON provider has its own dumps or loads",
+    JsonTags "json_tags" "the tagged serializer is not Flask's own class, or has other tags",
+    Zlib "zlib" "the interpreter's zlib compresses to other bytes than a classic zlib",
+    ValueType "value_type" "a value is of a type that is not built in, or that JSON lacks",
+    DictKey "dict_key" "a name in the session is not a plain str",
+    Number "number" "a number is NaN, infinite, or beyond 128 bits",
+    Surrogate "surrogate" "a text has half of a surrogate pair",
+    Depth "depth" "a value is nested more than twenty levels deep",
+    Size "size" "the session is larger than 1 MiB, or its cookie than MAX_COOKIE_SIZE",
+    TokenType "token_type" "the cookie is not text",
+    TokenForm "token_form" "the timestamp or signature is in unusual base64",
+    MaxAge "max_age" "PERMANENT_SESSION_LIFETIME is not a plain number of seconds",
+    Payload "payload" "the payload is in unusual base64, or damaged",
+    JsonText "json_text" "the payload is not strict JSON",
+    TagValue "tag_value" "a tagged value is in unusual form, or its tag is somebody else's",
+    Hook "hook" "a method of the interface is overridden",
+    App "app" "the app or its config looks up settings in its own way",
+    Request "request" "the request class reads cookies or headers in its own way",
+    CookieHeader "cookie_header" "the Cookie header is unusual",
+    CookieOptions "cookie_options" "an option of the session cookie is refused by Werkzeug, or of an unusual type",
+    Session "session" "the session is of another class than the interface's own, or the cookie holds no dict",
+    Response "response" "the response class sets cookies or headers in its own way",
+}
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Serializer => "serializer",
-            Self::Signer => "signer",
-            Self::Keys => "keys",
-            Self::Digest => "digest",
-            Self::Patched => "patched",
-            Self::Clock => "clock",
-            Self::JsonProvider => "json_provider",
-            Self::JsonTags => "json_tags",
-            Self::Zlib => "zlib",
-            Self::ValueType => "value_type",
-            Self::DictKey => "dict_key",
-            Self::Number => "number",
-            Self::Surrogate => "surrogate",
-            Self::Depth => "depth",
-            Self::Size => "size",
-            Self::TokenType => "token_type",
-            Self::TokenForm => "token_form",
-            Self::MaxAge => "max_age",
-            Self::Payload => "payload",
-            Self::JsonText => "json_text",
-            Self::TagValue => "tag_value",
-            Self::Hook => "hook",
-            Self::App => "app",
-            Self::Request => "request",
-            Self::CookieHeader => "cookie_header",
-            Self::CookieOptions => "cookie_options",
-            Self::Session => "session",
-            Self::Response => "response",
-        }
-    }
+/// Return the names of the reasons why stock code answers, and what each means.
+#[pyfunction]
+pub fn reasons() -> Vec<(&'static str, &'static str)> {
+    Reason::ALL.iter().map(|reason| (reason.name(), reason.meaning())).collect()
 }
 
 /// What ends a native attempt without an answer.
@@ -113,8 +78,10 @@ impl Reason {
 pub enum Fallback {
     /// Equality with stock cannot be shown here: stock answers.
     Decline(Reason),
-    /// The token is certainly malformed, forged or expired; itsdangerous words the exception where none is given.
-    Reject(Option<PyErr>),
+    /// The token is certainly malformed, forged or expired; itsdangerous words the exception.
+    Reject,
+    /// The same, where itsdangerous could not: it would read the clock again.
+    RejectWith(PyErr),
     /// Stock would have let this very exception pass.
     Raise(PyErr),
 }

@@ -59,6 +59,8 @@ mod _native {
 
     #[pymodule_export]
     use super::counters::Counters;
+    #[pymodule_export]
+    use super::error::reasons;
     #[cfg(feature = "mutants")]
     #[pymodule_export]
     use super::guard::checks::guard_checks;

@@ -241,12 +241,12 @@ pub fn add_vary(response: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Counts why stock is to answer, unless the answer is an exception already.
 fn fall_back(tally: &Tally, stop: Fallback) -> PyResult<()> {
     match stop {
-        Fallback::Raise(error) | Fallback::Reject(Some(error)) => Err(error),
+        Fallback::Raise(error) | Fallback::RejectWith(error) => Err(error),
         Fallback::Decline(reason) => {
             tally.count(Outcome::Declined(reason));
             Ok(())
         }
-        Fallback::Reject(None) => Ok(()),
+        Fallback::Reject => Ok(()),
     }
 }
 
@@ -292,7 +292,7 @@ fn open<'py>(
             loads.count(Outcome::Native);
             Ok(session)
         }
-        Err(Fallback::Reject(_)) => {
+        Err(Fallback::Reject | Fallback::RejectWith(_)) => {
             loads.count(Outcome::Rejected);
             new_session(parts, interface, &interface_view)
         }
@@ -316,14 +316,14 @@ fn read_session<'py>(
     let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
     let raised = |error| {
-        if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject(None) } else { Fallback::Raise(error) }
+        if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject } else { Fallback::Raise(error) }
     };
     let check_age = || {
         let now = Clock::of_signer(py)?.now().map_err(|stop| match stop {
             Fallback::Raise(error) => raised(error),
             stop => stop,
         })?;
-        token::check_age(signed_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject(None))
+        token::check_age(signed_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject)
     };
     let class = parts.session_class(interface, interface_view).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {

@@ -57,7 +57,7 @@ impl TimedSerializerMixin {
         let outcome = match attempt {
             Ok((_, outcome)) => *outcome,
             Err(Fallback::Decline(reason)) => Outcome::Declined(*reason),
-            Err(Fallback::Reject(_)) => Outcome::Rejected,
+            Err(Fallback::Reject | Fallback::RejectWith(_)) => Outcome::Rejected,
             Err(Fallback::Raise(_)) => return,
         };
         if let Some(counters) = &*lock(&self.counters) {
@@ -179,8 +179,8 @@ type Attempt<'py> = Result<(Bound<'py, PyAny>, Outcome), Fallback>;
 fn answer<'py>(py: Python<'py>, attempt: Attempt<'py>) -> PyResult<Bound<'py, PyAny>> {
     match attempt {
         Ok((answer, _)) => Ok(answer),
-        Err(Fallback::Raise(error) | Fallback::Reject(Some(error))) => Err(error),
-        Err(Fallback::Decline(_) | Fallback::Reject(None)) => Ok(py.NotImplemented().into_bound(py)),
+        Err(Fallback::Raise(error) | Fallback::RejectWith(error)) => Err(error),
+        Err(Fallback::Decline(_) | Fallback::Reject) => Ok(py.NotImplemented().into_bound(py)),
     }
 }
 
@@ -340,9 +340,9 @@ fn text_of<'a>(token: &'a Bound<'_, PyAny>) -> Result<&'a [u8], Reason> {
 }
 
 pub fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Fallback> {
-    let token = token::split(token).ok_or(Fallback::Reject(None))?;
+    let token = token::split(token).ok_or(Fallback::Reject)?;
     keys.verify(&token).map_err(|unverified| match unverified {
-        Unverified::Forged => Fallback::Reject(None),
+        Unverified::Forged => Fallback::Reject,
         Unverified::OddSignature => Reason::TokenForm.into(),
     })
 }
@@ -366,7 +366,7 @@ fn reject_expired(
         let stock = Stock::get(serializer.py());
         PyResult::Ok(PyErr::from_value(stock.signature_expired.bind(serializer.py()).call1(arguments)?))
     };
-    Fallback::Reject(Some(word().unwrap_or_else(|error| error)))
+    Fallback::RejectWith(word().unwrap_or_else(|error| error))
 }
 
 fn unread<'py>(

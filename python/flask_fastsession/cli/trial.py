@@ -10,6 +10,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.http import parse_cookie
 
+from .. import _native
 from .. import cookies
 from ..interface import FastSessionInterface
 from .overrides import Override
@@ -19,36 +20,7 @@ from .overrides import overrides_of
 STAGES = ("open", "serializer", "cookies", "loads", "save", "dumps", "headers")
 
 #: Why stock code answers, in the words of docs/compatibility.md.
-REASONS = {
-    "serializer": "the serializer is not Flask's own, or was changed",
-    "signer": "the signer, its options or the salt are unusual",
-    "keys": "the keys are not text or bytes, or cannot be used",
-    "digest": "the digest is not SHA-1 or SHA-2",
-    "patched": "a function of itsdangerous, json or flask.json.tag was replaced",
-    "clock": "the clock was replaced, and tells no time that can be used",
-    "json_provider": "the app's JSON provider has its own dumps or loads",
-    "json_tags": "the tagged serializer is not Flask's own class, or has other tags",
-    "zlib": "the interpreter's zlib compresses to other bytes than a classic zlib",
-    "value_type": "a value is of a type that is not built in, or that JSON lacks",
-    "dict_key": "a name in the session is not a plain str",
-    "number": "a number is NaN, infinite, or beyond 128 bits",
-    "surrogate": "a text has half of a surrogate pair",
-    "depth": "a value is nested more than twenty levels deep",
-    "size": "the session is larger than 1 MiB, or its cookie than MAX_COOKIE_SIZE",
-    "token_type": "the cookie is not text",
-    "token_form": "the timestamp or signature is in unusual base64",
-    "max_age": "PERMANENT_SESSION_LIFETIME is not a plain number of seconds",
-    "payload": "the payload is in unusual base64, or damaged",
-    "json_text": "the payload is not strict JSON",
-    "tag_value": "a tagged value is in unusual form, or its tag is somebody else's",
-    "hook": "a method of the interface is overridden",
-    "app": "the app or its config looks up settings in its own way",
-    "request": "the request class reads cookies or headers in its own way",
-    "cookie_header": "the Cookie header is unusual",
-    "cookie_options": "an option of the session cookie is refused by Werkzeug, or of an unusual type",
-    "session": "the session is of another class than the interface's own, or the cookie holds no dict",
-    "response": "the response class sets cookies or headers in its own way",
-}
+REASONS = dict(_native.reasons())
 
 
 class Stage(t.NamedTuple):
