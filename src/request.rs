@@ -108,11 +108,20 @@ impl SessionInterfaceMixin {
         })
     }
 
-    /// What Flask's `get_signing_serializer` gives, or `NotImplemented` where that is to be called.
+    /// What Flask's `get_signing_serializer` gives, or `NotImplemented` where that is to be called. Where an app's own
+    /// JSON provider is to write something first, as it does in Flask, a tuple of what that method gives.
     fn _new_serializer<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        contained(|| {
-            let made = step(&slf.get().counters.get().serializer, new_serializer(slf, app))?;
-            Ok(made.unwrap_or_else(|| slf.py().NotImplemented().into_bound(slf.py())))
+        contained(|| match new_serializer(slf, app) {
+            // An app that is served for the first time.
+            Ok(None) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
+            Ok(Some(made)) => {
+                slf.get().counters.get().serializer.count(Outcome::Native);
+                Ok(made)
+            }
+            Err(stop) => {
+                fall_back(&slf.get().counters.get().serializer, stop)?;
+                Ok(slf.py().NotImplemented().into_bound(slf.py()))
+            }
         })
     }
 
@@ -496,27 +505,31 @@ fn cookie_line<'py>(
 
 // What Python code takes from here where an app overrides a step, so that the app's own code is called from Python.
 
-/// What `get_signing_serializer` gives, or `NotImplemented` for an app that is served for the first time.
 fn new_serializer<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
-) -> Result<Bound<'py, PyAny>, Fallback> {
+) -> Result<Option<Bound<'py, PyAny>>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     let interface_view = parts.makes_stock_serializers(interface)?;
     let view = AppView::of(parts, app)?;
     if !view.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
-        return Ok(py.None().into_bound(py));
+        return Ok(Some(py.None().into_bound(py)));
     }
     let Some(setup) = AppSetup::known(&interface.get().apps, interface, &interface_view, &view)? else {
-        return Ok(py.NotImplemented().into_bound(py));
+        return Ok(None);
     };
-    json::text_readable(setup.serializer.bind(py))?;
+    let is_tried = match json::text_readable(setup.serializer.bind(py)) {
+        Ok(_) => true,
+        Err(Fallback::Decline(Reason::JsonProvider)) => false,
+        Err(stop) => return Err(stop),
+    };
     let serializer = setup.new_serializer(parts, py).map_err(Fallback::Raise)?;
     if let Ok(serializer) = serializer.cast::<serializer::TimedSerializerMixin>() {
         serializer.get().count_with(interface.get().counters.clone_ref(py));
     }
-    Ok(serializer)
+    let untried = |serializer| PyTuple::new(py, [serializer]).map(Bound::into_any).map_err(Fallback::Raise);
+    Ok(Some(if is_tried { serializer } else { untried(serializer)? }))
 }
 
 fn cookie_line_for<'py>(
@@ -622,22 +635,36 @@ impl<'a, 'py> Headers<'a, 'py> {
         if is_accessed { Ok(()) } else { self.add_vary() }
     }
 
-    /// Adds `Cookie` to the `Vary` header; one that is there is for Werkzeug to read.
+    /// Adds `Cookie` to the `Vary` header; one that says something else is for Werkzeug to read.
     fn add_vary(&self) -> Result<(), Fallback> {
         let py = self.list.py();
-        if self.may_have_vary() {
-            let vary = self.response.getattr(intern!(py, "vary")).map_err(Fallback::Raise)?;
-            vary.call_method1(intern!(py, "add"), (intern!(py, "Cookie"),)).map_err(Fallback::Raise)?;
-            return Ok(());
+        match self.list.iter().find_map(|header| Vary::of(&header)) {
+            None => self.add(intern!(py, "Vary"), intern!(py, "Cookie").clone()),
+            Some(Vary::Cookie) => Ok(()),
+            Some(Vary::Other) => {
+                let vary = self.response.getattr(intern!(py, "vary")).map_err(Fallback::Raise)?;
+                vary.call_method1(intern!(py, "add"), (intern!(py, "Cookie"),)).map_err(Fallback::Raise)?;
+                Ok(())
+            }
         }
-        self.add(intern!(py, "Vary"), intern!(py, "Cookie").clone())
     }
+}
 
-    fn may_have_vary(&self) -> bool {
-        self.list.iter().any(|header| {
-            let name = header.cast_exact::<PyTuple>().ok().and_then(|header| header.get_item(0).ok());
-            let name = name.and_then(|name| name.cast_into_exact::<PyString>().ok());
-            !name.is_some_and(|name| name.to_str().is_ok_and(|name| !name.eq_ignore_ascii_case("vary")))
-        })
+/// A `Vary` header, or one that may be.
+enum Vary {
+    Cookie,
+    Other,
+}
+
+impl Vary {
+    /// `None` for a header that certainly has another name.
+    fn of(header: &Bound<'_, PyAny>) -> Option<Self> {
+        let part = |at| header.cast_exact::<PyTuple>().ok()?.get_item(at).ok()?.cast_into_exact::<PyString>().ok();
+        let is = |part: &Bound<'_, PyString>, is_it: fn(&str) -> bool| part.to_str().is_ok_and(is_it);
+        match part(0) {
+            Some(name) if is(&name, |name| !name.eq_ignore_ascii_case("vary")) => None,
+            Some(_) if part(1).is_some_and(|value| is(&value, |value| value == "Cookie")) => Some(Self::Cookie),
+            _ => Some(Self::Other),
+        }
     }
 }

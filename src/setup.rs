@@ -207,14 +207,13 @@ impl AppSetup {
         let py = interface.py();
         let class = interface.get_type();
         let option = |name| of_interface.options.getattr(name).map_err(|_| Reason::Hook);
-        // Making a serializer calls the JSON provider, which is not to notice unless it is to be used.
-        json::text_readable(&of_interface.serializer)?;
+        json::is_stock_serializer(&of_interface.serializer)?;
         if !std::iter::once(&of_app.secret_key).chain(&of_app.fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
         }
         let app = app_snapshot(of_app).map_err(|_| Reason::App)?;
-        let signing_serializer =
-            interface.call_method1(intern!(py, "_make_serializer"), (app,)).map_err(Fallback::Raise)?;
+        let signing_serializer = in_no_context(&interface.getattr(intern!(py, "_make_serializer")), &app);
+        let signing_serializer = signing_serializer.map_err(Fallback::Raise)?;
         let setup = Setup::of(&signing_serializer)?;
         let lifetime = Types::get(py).timedelta(&of_app.lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
@@ -258,6 +257,16 @@ impl AppSetup {
         }
         Ok(serializer)
     }
+}
+
+/// Calls a function where there is no current app: making a serializer has the app's JSON provider write something, which
+/// it is not to notice unless the serializer is for somebody.
+fn in_no_context<'py>(
+    function: &PyResult<Bound<'py, PyAny>>,
+    argument: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let context = argument.py().import("contextvars")?.getattr("Context")?.call0()?;
+    context.call_method1("run", (function.as_ref().map_err(|error| error.clone_ref(argument.py()))?, argument))
 }
 
 /// A list or dict of one's own, with such items; any other value itself.

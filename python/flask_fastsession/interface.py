@@ -134,8 +134,14 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
 
         The installed Flask decides on its keys, salt and digest.
         """
-        known: t.Any = self._new_serializer(app)
-        return self._make_serializer(app) if known is NotImplemented else known
+        made: t.Any = self._new_serializer(app)
+        if made is NotImplemented:
+            return self._make_serializer(app)
+        if type(made) is tuple:
+            (made,) = made
+            # Each serializer that itsdangerous makes writes something, which the app's own JSON provider is to notice.
+            made.is_text_serializer = isinstance(made.serializer.dumps({}), str)
+        return t.cast("itsdangerous.URLSafeTimedSerializer | None", made)
 
     def _make_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return Flask's serializer, or one of ours with its state."""
