@@ -1,4 +1,4 @@
-//! The outer ends of the corridor: a session opened from a request, and saved into a response.
+//! The path of a session through a request: opened from the Cookie header, saved into the response.
 //!
 //! ```text
 //! Cookie header -> find -> verify -> unpack -> decode -> age -> session

@@ -1,12 +1,12 @@
-//! The corridor: from a session to the text of its cookie, and back.
+//! The path of a token: from a value to the text of a cookie, and back.
 //!
 //! ```text
 //! value -> tagged JSON -> deflate if shorter -> base64 -> timestamp -> signature -> token
 //! token -> split -> verify -> base64 -> inflate -> age -> JSON, untagged -> value
 //! ```
 //!
-//! Source: `itsdangerous.URLSafeTimedSerializer` with `flask.json.tag.TaggedJSONSerializer`. Where the corridor ends
-//! early, the stock method is called in its place with the same arguments; where only the JSON is not ours to read or
+//! Source: `itsdangerous.URLSafeTimedSerializer` with `flask.json.tag.TaggedJSONSerializer`. Where native code
+//! falls back, the stock method is called in its place with the same arguments; where only the JSON is not ours to read or
 //! write, stock does that part. It is Python code that calls stock, so that an app's own code runs with no native code
 //! beneath.
 

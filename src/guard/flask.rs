@@ -1,6 +1,6 @@
-//! The gates of the request path: the hooks of Flask's session interface, app, request and response.
+//! The guard of requests: the hooks of Flask's session interface, app, request and response.
 //!
-//! As in `eligible`, each function looks at what a step depends on, at this very call: methods by their names on the
+//! As in `json`, each function looks at what a step depends on, at this very call: methods by their names on the
 //! class, since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what
 //! they inherit.
 

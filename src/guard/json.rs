@@ -1,4 +1,4 @@
-//! The gates: what may run natively, and why not.
+//! The guard of tokens: which of their steps may run natively, and why not.
 //!
 //! Stock is a stack of hooks: an attribute, a subclass, a provider or a tag may change any step at any time. Each
 //! function here looks at what one stage depends on, as it stands at this very call, and gives either what the stage

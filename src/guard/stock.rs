@@ -1,4 +1,4 @@
-//! What stock is made of: the classes and functions that the gates compare with.
+//! What stock is made of: the classes and functions that the guard compares with.
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;

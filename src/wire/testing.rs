@@ -1,4 +1,4 @@
-//! Texts for the tests of the rooms that know no Python.
+//! Texts for the tests of these modules.
 
 /// A small generator, so that the tests need no further crate.
 pub struct Random(u64);
