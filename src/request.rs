@@ -23,7 +23,7 @@ use crate::guard::flask::{self, FlaskParts, InterfaceView, PlainSession, holds, 
 use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::key_cache::intern;
-use crate::setup::{AppSetup, AppView, CookieSetup, config_of, is_truthy};
+use crate::setup::{AppSetup, AppSetups, AppView, CookieSetup, config_of, is_truthy};
 use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
 use crate::wire::payload;
@@ -35,7 +35,7 @@ use crate::{decode, encode, serializer};
 pub struct SessionInterfaceMixin {
     counters: Py<Counters>,
     /// What was last found out about the apps served, and about their cookies.
-    apps: Cache<AppSetup>,
+    apps: AppSetups,
     cookies: Cache<CookieSetup>,
     /// The same for what the getters of a subclass gave.
     own_cookies: Cache<CookieSetup>,
@@ -60,7 +60,7 @@ impl SessionInterfaceMixin {
         }
         Ok(Self {
             counters: Py::new(py, Counters::default())?,
-            apps: Cache::new(),
+            apps: AppSetups::new(),
             cookies: Cache::new(),
             own_cookies: Cache::new(),
         })

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::cache::{Cache, Holds};
@@ -117,6 +118,42 @@ impl<'py> InterfaceInputs<'py> {
     }
 }
 
+/// What is known of the apps served.
+pub struct AppSetups {
+    usable: Cache<AppSetup>,
+    /// Those that native code cannot use, so that Flask need not make a serializer each time to find that out.
+    unusable: Cache<Unusable>,
+}
+
+impl AppSetups {
+    pub const fn new() -> Self {
+        Self { usable: Cache::new(), unusable: Cache::new() }
+    }
+
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.usable.traverse(visit)?;
+        self.unusable.traverse(visit)
+    }
+
+    pub fn clear(&self) {
+        self.usable.clear();
+        self.unusable.clear();
+    }
+}
+
+/// The objects of app and interface by which native code is to decline, and why.
+struct Unusable {
+    app_inputs: Vec<Py<PyAny>>,
+    interface_inputs: Vec<Py<PyAny>>,
+    reason: Reason,
+}
+
+impl Holds for Unusable {
+    fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.app_inputs.iter().chain(&self.interface_inputs)
+    }
+}
+
 /// Keys, lifetime and cookie name of an app, and the objects that they came from.
 pub struct AppSetup {
     app_inputs: Vec<Py<PyAny>>,
@@ -141,7 +178,7 @@ pub struct AppSetup {
 impl AppSetup {
     /// The setup for what app and interface say now; `None` without a secret key.
     pub fn find<'py>(
-        cache: &Cache<Self>,
+        setups: &AppSetups,
         interface: &Bound<'py, PyAny>,
         view: &InterfaceView,
         app: &AppView<'py>,
@@ -150,11 +187,24 @@ impl AppSetup {
             return Ok(None);
         }
         let of_app = AppInputs::of(app)?;
-        if let Some(known) = Self::get(cache, &of_app, interface, view)? {
+        if let Some(known) = Self::get(&setups.usable, &of_app, interface, view)? {
             return Ok(Some(known));
         }
         let of_interface = InterfaceInputs::of(interface)?;
-        let setup = Self::make(interface, view, &of_app, &of_interface)?;
+        let unusable = setups.unusable.get(|unusable| {
+            are_same(APP_INPUTS, &unusable.app_inputs, of_app.each())
+                && are_same(INTERFACE_INPUTS, &unusable.interface_inputs, of_interface.each())
+        });
+        if let Some(unusable) = unusable {
+            return Err(unusable.reason.into());
+        }
+        let setup = Self::make(interface, view, &of_app, &of_interface).inspect_err(|stop| {
+            if let &Fallback::Decline(reason @ (Reason::Digest | Reason::Keys | Reason::Signer)) = stop {
+                let app_inputs = of_app.each().map(|input| input.clone().unbind()).collect();
+                let interface_inputs = of_interface.each().map(|input| input.clone().unbind()).collect();
+                setups.unusable.insert(&Arc::new(Unusable { app_inputs, interface_inputs, reason }));
+            }
+        })?;
         let now = InterfaceInputs::of(interface)?;
         if !now.each().zip(of_interface.each()).all(|(now, before)| now.is(before)) {
             return Err(Reason::Hook.into());
@@ -162,19 +212,19 @@ impl AppSetup {
         let setup = Arc::new(setup);
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
         if !of_interface.key_derivation.is_none() && !of_interface.digest_method.is_none() {
-            cache.insert(&setup);
+            setups.usable.insert(&setup);
         }
         Ok(Some(setup))
     }
 
     /// The same, or `None` if it is not known yet: making it would derive keys, which stock does later.
     pub fn known<'py>(
-        cache: &Cache<Self>,
+        setups: &AppSetups,
         interface: &Bound<'py, PyAny>,
         view: &InterfaceView,
         app: &AppView<'py>,
     ) -> Result<Option<Arc<Self>>, Fallback> {
-        Ok(Self::get(cache, &AppInputs::of(app)?, interface, view)?)
+        Ok(Self::get(&setups.usable, &AppInputs::of(app)?, interface, view)?)
     }
 
     fn get(

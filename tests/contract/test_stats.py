@@ -537,3 +537,19 @@ def test_an_override_leaves_the_other_steps_native(overridden):
     assert {name: stats[name]["native"] for name in STEPS} == {
         name: (1 if name == "loads" else 2) - sum(declined.get(name, {}).values()) for name in STEPS
     }
+
+
+@pytest.mark.contract("C53")
+def test_an_unusual_digest_makes_no_more_serializers_than_stock(monkeypatch):
+    made = []
+    make = FastSessionInterface._make_serializer
+    monkeypatch.setattr(
+        FastSessionInterface, "_make_serializer", lambda interface, app: made.append(app) or make(interface, app)
+    )
+    interface = FastSessionInterface(digest_method=hashlib.sha3_256)
+    app = make_app(interface)
+    first = exchange(app, store(user="ada", _permanent=True))
+    made.clear()
+    exchange(app, touch_nothing, first.token)
+    assert len(made) == 2
+    assert interface.stats()["loads"]["declined"] == {"digest": 1}
