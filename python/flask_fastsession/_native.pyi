@@ -24,6 +24,8 @@ __all__ = [
     "find_cookie",
     "guard_look_ups",
     "load_tagged",
+    "overridden",
+    "reasons",
     "remember_flask",
 ]
 
