@@ -224,7 +224,7 @@ def anchors_of(page: Path) -> set[str]:
 
 def test_pictures_are_drawn_for_light_and_dark() -> None:
     pictures = list(DOCS.glob("*.svg"))
-    assert DOCS / "corridor.svg" in pictures
+    assert DOCS / "path.svg" in pictures
     for picture in pictures:
         text = picture.read_text(encoding="utf-8")
         assert "prefers-color-scheme: dark" in text
