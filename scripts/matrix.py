@@ -1,4 +1,4 @@
-"""Run our contract suite and the suites of others on every CPython that can be had, and write docs/matrix.md.
+"""Run our contract suite and the suites of other projects on every available CPython, and write docs/matrix.md.
 
 ::
 
@@ -297,25 +297,26 @@ def table(columns: list[Column], wheel: Path) -> str:
 
 
 INTRODUCTION = """\
-# What ran where
+# Test matrix
 
-Written by `make matrix`, which builds one wheel and installs it on every CPython below:
-`{wheel}`. There it runs
+`make matrix` writes this page. It builds one wheel, `{wheel}`,
+installs it on every CPython below, and runs
 
 - our contract suite and random requests, both of which compare stock with this package, on three versions of Flask;
-- the suites of Flask, itsdangerous, Flask-Login and Flask-WTF out of their sdists, pinned by hash: once as they are
-  (*stock*), once with `FastSessionInterface` as the session interface of all apps and the signers and serializers of
-  `flask_fastsession.signing` in the place of itsdangerous's (*ours*). Each test has to end alike
-  in both runs. *Tagged JSON* has serializers write Flask's JSON unless a test says otherwise, for that is what native
-  code knows.
+- the suites of Flask, itsdangerous, Flask-Login and Flask-WTF from their sdists, pinned by hash: once unchanged
+  (*stock*), once with `FastSessionInterface` as the session interface of all apps and with the signers and serializers
+  of `flask_fastsession.signing` in place of itsdangerous's (*ours*). Each test must have the same outcome in both runs.
+  In the row *tagged JSON*, serializers write Flask's JSON unless a test says otherwise, because native code handles
+  that format.
 
-Flask-Login's suite takes every warning for an error; from Python 3.12 on it would fail of its own `utcnow`, so both
-runs ignore the `DeprecationWarning` of that.
+Flask-Login's suite turns every warning into an error. From Python 3.12 on its own use of `utcnow` would make it fail,
+so both runs ignore that `DeprecationWarning`.
 
 Versions are {pairs};
-all others are those of `requirements` and `tests/upstream/requirements.txt`.
+`requirements` and `tests/upstream/requirements.txt` pin all others.
 
-Figures are tests *passed / failed / skipped*; below the table stands why tests did not pass, with stock as with ours.
+Figures are tests *passed / failed / skipped*. The list below the table says why tests did not pass, with stock and ours
+alike.
 """
 
 
