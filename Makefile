@@ -1,6 +1,6 @@
-# Everything is built into this clone. What is needed: Python >= 3.10 with venv, a Rust toolchain, a C compiler, make.
+# Everything is built into this clone. You need Python >= 3.10 with venv, a Rust toolchain, a C compiler and make.
 
-# The interpreter that the virtual environment is made with; another one makes it anew.
+# The interpreter for the virtual environment. Another one recreates it.
 PYTHON ?= python3
 PORT ?= 5000
 CASES ?= 200000
@@ -16,12 +16,12 @@ RUST := $(wildcard src/*.rs src/*/*.rs) Cargo.toml Cargo.lock pyproject.toml
 DEMO_TOOLS := $(VENV)/demo.installed $(VENV)/bench.installed
 ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed $(VENV)/docs.installed
 
-# pyo3 is to build for this interpreter, and maturin to install here, whatever else is active in the calling shell.
+# Build for this interpreter and install here, whatever environment is active in the calling shell.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
-# rust-toolchain.toml names stable. Where rustup has other toolchains only, its default is taken, and nothing downloaded.
+# rust-toolchain.toml names stable. If rustup has only other toolchains, use its default instead of downloading one.
 ifneq ($(shell command -v rustup 2>/dev/null),)
 ifeq ($(shell cd / && rustup toolchain list | grep ^stable),)
 export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup default | cut -d' ' -f1)
@@ -35,15 +35,15 @@ endif
 .PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, look at its cookies and what they cost
+demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, and show its cookies and their cost
 	$(BIN)/python -m examples.demo
 
-serve: $(VENV)/extension $(DEMO_TOOLS) ## Serve that app on 127.0.0.1:5000 (PORT=...) until stopped
+serve: $(VENV)/extension $(DEMO_TOOLS) ## Serve the same app on 127.0.0.1:5000 (PORT=...) until stopped
 	@$(BIN)/python -m examples.serve --port $(PORT)
 
-servers: ## Install what tests start by themselves: redis-server, memcached, chromium (Debian)
+servers: ## Install the programs that tests start: redis-server, memcached, chromium (Debian)
 	scripts/servers.sh
 	scripts/chromium.sh
 
@@ -52,14 +52,14 @@ test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python (after ma
 	cargo test --locked --no-default-features --doc
 	$(BIN)/python -m pytest
 
-quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run in two minutes what needs no servers: contract, docs, known answers, slices of the rest
+quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run tests that need no servers, in two minutes: contract, docs, known answers, slices of the rest
 	cargo test --locked --no-default-features --lib --quiet
 	$(BIN)/python -m pytest -q tests/contract tests/project tests/security/test_vectors.py
 	$(BIN)/python -m tests.differential.codec --cases 2000
 	$(BIN)/python -m tests.differential.requests --cases 30
 	$(BIN)/python -m tests.changes --cases 160
 
-coverage: $(VENV)/extension $(ALL_TOOLS) $(VENV)/coverage.installed ## Measure what quicker tests cover of Rust and Python, down to a floor (after make servers)
+coverage: $(VENV)/extension $(ALL_TOOLS) $(VENV)/coverage.installed ## Measure the coverage of Rust and Python, and fail below a floor (after make servers)
 	scripts/coverage.sh
 
 lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stubtest
@@ -78,7 +78,7 @@ test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite wit
 	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/contract
 	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/server/test_stores.py -k redis
 
-test-abi3: $(ABI3)/extension $(ALL_TOOLS) ## Run what compares with stock, or slices of it, on a build for the stable ABI
+test-abi3: $(ABI3)/extension $(ALL_TOOLS) ## Run the comparisons with stock, some in part, on a build for the stable ABI
 	PYTHONPATH=$(ABI3) $(BIN)/python scripts/smoke.py --folder $(ABI3) --guard look-ups
 	PYTHONPATH=$(ABI3) $(BIN)/python -m pytest -q tests/contract tests/changes
 	PYTHONPATH=$(ABI3) $(BIN)/python -m tests.differential.codec --cases $(ABI3_CASES)
@@ -90,10 +90,10 @@ differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a
 	$(BIN)/python -m tests.differential.codec --cases $(CASES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.requests --cases $$(($(CASES) / 100)) $(if $(SEED),--seed $(SEED))
 
-changes: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock across changes to classes, instances, config and modules (SEED=... repeats)
+changes: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock while classes, instances, config and modules change (SEED=... repeats)
 	$(BIN)/python -m tests.changes $(if $(SEED),--seed $(SEED))
 
-mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check at a time; the same comparison has to fail without it
+mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check of the guard at a time; make changes must fail without it
 	scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED))
 
 prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants
@@ -101,74 +101,74 @@ prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 c
 	$(BIN)/python -m tests.differential.requests --cases 20000 $(if $(SEED),--seed $(SEED))
 	$(MAKE) --no-print-directory changes mutants
 
-bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Measure all, in ten minutes of a machine that does nothing else
+bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
 
-bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Measure dumps and loads beside stock and tuned Python
+bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Compare dumps and loads with stock and tuned Python
 	$(BIN)/python -m benches.bench_codec
 
-bench-signing: $(VENV)/extension $(DEMO_TOOLS) ## Measure signers and serializers beside itsdangerous's
+bench-signing: $(VENV)/extension $(DEMO_TOOLS) ## Compare signers and serializers with itsdangerous's
 	$(BIN)/python -m benches.bench_signing
 
-bench-request: $(VENV)/extension $(DEMO_TOOLS) ## Measure what sessions cost a request, and draw docs/request.svg
+bench-request: $(VENV)/extension $(DEMO_TOOLS) ## Measure the cost of sessions per request, and draw docs/request.svg
 	$(BIN)/python -m benches.bench_request --results docs/request.json --chart docs/request.svg
 
-bench-server: $(VENV)/extension $(ALL_TOOLS) ## Measure server-side sessions beside Flask-Session, and draw docs/server.svg (after make servers)
+bench-server: $(VENV)/extension $(ALL_TOOLS) ## Compare server-side sessions with Flask-Session, and draw docs/server.svg (after make servers)
 	$(BIN)/python -m benches.bench_server --results docs/server.json --chart docs/server.svg
 
-bench-growth: $(VENV)/extension $(DEMO_TOOLS) ## Measure large sessions, memory over 1,000,000 requests, import and wheel
+bench-growth: $(VENV)/extension $(DEMO_TOOLS) ## Measure large sessions, memory over 1,000,000 requests, import time and wheel size
 	$(BIN)/python -m benches.bench_growth
 
 bench-serve: $(VENV)/extension $(DEMO_TOOLS) ## Measure requests per second under gunicorn (needs wrk)
 	$(BIN)/python -m benches.bench_serve
 
-bench-quick: $(VENV)/extension $(DEMO_TOOLS) ## Measure codec and requests in seconds, less exactly
+bench-quick: $(VENV)/extension $(DEMO_TOOLS) ## Measure codec and requests quickly, less exactly
 	$(BIN)/python -m benches.bench_codec --rounds 40
 	$(BIN)/python -m benches.bench_request --rounds 40
 
-bench-check: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions, and fail where they rose by 5 % (needs valgrind)
+bench-check: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions, and fail if they rose by 5 % (needs valgrind)
 	$(BIN)/python -m benches.instructions
 
-bench-overrides: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions where an app overrides a step, beside stock (needs valgrind)
+bench-overrides: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions if an app overrides a step, compared with stock (needs valgrind)
 	$(BIN)/python -m benches.instructions --overrides
 
-bench-baseline: $(VENV)/extension $(DEMO_TOOLS) ## Make what is counted now the baseline of bench-check
+bench-baseline: $(VENV)/extension $(DEMO_TOOLS) ## Write the current counts as the baseline of bench-check
 	$(BIN)/python -m benches.instructions --write
 
-bench-timing: $(VENV)/extension $(DEMO_TOOLS) ## Time a million refusals: does it tell how much of a signature is right?
+bench-timing: $(VENV)/extension $(DEMO_TOOLS) ## Check that the time of a refusal does not reveal how much of a signature is right
 	$(BIN)/python -m benches.bench_timing
 
-fuzz: ## Fuzz each target for FUZZ_SECONDS=60 (needs rustup; brings a nightly of its own)
+fuzz: ## Fuzz each target for FUZZ_SECONDS=60 (needs rustup; installs its own nightly)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-miri: ## Run the tests of the rooms that know no Python under Miri and AddressSanitizer (needs rustup)
+miri: ## Run the unit tests of the modules without Python under Miri and AddressSanitizer (needs rustup)
 	scripts/miri.sh
 
 stress: $(VENV)/extension $(ALL_TOOLS) ## Run the tests of faults and load in full: threads, forks, greenlets, leaks
 	FAULTS=whole $(BIN)/python -m pytest tests/faults tests/server
 
-matrix: $(VENV)/build.installed ## Run our suite and those of others on each CPython that can be had, and write docs/matrix.md
+matrix: $(VENV)/build.installed ## Run our suite and those of other projects on each available CPython, and write docs/matrix.md
 	$(BIN)/python -m scripts.matrix
 
 free-threaded: ## Build a free-threaded CPython from Debian's source, and test and measure on it
 	scripts/free_threaded.sh
 
-audit: ## Hold the crates to deny.toml: licences, sources, known vulnerabilities
+audit: ## Check the crates against deny.toml: licences, sources, known vulnerabilities
 	scripts/audit.sh
 
 docs: $(VENV)/extension $(VENV)/docs.installed ## Build the pages of docs/ into build/docs
 	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html docs build/docs
 	@echo "file://$(CURDIR)/build/docs/index.html"
 
-wheel: ## Build wheels and the sdist into dist/, check them, and use them on each Python here (ALL=1: for x86-64 and ARM)
+wheel: ## Build wheels and the sdist into dist/, and try them on each Python here (ALL=1: for x86-64 and ARM)
 	scripts/wheel.sh $(if $(ALL),--all)
 
-reproducible: ## Build the wheel here and from the sdist elsewhere, and compare them
+reproducible: ## Build the wheel here and from the sdist in another folder, and compare the two
 	scripts/reproducible.sh
 
-# All parts are run, whatever fails: some take hours.
+# Run all parts even if one fails: some take hours.
 TRUST := prove fuzz miri stress matrix free-threaded bench-timing audit reproducible
 
-trust: ## Run all that SECURITY.md rests on, in hours, and say at the end what failed
+trust: ## Run all long checks of SECURITY.md, in hours, and list failures at the end
 	@failed=; \
 	for part in $(TRUST); do \
 		printf '\n=== make %s ===\n\n' "$$part"; \
@@ -177,12 +177,12 @@ trust: ## Run all that SECURITY.md rests on, in hours, and say at the end what f
 	if [ -n "$$failed" ]; then printf '\n=== Failed:%s ===\n' "$$failed"; exit 1; fi; \
 	printf '\n=== All passed: %s ===\n' "$(TRUST)"
 
-clean: ## Remove all that was built
+clean: ## Remove all build products
 	rm -rf $(VENV) target build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/flask_fastsession/_native*.so
 	find python tests examples benches -name __pycache__ -prune -exec rm -rf {} +
 
-# Files that say how far the virtual environment is.
+# Files that record the state of the virtual environment.
 
 $(VENV)/made-by-$(notdir $(PYTHON)):
 	$(PYTHON) -m venv --clear $(VENV)
@@ -202,7 +202,7 @@ $(VENV)/extension: $(VENV)/build.installed $(RUST)
 	$(BIN)/maturin develop --release --locked
 	@touch $@
 
-# Beside the other build, and not in its place: the whole package is unpacked into a folder of its own.
+# Do not replace the other build: unpack the whole package into its own folder.
 $(ABI3)/extension: $(VENV)/build.installed $(RUST) $(wildcard python/flask_fastsession/*.py python/flask_fastsession/*/*.py)
 	rm -rf $(ABI3)
 	$(BIN)/maturin build --release --locked --features abi3 --interpreter $(BIN)/python --compatibility off --out $(ABI3)

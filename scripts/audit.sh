@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What this project is made from: licences, sources, banned crates and known vulnerabilities, by deny.toml.
+# Check the dependencies against deny.toml: licences, sources, banned crates and known vulnerabilities.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,5 +13,5 @@ if [[ ! -x $deny ]]; then
 fi
 
 "$deny" --locked check bans licenses sources
-# Last, for the list of vulnerabilities comes from another host than the crates.
+# Last, because the list of vulnerabilities comes from another host than the crates.
 "$deny" --locked check advisories

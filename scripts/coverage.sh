@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# How much of the Rust and of the Python the quicker tests run: a number for each, which must not fall below its floor.
+# Measure how much of the Rust and of the Python the quicker tests run, and fail if either falls below its floor.
 #
-# The extension with counters stands beside a copy of the package in build/coverage, so that nothing else runs by it. Rust's
-# own unit tests do not count: the number says what is reached from Python. build/coverage/html shows each line.
+# The instrumented extension is built into a copy of the package in build/coverage, so that nothing else uses it. Rust's own
+# unit tests do not count: the number is for what is reached from Python. build/coverage/html shows each line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 rust_floor=96.5
 python_floor=95.5
 
-# What needs no browser, and does not wait for servers to die.
+# Tests that need no browser and do not wait for servers to stop.
 first=(tests/contract tests/changes tests/security/test_forgery.py)
 second=(
     tests/cli/test_cli.py tests/security/test_{secrets,vectors}.py
@@ -48,7 +48,7 @@ copy_package() {
     cp "$library" "$package/_native$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')"
 }
 
-# Processes that tests start are measured as well, wherever they run.
+# Also measure the processes that tests start, wherever they run.
 configure() {
     cat >"$build/coverage.ini" <<END
 [run]
@@ -70,7 +70,7 @@ exclude_also =
 END
 }
 
-# Up to four processes at a time write Rust's counters, each into a file that it adds its own to.
+# Up to four processes at a time write Rust's counters; each merges its own into a file.
 measured() {
     PYTHONPATH=$build/python LLVM_PROFILE_FILE=$data/%4m.profraw \
         "$python" -m coverage run --rcfile="$build/coverage.ini" "$@"
@@ -109,7 +109,7 @@ build_extension
 copy_package
 configure
 
-# One half beside the other, whose output is shown after that of the first.
+# Run both halves in parallel; show the output of the second after that of the first.
 run_tests "${second[@]}" >"$data/second.log" 2>&1 &
 beside=$!
 trap 'kill "$beside" 2>/dev/null || true' EXIT

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A free-threaded CPython, built once from Debian's source package of python3.14, and what this package does on it.
-# All of it stays in build/free-threaded. The first run takes half an hour.
+# Build a free-threaded CPython once, from Debian's source package of python3.14, and test and measure this package on it.
+# Everything stays in build/free-threaded. The first run takes half an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,13 +13,13 @@ section() {
     printf '\n=== %s ===\n\n' "$*"
 }
 
-# apt with sources and indexes of its own; those of the system are left alone.
+# apt with its own sources and indexes; the system's stay unchanged.
 private() {
     "$1" -q -o Dir::Etc::SourceList="$BUILD/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::State::Lists="$BUILD/apt/lists" -o Dir::Cache="$BUILD/apt" -o APT::Sandbox::User=root "${@:2}"
 }
 
-# Debian's unstable suite, or else testing, from where this machine has its packages. apt verifies signatures and checksums.
+# Debian's unstable suite, or else testing, from this machine's mirror. apt verifies signatures and checksums.
 download_source() {
     local mirror suite
     mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 -E '/debian/?$')
@@ -33,7 +33,7 @@ download_source() {
     return 1
 }
 
-# Debian's patches, which move folders for Debian's own packages, are left out.
+# Leave out Debian's patches: they move folders for Debian's own packages.
 build_python() {
     rm -rf "$BUILD/source" "$BUILD/apt" "$BUILD/python"
     mkdir -p "$BUILD/source" "$BUILD"/apt/{lists,archives}/partial

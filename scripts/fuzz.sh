@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes targets, by default all, for SECONDS each, beginning with their seeds and what earlier runs came to:
+# Fuzz targets, by default all, for SECONDS each, starting from their seeds and the corpus of earlier runs:
 #     scripts/fuzz.sh [SECONDS [TARGET...]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ if ! diff <(echo "$shipped") <(dependencies --manifest-path fuzz/Cargo.toml); th
     exit 1
 fi
 
-# What stands in the log at the end: "stat::number_of_executed_units: 12345".
+# The end of the log has "stat::number_of_executed_units: 12345".
 stat() {
     sed -n "s/^stat::$1: *//p" "$build/$target.log"
 }
@@ -41,7 +41,7 @@ for target in ${targets:-$(nightly cargo fuzz list)}; do
     findings=$build/findings/$target
     rm -rf "$findings"
     mkdir -p "$corpus" "$findings"
-    # A crash ends the run of its target, so there is at most one finding, with its input in that folder.
+    # A crash ends the run of its target, so there is at most one finding, and its input is in that folder.
     "$build/target/$(host)/release/$target" "$corpus" "fuzz/corpus/$target" -max_total_time="$seconds" -timeout=10 \
         -artifact_prefix="$findings/" -print_final_stats=1 &>"$build/$target.log" || failed=1
     printf '%-12s %14s %10s %9s\n' "$target" "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" \

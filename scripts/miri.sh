@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the unit tests of the rooms that know no Python under Miri, but for a few, and all under AddressSanitizer.
+# Run the unit tests of the modules without Python under Miri, except for a few, and all of them under AddressSanitizer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/nightly.sh
 
 build=build/miri
-# Miri calls no C, and these compare with classic zlib, which is C.
+# Miri cannot call C, and these tests compare with classic zlib, which is C.
 calling_c=(
     wire::deflate::tests::extreme_texts_too
     wire::deflate::tests::matches_at_the_edges_of_the_window
@@ -24,7 +24,7 @@ calling_c=(
     wire::zlib::tests::deflates_there_and_back
     wire::zlib::tests::what_inflates_without_end_is_left_to_stock
 )
-# The one deflates hundreds of kilobytes, the other passes through ten thousand years.
+# Too slow for Miri: one deflates hundreds of kilobytes, the other iterates over ten thousand years.
 too_long=(
     wire::deflate::tests::no_text_leaves_a_trace_in_the_next
     wire::http_date::tests::seconds_of_each_day

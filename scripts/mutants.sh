@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Leave out one check of the guard at a time: the change matrix has to fail without it.
-# Usage: scripts/mutants.sh PYTHON [OPTION...], the options being those of python -m tests.changes.mutants.
+# Leave out one check of the guard at a time; the change matrix must fail without it.
+# Usage: scripts/mutants.sh PYTHON [OPTION...], with the options of python -m tests.changes.mutants.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=$1
 shift
-# A package of its own, lest a build that can leave out checks stay behind in the tree.
+# Build into a copy of the package, so that no build that can leave out checks remains in the tree.
 package=build/mutants
 rm -rf "$package"
 mkdir -p "$package"

@@ -1,4 +1,4 @@
-# Sourced by scripts that need nightly Rust: a dated one, installed into build/ by rustup.
+# Sourced by scripts that need nightly Rust: rustup installs a dated nightly into build/.
 
 export RUSTUP_HOME=$PWD/build/rustup
 toolchain=nightly-2026-05-20

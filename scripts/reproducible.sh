@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The wheel built from this tree, and built by pip from the sdist in another folder, are compared byte by byte; only the
-# folder, which maturin names in the SBOM, may differ. What pip built is installed into an empty environment and used.
+# Build the wheel from this tree, and with pip from the sdist in another folder, and compare the two byte by byte. Only the
+# folder, which maturin names in the SBOM, may differ. Install pip's wheel into an empty environment, and use it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,10 +13,10 @@ rm -rf "$out"
 "${PYTHON:-python3}" -m venv "$out/venv"
 "$python" -m pip install --quiet --disable-pip-version-check -r requirements/build.txt
 
-# The date of all files, in seconds since 1970: that of the last commit.
+# The date of all files, in seconds since 1970: the date of the last commit.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
-# Panics name the file they come from, those of other crates by its path on the machine that built them.
+# Panic messages name source files. For other crates that would be a path on the build machine.
 export RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
 echo "Build the sdist"

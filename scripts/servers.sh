@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Debian's redis-server and memcached, which the tests of server-side sessions start by themselves on ports of their own.
-# The services that come with the packages are neither started nor enabled.
+# Install Debian's redis-server and memcached. The tests of server-side sessions start them on their own ports.
+# The services in the packages are neither started nor enabled.
 set -euo pipefail
 
 declare -A package_of=([redis-server]=redis-server [redis-cli]=redis-tools [memcached]=memcached)
@@ -21,7 +21,7 @@ fail() {
     exit 1
 }
 
-# Maintainer scripts of Debian ask policy-rc.d whether a service may be started; 101 forbids it.
+# Debian's maintainer scripts ask policy-rc.d whether they may start a service; 101 forbids it.
 forbid_starts() {
     [[ ! -e $policy ]] || return 0
     trap 'as_root rm -f "$policy"' EXIT
@@ -29,7 +29,7 @@ forbid_starts() {
     as_root chmod 755 "$policy"
 }
 
-# Nor are the new services to start with the machine.
+# The new services must not start with the machine, either.
 enable_none() {
     command -v systemctl >/dev/null || return 0
     for service in redis-server memcached; do

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds into dist/ what one Linux machine can build of a release: the sdist, and wheels for this machine's architecture
-# (with --all for both) and two C libraries, linked by zig so that they run on older systems. Each CPython from 3.11 on has a
-# wheel of its own, the free-threaded one too; the wheel of the stable ABI serves all others. All are checked; those for
-# this machine are installed into an empty environment of each Python that is found, and used there.
+# Build the part of a release that one Linux machine can build into dist/: the sdist, and wheels for this machine's
+# architecture (for both with --all) and two C libraries, linked by zig so that they run on older systems. Each CPython from
+# 3.11 on, including the free-threaded one, has its own wheel; the wheel for the stable ABI serves all others. Check all
+# wheels, and install and use those for this machine in an empty environment of each Python found.
 #     scripts/wheel.sh [--all]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Those of .github/workflows/release.yml.
+# The same as in .github/workflows/release.yml.
 rust=1.95.0
 interpreters=(python3.11 python3.12 python3.13 python3.14 python3.14t)
 platforms=(
@@ -33,7 +33,7 @@ fail() {
     exit 1
 }
 
-# With all targets into build/, so that the machine's own Rust stays as it is.
+# Install all targets into build/, so that the machine's own Rust does not change.
 install_rust() {
     local targets=("${platforms[@]%% *}")
     if command -v rustup >/dev/null &&
@@ -41,7 +41,7 @@ install_rust() {
         return
     fi
     unset RUSTUP_HOME
-    # It may have another name here.
+    # Its name may differ here.
     [[ $(rustc --version) == "rustc $rust "* ]] || export RUSTUP_TOOLCHAIN=stable
     [[ $(rustc --version) == "rustc $rust "* ]] || fail "Rust $rust can neither be installed by rustup nor is it here."
     echo "Rust $rust cannot be installed by rustup: this machine's own one builds what it has targets for." >&2
@@ -58,7 +58,7 @@ build_wheels() {
         not_built+=("$target")
         return
     fi
-    # maturin asks the Python that comes first for zig.
+    # maturin asks the first Python on PATH for zig.
     local command=(env PATH="$bin:$PATH" maturin build --quiet --zig --release --locked --target "$target"
         --compatibility "$platform" --out dist)
     "${command[@]}" --interpreter "${interpreters[@]}"
@@ -66,7 +66,7 @@ build_wheels() {
     echo "$target: $((SECONDS - started)) s"
 }
 
-# The policy for manylinux is auditwheel's. It would look for musl's libc.so on this machine, where that name is glibc's.
+# auditwheel checks only manylinux: for musl it would look for libc.so on this machine, where that name is glibc's.
 check_libraries() {
     local wheel=$1 verdict
     case $wheel in
@@ -105,7 +105,7 @@ import ensurepip, sys, sysconfig, venv
 sys.exit(bool(sysconfig.get_config_var("Py_GIL_DISABLED")) != bool(sys.argv[1]))
 '
 
-# The tags of the wheel that a Python has to get.
+# The tags of the wheel that a Python must get.
 tags_for() {
     local version=cp3${1#python3.}
     case $1 in
@@ -114,7 +114,7 @@ tags_for() {
     esac
 }
 
-# How the build with these tags guards.
+# The kind of guard in the build with these tags.
 guard_of() {
     case $1 in
         *-abi3 | *t) echo look-ups ;;
@@ -122,7 +122,7 @@ guard_of() {
     esac
 }
 
-# What the package depends on is there before, so that pip has but dist/ to choose from.
+# Install the dependencies first, so that pip chooses from dist/ alone.
 make_empty() {
     rm -rf "$build/empty"
     "$1" -m venv "$build/empty"
@@ -133,13 +133,13 @@ install_wheel() {
     "$build/empty/bin/python" -m pip --quiet install --force-reinstall --no-deps --no-index --only-binary :all: "$@"
 }
 
-# From the file of the package that says which wheel it came in.
+# Read from the metadata file that names the wheel's tags.
 installed_tags() {
     sed -n 's/^Tag: \(cp[^-]*-[^-]*\)-.*/\1/p' "$build"/empty/lib/python*/site-packages/flask_fastsession-*.dist-info/WHEEL |
         sort -u
 }
 
-# First the wheel that pip chooses, then that of the stable ABI, which serves any Python with a GIL.
+# First the wheel that pip chooses, then the one for the stable ABI, which serves any Python with a GIL.
 use_wheels() {
     local tags
     make_empty "$2"
@@ -166,14 +166,14 @@ install_tools
 section "Build"
 rm -rf dist
 not_built=()
-# The date of all files, in seconds since 1970: that of the last commit.
+# The date of all files, in seconds since 1970: the date of the last commit.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-# Panics name the file they come from, those of other crates by its path on the machine that built them.
+# Panic messages name source files. For other crates that would be a path on the build machine.
 RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 export SOURCE_DATE_EPOCH RUSTFLAGS
 "$bin/maturin" sdist --out dist
 for platform in "${platforms[@]}"; do
-    # shellcheck disable=SC2086 # It is two words.
+    # shellcheck disable=SC2086 # Two words.
     build_wheels $platform
 done
 
