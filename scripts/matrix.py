@@ -41,7 +41,7 @@ TABLE = CLONE / "docs" / "matrix.md"
 INSTALLED = ("3.10", "3.11", "3.12", "3.13")
 UNSTABLE = ("3.14", "3.15")
 
-#: Each Flask with its Werkzeug; the oldest beside the oldest that it takes.
+#: Each Flask with its Werkzeug; the oldest Flask with the oldest Werkzeug that it accepts.
 WERKZEUG = {"3.0.3": "3.0.6", "3.1.2": "3.1.9", "3.1.3": "3.1.9"}
 
 #: Ten requests each.
@@ -334,7 +334,7 @@ def shown(cell: Cell | None) -> str:
 
 
 def remarks(columns: list[Column]) -> Iterator[str]:
-    """Whatever the figures alone would hide."""
+    """What the figures alone would hide."""
     for column in columns:
         if column.unavailable:
             yield f"- {column.minor} did not run: {column.unavailable}."
