@@ -1,4 +1,4 @@
-//! What the rooms are compared with where one crate would not do: second implementations, of nobody's here.
+//! Second implementations to compare the modules of `wire` with, where one crate would not do.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};

@@ -40,7 +40,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     ``digest_method``
         Sign with this digest, such as :func:`hashlib.sha256`, instead of SHA-1.
     ``accept_digest_methods``
-        Accept cookies signed with these digests as well. They are signed anew when they are next saved.
+        Accept cookies signed with these digests as well. They are re-signed when they are next saved.
     ``resign_fallbacks``
         Save what was signed with a key of ``SECRET_KEY_FALLBACKS``, or with an accepted digest, at once, by marking the
         session as modified.
@@ -48,8 +48,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
         When it began is kept in it, under ``_created``; ``session.clear()`` has it begin anew.
     ``leeway``
-        So many whole seconds a cookie may be older than its lifetime, or younger than now, for machines whose clocks
-        are apart.
+        So many whole seconds a cookie may be older than its lifetime, or younger than now, to allow for clock skew.
     ``oversize``
         What to do about a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does in any case; ``"raise"``
         a :exc:`SessionTooLargeError` in its place; or a callable, which is given the session, the response and the size
@@ -179,7 +178,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         ``rejected`` counts cookies that are malformed, forged or expired. ``keys`` counts the keys by which cookies
         were verified: ``SECRET_KEY``, then those of ``SECRET_KEY_FALLBACKS``, the last of them first, as far as they
         were used, and how often it was with a digest from ``accept_digest_methods``. A key that has not been counted
-        for as long as sessions live may go, if no cookie was read by stock code meanwhile.
+        for as long as sessions live may go, if stock code has read no cookie in that time.
         """
         return self._counters.report()
 

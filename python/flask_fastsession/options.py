@@ -41,11 +41,11 @@ class Options:
     def __post_init__(self) -> None:
         lifetime = self.absolute_lifetime
         if lifetime is not None and not (type(lifetime) in (int, float) and lifetime > 0):
-            raise ValueError(f"absolute_lifetime is a timedelta or a number of seconds, not {lifetime!r}")
+            raise ValueError(f"absolute_lifetime must be a timedelta or a number of seconds, not {lifetime!r}")
         if type(self.leeway) is not int or self.leeway < 0:
-            raise ValueError(f"leeway is a number of whole seconds, not {self.leeway!r}")
+            raise ValueError(f"leeway must be a number of whole seconds, not {self.leeway!r}")
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):
-            raise ValueError(f'oversize is "warn", "raise" or a callable, not {self.oversize!r}')
+            raise ValueError(f'oversize must be "warn", "raise" or a callable, not {self.oversize!r}')
 
     def is_expired(self, session: SecureCookieSession) -> bool:
         """Whether a session is at the end of its absolute lifetime. One that does not say when it began begins now."""
@@ -134,15 +134,16 @@ def say_once(text: str) -> None:
 DEFAULTS = Options()
 
 
-def digests_in(name: str, digest_methods: t.Any) -> tuple[t.Any, ...]:
+def digests_in(name: str, given: t.Any) -> tuple[t.Any, ...]:
     """Return digests, callables or names, as :class:`itsdangerous.Signer` takes them; raise :exc:`ValueError`."""
     try:
-        digests = tuple(digest_methods)
+        digests = tuple(given)
         for digest in digests:
             hmac.new(b"", digestmod=digest)
     except Exception:
-        wanted = "a list of digests such as hashlib.sha1" if name.endswith("s") else "a digest such as hashlib.sha256"
-        raise ValueError(f"{name} is to be {wanted}, which hashlib provides here") from None
+        if name.endswith("s"):
+            raise ValueError(f"{name} must be an iterable of available hashlib digests, not {given!r}") from None
+        raise ValueError(f"{name} must be an available hashlib digest, not {given[0]!r}") from None
     return digests
 
 
