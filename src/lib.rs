@@ -3,7 +3,7 @@
 //! A tour, from the outside in:
 //!
 //! * `request` is the way of a session through a request: from the Cookie header to the view, and back into the response.
-//!   Read it first. `serializer` does the same for tokens in other hands, `record` the JSON alone, for sessions in a store,
+//!   Read it first; `headers` is its end, and `steps` the same for apps that override a step. `serializer` does the same for tokens in other hands, `record` the JSON alone, for sessions in a store,
 //!   and `signer` the signature alone.
 //! * `guard` says what of it may run natively at this very call, and why not. `keys` has itsdangerous derive the keys,
 //!   `setup` keeps what was derived from an app's config in a `cache`, and `clock` reads the clocks that stock reads.
@@ -35,6 +35,8 @@ mod error;
 #[cfg(feature = "python")]
 mod guard;
 #[cfg(feature = "python")]
+mod headers;
+#[cfg(feature = "python")]
 mod key_cache;
 #[cfg(feature = "python")]
 mod keys;
@@ -48,6 +50,8 @@ mod serializer;
 mod setup;
 #[cfg(feature = "python")]
 mod signer;
+#[cfg(feature = "python")]
+mod steps;
 #[cfg(feature = "python")]
 mod types;
 
@@ -73,11 +77,13 @@ mod _native {
     #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};
     #[pymodule_export]
-    use super::request::{SessionInterfaceMixin, add_cookie, add_vary, find_cookie};
+    use super::request::SessionInterfaceMixin;
     #[pymodule_export]
     use super::serializer::{TimedSerializerMixin, UnreadText};
     #[pymodule_export]
     use super::signer::SignerMixin;
+    #[pymodule_export]
+    use super::steps::{add_cookie, add_vary, find_cookie};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -12,33 +12,34 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::counters::{Counters, Outcome, Tally};
 use crate::error::{Fallback, Reason, contained};
 use crate::guard::checks;
-use crate::guard::flask::{self, FlaskParts, InterfaceView, PlainSession, holds, own_attributes};
+use crate::guard::flask::{FlaskParts, InterfaceView, PlainSession, holds, own_attributes};
 use crate::guard::json;
 use crate::guard::stock::Stock;
+use crate::headers::Headers;
 use crate::key_cache::intern;
-use crate::setup::{AppSetup, AppSetups, AppView, CookieSetup, config_of, is_truthy};
+use crate::setup::{AppSetup, AppSetups, AppView, CookieSetup, is_truthy};
 use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
 use crate::wire::payload;
 use crate::wire::token;
-use crate::{decode, encode, serializer};
+use crate::{decode, encode, serializer, steps};
 
 /// The native half of `FastSessionInterface`; Flask's class is the other.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
 pub struct SessionInterfaceMixin {
-    counters: Py<Counters>,
+    pub counters: Py<Counters>,
     /// What was last found out about the apps served, and about their cookies.
-    apps: AppSetups,
+    pub apps: AppSetups,
     cookies: Cache<CookieSetup>,
     /// The same for what the getters of a subclass gave.
-    own_cookies: Cache<CookieSetup>,
+    pub own_cookies: Cache<CookieSetup>,
 }
 
 #[pymethods]
@@ -111,7 +112,7 @@ impl SessionInterfaceMixin {
     /// What Flask's `get_signing_serializer` gives, or `NotImplemented` where that is to be called. Where an app's own
     /// JSON provider is to write something first, as it does in Flask, a tuple of what that method gives.
     fn _new_serializer<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        contained(|| match new_serializer(slf, app) {
+        contained(|| match steps::new_serializer(slf, app) {
             // An app that is served for the first time.
             Ok(None) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
             Ok(Some(made)) => {
@@ -167,7 +168,7 @@ impl SessionInterfaceMixin {
         options: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyString>>> {
         contained(|| {
-            let line = cookie_line_for(slf, app, response, token, expires, options);
+            let line = steps::cookie_line_for(slf, app, response, token, expires, options);
             let line = step(&slf.get().counters.get().headers, line)?;
             Ok(line.map(|line| PyString::new(slf.py(), &line)))
         })
@@ -180,7 +181,7 @@ impl SessionInterfaceMixin {
         response: &Bound<'py, PyAny>,
         options: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyString>>> {
-        contained(|| step(&slf.get().counters.get().headers, deletion_line_for(slf, app, response, options)))
+        contained(|| step(&slf.get().counters.get().headers, steps::deletion_line_for(slf, app, response, options)))
     }
 
     /// Saves a session, or gives `False` where stock is to save it.
@@ -202,49 +203,6 @@ impl SessionInterfaceMixin {
             }
         })
     }
-}
-
-/// What `request.cookies.get(name, "")` gives; `None` where that is to be called. For sessions whose data is in a store.
-#[pyfunction]
-pub fn find_cookie<'py>(
-    request: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyString>>> {
-    contained(|| {
-        let Some(name) = name.cast_exact::<PyString>().ok().and_then(|name| name.to_str().ok()) else {
-            return Ok(None);
-        };
-        let Ok(header) = cookie_header(FlaskParts::get(request.py()), request) else {
-            return Ok(None);
-        };
-        let Ok(header) = header.as_ref().map_or(Ok(""), |header| header.to_str()) else {
-            return Ok(None);
-        };
-        let found = cookie::find(header, name).ok();
-        Ok(found.map(|found| PyString::new(request.py(), found.unwrap_or(""))))
-    })
-}
-
-/// Does what `response.headers.add("Set-Cookie", line)` does, or gives `False` where that is to be called.
-#[pyfunction]
-pub fn add_cookie<'py>(response: &Bound<'py, PyAny>, line: Bound<'py, PyString>) -> PyResult<bool> {
-    contained(|| match Headers::of(response).map_err(Fallback::from) {
-        Ok(headers) => match headers.add(intern!(response.py(), "Set-Cookie"), line) {
-            Err(Fallback::Raise(error)) => Err(error),
-            _ => Ok(true),
-        },
-        Err(_) => Ok(false),
-    })
-}
-
-/// Does what `response.vary.add("Cookie")` does, or gives `False` where that is to be called.
-#[pyfunction]
-pub fn add_vary(response: &Bound<'_, PyAny>) -> PyResult<bool> {
-    contained(|| match Headers::of(response).map_err(Fallback::from).and_then(|headers| headers.add_vary()) {
-        Ok(()) => Ok(true),
-        Err(Fallback::Raise(error)) => Err(error),
-        Err(_) => Ok(false),
-    })
 }
 
 /// Counts why stock is to answer, unless the answer is an exception already.
@@ -376,7 +334,10 @@ fn empty_session<'py>(parts: &FlaskParts, on_update: &Bound<'py, PyAny>) -> PyRe
 }
 
 /// The `Cookie` header of a request whose `cookies` would be read from it.
-fn cookie_header<'py>(parts: &FlaskParts, request: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyString>>, Reason> {
+pub fn cookie_header<'py>(
+    parts: &FlaskParts,
+    request: &Bound<'py, PyAny>,
+) -> Result<Option<Bound<'py, PyString>>, Reason> {
     let py = request.py();
     if !parts.request.is_stock(&request.get_type()) || !parts.parses_cookies(py) {
         return Err(Reason::Request);
@@ -451,7 +412,7 @@ fn add_vary_if(is_accessed: bool, response: &Bound<'_, PyAny>) -> Result<(), Fal
 }
 
 /// The `Set-Cookie` line that deletes the cookie of an emptied session.
-fn deletion_line<'s>(
+pub fn deletion_line<'s>(
     app: &Bound<'_, PyAny>,
     config: &Bound<'_, PyDict>,
     setup: &'s CookieSetup,
@@ -501,84 +462,6 @@ fn cookie_line<'py>(
     Ok((template.fill(&token, &date), outcome))
 }
 
-// --- In steps -------------------------------------------------------------------------------------------------------
-
-// What Python code takes from here where an app overrides a step, so that the app's own code is called from Python.
-
-fn new_serializer<'py>(
-    interface: &Bound<'py, SessionInterfaceMixin>,
-    app: &Bound<'py, PyAny>,
-) -> Result<Option<Bound<'py, PyAny>>, Fallback> {
-    let py = interface.py();
-    let parts = FlaskParts::get(py);
-    let interface_view = parts.makes_stock_serializers(interface)?;
-    let view = AppView::of(parts, app)?;
-    if !view.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
-        return Ok(Some(py.None().into_bound(py)));
-    }
-    let Some(setup) = AppSetup::known(&interface.get().apps, interface, &interface_view, &view)? else {
-        return Ok(None);
-    };
-    let is_tried = match json::text_readable(setup.serializer.bind(py)) {
-        Ok(_) => true,
-        Err(Fallback::Decline(Reason::JsonProvider)) => false,
-        Err(stop) => return Err(stop),
-    };
-    let serializer = setup.new_serializer(parts, py).map_err(Fallback::Raise)?;
-    if let Ok(serializer) = serializer.cast::<serializer::TimedSerializerMixin>() {
-        serializer.get().count_with(interface.get().counters.clone_ref(py));
-    }
-    let untried = |serializer| PyTuple::new(py, [serializer]).map(Bound::into_any).map_err(Fallback::Raise);
-    Ok(Some(if is_tried { serializer } else { untried(serializer)? }))
-}
-
-fn cookie_line_for<'py>(
-    interface: &Bound<'py, SessionInterfaceMixin>,
-    app: &Bound<'py, PyAny>,
-    response: &Bound<'py, PyAny>,
-    token: &Bound<'py, PyAny>,
-    expires: &Bound<'py, PyAny>,
-    options: &Bound<'py, PyDict>,
-) -> Result<String, Fallback> {
-    let py = interface.py();
-    let parts = FlaskParts::get(py);
-    flask::own_of_response(parts, response)?;
-    // The response asks the current app for the size from which on it warns.
-    json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
-    let config = config_of(parts, app)?;
-    let token =
-        token.cast_exact::<PyString>().ok().and_then(|token| token.to_str().ok()).ok_or(Reason::CookieOptions)?;
-    if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-        return Err(Reason::CookieOptions.into());
-    }
-    let date = if expires.is_none() {
-        None
-    } else {
-        let types = Types::get(py);
-        Some(types.second_in_utc(expires).filter(|_| types.is_datetime(expires)).ok_or(Reason::CookieOptions)?.format())
-    };
-    let setup = CookieSetup::of_options(&interface.get().own_cookies, parts, options)?;
-    let template = setup.for_session(date.is_some())?;
-    if template.length(token.len()) > max_cookie_size(&config)? {
-        return Err(Reason::Size.into());
-    }
-    let date = date.as_ref().map_or(Ok(""), |date| str::from_utf8(date).map_err(|_| Reason::Clock))?;
-    Ok(template.fill(token, date))
-}
-
-fn deletion_line_for<'py>(
-    interface: &Bound<'py, SessionInterfaceMixin>,
-    app: &Bound<'py, PyAny>,
-    response: &Bound<'py, PyAny>,
-    options: &Bound<'py, PyDict>,
-) -> Result<Bound<'py, PyString>, Fallback> {
-    let parts = FlaskParts::get(interface.py());
-    flask::own_of_response(parts, response)?;
-    let config = config_of(parts, app)?;
-    let setup = CookieSetup::of_options(&interface.get().own_cookies, parts, options)?;
-    Ok(PyString::new(interface.py(), deletion_line(app, &config, &setup)?))
-}
-
 /// An upper bound for what follows the payload: two dots, eight bytes of time and the longest signature.
 const TIMESTAMP_AND_SIGNATURE: usize = 1 + 11 + 1 + 86;
 
@@ -590,7 +473,7 @@ fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'p
 }
 
 /// The limit above which Werkzeug warns, in characters.
-fn max_cookie_size(config: &Bound<'_, PyDict>) -> Result<usize, Reason> {
+pub fn max_cookie_size(config: &Bound<'_, PyDict>) -> Result<usize, Reason> {
     let size = config.get_item(intern!(config.py(), "MAX_COOKIE_SIZE")).ok().flatten().ok_or(Reason::App)?;
     let size: usize = size.cast_exact::<PyInt>().map_err(|_| Reason::App)?.extract().map_err(|_| Reason::App)?;
     Ok(if size == 0 { usize::MAX } else { size })
@@ -608,63 +491,4 @@ fn mark_accessed(parts: &FlaskParts, session: &Bound<'_, PyDict>) -> Result<(), 
         return Ok(());
     }
     session.setattr(intern!(session.py(), "accessed"), true).map_err(Fallback::Raise)
-}
-
-/// The headers of a response, as the list of pairs in which Werkzeug keeps them.
-struct Headers<'a, 'py> {
-    list: Bound<'py, PyList>,
-    response: &'a Bound<'py, PyAny>,
-}
-
-impl<'a, 'py> Headers<'a, 'py> {
-    fn of(response: &'a Bound<'py, PyAny>) -> Result<Self, Reason> {
-        Ok(Self { list: flask::header_list(FlaskParts::get(response.py()), response)?, response })
-    }
-
-    fn add(&self, name: &Bound<'py, PyString>, value: Bound<'py, PyString>) -> Result<(), Fallback> {
-        self.list.append((name, value)).map_err(Fallback::Raise)
-    }
-
-    /// Adds a `Set-Cookie` line and `Vary: Cookie`, in the order of stock's steps.
-    fn add_cookie(&self, line: &str, is_accessed: bool) -> Result<(), Fallback> {
-        let py = self.list.py();
-        if is_accessed {
-            self.add_vary()?;
-        }
-        self.add(intern!(py, "Set-Cookie"), PyString::new(py, line))?;
-        if is_accessed { Ok(()) } else { self.add_vary() }
-    }
-
-    /// Adds `Cookie` to the `Vary` header; one that says something else is for Werkzeug to read.
-    fn add_vary(&self) -> Result<(), Fallback> {
-        let py = self.list.py();
-        match self.list.iter().find_map(|header| Vary::of(&header)) {
-            None => self.add(intern!(py, "Vary"), intern!(py, "Cookie").clone()),
-            Some(Vary::Cookie) => Ok(()),
-            Some(Vary::Other) => {
-                let vary = self.response.getattr(intern!(py, "vary")).map_err(Fallback::Raise)?;
-                vary.call_method1(intern!(py, "add"), (intern!(py, "Cookie"),)).map_err(Fallback::Raise)?;
-                Ok(())
-            }
-        }
-    }
-}
-
-/// A `Vary` header, or one that may be.
-enum Vary {
-    Cookie,
-    Other,
-}
-
-impl Vary {
-    /// `None` for a header that certainly has another name.
-    fn of(header: &Bound<'_, PyAny>) -> Option<Self> {
-        let part = |at| header.cast_exact::<PyTuple>().ok()?.get_item(at).ok()?.cast_into_exact::<PyString>().ok();
-        let is = |part: &Bound<'_, PyString>, is_it: fn(&str) -> bool| part.to_str().is_ok_and(is_it);
-        match part(0) {
-            Some(name) if is(&name, |name| !name.eq_ignore_ascii_case("vary")) => None,
-            Some(_) if part(1).is_some_and(|value| is(&value, |value| value == "Cookie")) => Some(Self::Cookie),
-            _ => Some(Self::Other),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
 use crate::guard::checks;
-use crate::guard::stock::{Stock, library_original};
+use crate::guard::stock::{Global, Stock, library_original};
 use crate::guard::stock_class::{StockClass, find, namespaces};
 use crate::guard::verdicts::Verdicts;
 use crate::guard::version_tag;
@@ -85,9 +85,6 @@ pub struct InterfaceView {
     /// The tag of its class, if that alone decides on its attributes; 0 where it has some of its own.
     pub tag: u32,
 }
-
-/// A module, a name, the globals of that module, and what stands there in stock.
-pub type Global<'a> = (&'static str, &'static str, &'a Py<PyDict>, &'a Py<PyAny>);
 
 struct Hook {
     name: Py<PyString>,

@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
-use crate::guard::flask::{FlaskParts, Global, holds, own_attributes};
-use crate::guard::stock::Stock;
+use crate::guard::flask::{FlaskParts, holds, own_attributes};
+use crate::guard::stock::{Global, Stock};
 use crate::guard::stock_class::StockClass;
 use crate::types::is_exactly;
 

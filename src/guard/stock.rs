@@ -7,7 +7,6 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyListMethods, PyType};
 
 use crate::error::Reason;
 use crate::guard::checks;
-use crate::guard::flask::Global;
 use crate::guard::stock_class::StockClass;
 use crate::types::Types;
 use crate::wire::tags::{self, Tag};
@@ -50,6 +49,9 @@ pub struct Stock {
     /// Gives the current app context or `None`: `get` of the variable behind `flask.current_app`.
     pub get_app_context: Py<PyAny>,
 }
+
+/// A module, a name, the globals of that module, and what stands there in stock.
+pub type Global<'a> = (&'static str, &'static str, &'a Py<PyDict>, &'a Py<PyAny>);
 
 static STOCK: PyOnceLock<Stock> = PyOnceLock::new();
 

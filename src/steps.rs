@@ -1,0 +1,134 @@
+//! The steps of a request one by one, for apps that override one of them: `python/flask_fastsession/steps.py` calls
+//! what the app overrides, and takes each other step from here.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::error::{Fallback, Reason, contained};
+use crate::guard::flask::{self, FlaskParts};
+use crate::guard::json;
+use crate::headers::Headers;
+use crate::key_cache::intern;
+use crate::request::{SessionInterfaceMixin, cookie_header, deletion_line, max_cookie_size};
+use crate::serializer;
+use crate::setup::{AppSetup, AppView, CookieSetup, config_of};
+use crate::types::Types;
+use crate::wire::cookie;
+
+/// What `request.cookies.get(name, "")` gives; `None` where that is to be called. For sessions whose data is in a store.
+#[pyfunction]
+pub fn find_cookie<'py>(
+    request: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyString>>> {
+    contained(|| {
+        let Some(name) = name.cast_exact::<PyString>().ok().and_then(|name| name.to_str().ok()) else {
+            return Ok(None);
+        };
+        let Ok(header) = cookie_header(FlaskParts::get(request.py()), request) else {
+            return Ok(None);
+        };
+        let Ok(header) = header.as_ref().map_or(Ok(""), |header| header.to_str()) else {
+            return Ok(None);
+        };
+        let found = cookie::find(header, name).ok();
+        Ok(found.map(|found| PyString::new(request.py(), found.unwrap_or(""))))
+    })
+}
+
+/// Does what `response.headers.add("Set-Cookie", line)` does, or gives `False` where that is to be called.
+#[pyfunction]
+pub fn add_cookie<'py>(response: &Bound<'py, PyAny>, line: Bound<'py, PyString>) -> PyResult<bool> {
+    contained(|| match Headers::of(response).map_err(Fallback::from) {
+        Ok(headers) => match headers.add(intern!(response.py(), "Set-Cookie"), line) {
+            Err(Fallback::Raise(error)) => Err(error),
+            _ => Ok(true),
+        },
+        Err(_) => Ok(false),
+    })
+}
+
+/// Does what `response.vary.add("Cookie")` does, or gives `False` where that is to be called.
+#[pyfunction]
+pub fn add_vary(response: &Bound<'_, PyAny>) -> PyResult<bool> {
+    contained(|| match Headers::of(response).map_err(Fallback::from).and_then(|headers| headers.add_vary()) {
+        Ok(()) => Ok(true),
+        Err(Fallback::Raise(error)) => Err(error),
+        Err(_) => Ok(false),
+    })
+}
+
+/// What `get_signing_serializer` gives; `None` for an app that is served for the first time.
+pub fn new_serializer<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+) -> Result<Option<Bound<'py, PyAny>>, Fallback> {
+    let py = interface.py();
+    let parts = FlaskParts::get(py);
+    let interface_view = parts.makes_stock_serializers(interface)?;
+    let view = AppView::of(parts, app)?;
+    if !view.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
+        return Ok(Some(py.None().into_bound(py)));
+    }
+    let Some(setup) = AppSetup::known(&interface.get().apps, interface, &interface_view, &view)? else {
+        return Ok(None);
+    };
+    let is_tried = match json::text_readable(setup.serializer.bind(py)) {
+        Ok(_) => true,
+        Err(Fallback::Decline(Reason::JsonProvider)) => false,
+        Err(stop) => return Err(stop),
+    };
+    let serializer = setup.new_serializer(parts, py).map_err(Fallback::Raise)?;
+    if let Ok(serializer) = serializer.cast::<serializer::TimedSerializerMixin>() {
+        serializer.get().count_with(interface.get().counters.clone_ref(py));
+    }
+    let untried = |serializer| PyTuple::new(py, [serializer]).map(Bound::into_any).map_err(Fallback::Raise);
+    Ok(Some(if is_tried { serializer } else { untried(serializer)? }))
+}
+
+pub fn cookie_line_for<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+    response: &Bound<'py, PyAny>,
+    token: &Bound<'py, PyAny>,
+    expires: &Bound<'py, PyAny>,
+    options: &Bound<'py, PyDict>,
+) -> Result<String, Fallback> {
+    let py = interface.py();
+    let parts = FlaskParts::get(py);
+    flask::own_of_response(parts, response)?;
+    // The response asks the current app for the size from which on it warns.
+    json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
+    let config = config_of(parts, app)?;
+    let token =
+        token.cast_exact::<PyString>().ok().and_then(|token| token.to_str().ok()).ok_or(Reason::CookieOptions)?;
+    if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        return Err(Reason::CookieOptions.into());
+    }
+    let date = if expires.is_none() {
+        None
+    } else {
+        let types = Types::get(py);
+        Some(types.second_in_utc(expires).filter(|_| types.is_datetime(expires)).ok_or(Reason::CookieOptions)?.format())
+    };
+    let setup = CookieSetup::of_options(&interface.get().own_cookies, parts, options)?;
+    let template = setup.for_session(date.is_some())?;
+    if template.length(token.len()) > max_cookie_size(&config)? {
+        return Err(Reason::Size.into());
+    }
+    let date = date.as_ref().map_or(Ok(""), |date| str::from_utf8(date).map_err(|_| Reason::Clock))?;
+    Ok(template.fill(token, date))
+}
+
+pub fn deletion_line_for<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+    response: &Bound<'py, PyAny>,
+    options: &Bound<'py, PyDict>,
+) -> Result<Bound<'py, PyString>, Fallback> {
+    let parts = FlaskParts::get(interface.py());
+    flask::own_of_response(parts, response)?;
+    let config = config_of(parts, app)?;
+    let setup = CookieSetup::of_options(&interface.get().own_cookies, parts, options)?;
+    Ok(PyString::new(interface.py(), deletion_line(app, &config, &setup)?))
+}
