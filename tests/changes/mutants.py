@@ -2,8 +2,8 @@
 
 ::
 
-    maturin develop --release --features mutants
-    python -m tests.changes.mutants --seed 7
+    make mutants
+    scripts/mutants.sh .venv/bin/python --seed 7 provider.dumps
 
 A build with the feature ``mutants`` ignores the checks that ``FASTSESSION_SKIP_CHECK`` names. The matrix has to fail
 then; a check without which it passes is either not needed or not tested. Where the interpreter cannot take a change
