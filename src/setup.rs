@@ -79,7 +79,6 @@ struct InterfaceInputs<'py> {
     key_derivation: Bound<'py, PyAny>,
     digest_method: Bound<'py, PyAny>,
     serializer: Bound<'py, PyAny>,
-    options: Bound<'py, PyAny>,
 }
 
 impl<'py> InterfaceInputs<'py> {
@@ -91,12 +90,11 @@ impl<'py> InterfaceInputs<'py> {
             key_derivation: attribute(intern!(py, "key_derivation"))?,
             digest_method: attribute(intern!(py, "digest_method"))?,
             serializer: attribute(intern!(py, "serializer"))?,
-            options: attribute(intern!(py, "_options"))?,
         })
     }
 
     fn each(&self) -> impl Iterator<Item = &Bound<'py, PyAny>> {
-        [&self.salt, &self.key_derivation, &self.digest_method, &self.serializer, &self.options].into_iter()
+        [&self.salt, &self.key_derivation, &self.digest_method, &self.serializer].into_iter()
     }
 
     /// Whether they stand on the class as they are, so that no descriptor decides on them.
@@ -108,7 +106,6 @@ impl<'py> InterfaceInputs<'py> {
             intern!(py, "key_derivation"),
             intern!(py, "digest_method"),
             intern!(py, "serializer"),
-            intern!(py, "_options"),
         ];
         let stands = |(name, value): (&Bound<'py, PyString>, &Bound<'py, PyAny>)| {
             let is_static = |found: &Bound<'py, PyAny>| is_exactly(found, &Stock::get(py).static_method);
@@ -256,7 +253,9 @@ impl AppSetup {
     ) -> Result<Self, Fallback> {
         let py = interface.py();
         let class = interface.get_type();
-        let option = |name| of_interface.options.getattr(name).map_err(|_| Reason::Hook);
+        // These are set as the interface is made.
+        let options = interface.getattr(intern!(py, "_options")).map_err(|_| Reason::Hook)?;
+        let option = |name| options.getattr(name).map_err(|_| Reason::Hook);
         json::is_stock_serializer(&of_interface.serializer)?;
         if !std::iter::once(&of_app.secret_key).chain(&of_app.fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
@@ -589,13 +588,8 @@ const APP_INPUTS: &[&str] = &[
     "config.SESSION_COOKIE_NAME",
     "config.PERMANENT_SESSION_LIFETIME",
 ];
-const INTERFACE_INPUTS: &[&str] = &[
-    "interface.salt",
-    "interface.key_derivation",
-    "interface.digest_method",
-    "interface.serializer",
-    "interface._options",
-];
+const INTERFACE_INPUTS: &[&str] =
+    &["interface.salt", "interface.key_derivation", "interface.digest_method", "interface.serializer"];
 
 /// Whether the same objects are found again.
 fn are_same<'a, 'py: 'a>(
