@@ -256,12 +256,23 @@ impl AppSetup {
         // These are set as the interface is made.
         let options = interface.getattr(intern!(py, "_options")).map_err(|_| Reason::Hook)?;
         let option = |name| options.getattr(name).map_err(|_| Reason::Hook);
-        json::is_stock_serializer(&of_interface.serializer)?;
+        let is_app_s_json_stock = match json::text_readable(&of_interface.serializer) {
+            Ok(_) => true,
+            Err(Fallback::Decline(Reason::JsonProvider)) => false,
+            Err(stop) => return Err(stop),
+        };
         if !std::iter::once(&of_app.secret_key).chain(&of_app.fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
         }
         let app = app_snapshot(of_app).map_err(|_| Reason::App)?;
-        let signing_serializer = in_no_context(&interface.getattr(intern!(py, "_make_serializer")), &app);
+        let name = intern!(py, "_make_serializer");
+        // Making a serializer has the JSON provider write something; one of the app's own is to notice only where
+        // Flask makes one.
+        let signing_serializer = if is_app_s_json_stock {
+            interface.call_method1(name, (app,))
+        } else {
+            interface.getattr(name).and_then(|function| in_no_context(&function, &app))
+        };
         let signing_serializer = signing_serializer.map_err(Fallback::Raise)?;
         let setup = Setup::of(&signing_serializer)?;
         let lifetime = Types::get(py).timedelta(&of_app.lifetime);
@@ -308,14 +319,10 @@ impl AppSetup {
     }
 }
 
-/// Calls a function where there is no current app: making a serializer has the app's JSON provider write something, which
-/// it is not to notice unless the serializer is for somebody.
-fn in_no_context<'py>(
-    function: &PyResult<Bound<'py, PyAny>>,
-    argument: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+/// Calls a function where there is no current app.
+fn in_no_context<'py>(function: &Bound<'py, PyAny>, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let context = argument.py().import("contextvars")?.getattr("Context")?.call0()?;
-    context.call_method1("run", (function.as_ref().map_err(|error| error.clone_ref(argument.py()))?, argument))
+    context.call_method1("run", (function, argument))
 }
 
 /// A list or dict of one's own, with such items; any other value itself.

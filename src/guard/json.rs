@@ -208,22 +208,14 @@ pub fn text_writable<'py>(
 pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Fallback> {
     let py = serializer.py();
     let stock = Stock::get(py);
-    let tags = is_stock_serializer(serializer)?;
-    if let Some(app) = current_app(py)? {
-        let methods = [intern!(py, "loads"), intern!(py, "dumps")];
-        is_stock_provider(&stock.reading_provider, &provider_of(&app)?, &methods)?;
-    }
-    Ok(tags)
-}
-
-/// Whether `serializer.loads` would do so but for the JSON provider of the current app.
-pub fn is_stock_serializer<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Reason> {
-    let py = serializer.py();
-    let stock = Stock::get(py);
     let tags = Tags::of(serializer)?;
     is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
     is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
     is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
+    if let Some(app) = current_app(py)? {
+        let methods = [intern!(py, "loads"), intern!(py, "dumps")];
+        is_stock_provider(&stock.reading_provider, &provider_of(&app)?, &methods)?;
+    }
     Ok(tags)
 }
 
