@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := $(VENV)/oldest
 ABI3 := build/abi3
-RUST := $(wildcard src/*.rs src/*/*.rs) Cargo.toml Cargo.lock pyproject.toml
+RUST := $(wildcard src/*.rs src/*/*.rs src/*/*/*.rs) build.rs Cargo.toml Cargo.lock pyproject.toml
 DEMO_TOOLS := $(VENV)/demo.installed $(VENV)/bench.installed
 ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed $(VENV)/docs.installed
 
