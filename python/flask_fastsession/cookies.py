@@ -386,8 +386,8 @@ def request_with(app: Flask, value: str | None) -> Iterator[Request]:
     """
     header = None if value is None else f"{name_of_cookie(app)}={value}".encode().decode("latin-1")
     context = app.test_request_context("/", headers={} if header is None else {"Cookie": header})
-    # To push it opens the session, unless there is one; whoever wants one opens it himself, and hears of a failure. The
-    # first name is that of Flask 3.0, the second that of all later ones.
+    # Pushing the context opens the session, unless it has one. Callers open it themselves, and see what fails.
+    # Flask 3.0 uses the first name, all later ones the second.
     vars(context).update(session=NullSession(), _session=NullSession())
     # With an app context of its own, so that `g` holds nothing of another request.
     contexts = app.app_context(), context

@@ -46,7 +46,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         session as modified.
     ``absolute_lifetime``
         Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
-        When it began is kept in it, under ``_created``; ``session.clear()`` has it begin anew.
+        When it began is kept in it, under ``_created``; ``session.clear()`` restarts it.
     ``leeway``
         So many whole seconds a cookie may be older than its lifetime, or younger than now, to allow for clock skew.
     ``oversize``

@@ -1,4 +1,4 @@
-"""The signers and serializers of itsdangerous with native hot paths, for whoever signs tokens.
+"""The signers and serializers of itsdangerous with native hot paths.
 
 Each is a subclass of its namesake, with the same arguments, results and errors; what is unusual is left to that one.
 All state is in the base class's attributes, which may be changed at any time.

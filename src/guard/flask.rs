@@ -154,9 +154,7 @@ impl FlaskParts {
     }
 
     pub fn get(py: Python<'_>) -> &'static Self {
-        PARTS
-            .get(py)
-            .expect("the package, through which alone the path of a request is reached, remembers this at its end")
+        PARTS.get(py).expect("set by `remember_flask()` at import")
     }
 
     #[expect(clippy::too_many_lines, reason = "a line a fact")]

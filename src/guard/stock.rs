@@ -69,7 +69,7 @@ impl Stock {
     }
 
     pub fn get(py: Python<'_>) -> &'static Self {
-        STOCK.get(py).expect("the module's initialization, before which nothing of it can be called, remembers stock")
+        STOCK.get(py).expect("set as the native module is initialized")
     }
 
     /// Whether a serializer that Flask makes has itsdangerous's own signer, and no other ones to fall back on.

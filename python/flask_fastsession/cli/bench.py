@@ -85,8 +85,8 @@ def bench(
 ) -> None:
     """Measure what sessions cost, with Flask's own code and with this package.
 
-    JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. Where nothing
-    is given the session is one such as Flask-Login and Flask-WTF keep. The app's own config, keys, requests and
+    JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. Without
+    either, the session is such as Flask-Login and Flask-WTF keep. The app's own config, keys, requests and
     responses are used: "open" is a request that brings the session, "save" a response to one that has changed it. Both
     take turns in one process, and their answers are compared before.
     """
@@ -222,7 +222,7 @@ def copies_of(app: Flask, request: Request, number: int) -> list[Request]:
 
 
 def take_turns(jobs: Jobs, rounds: int) -> dict[str, Timing]:
-    """Time all jobs once a round, in an order that is shuffled anew, and show how far it is."""
+    """Time all jobs once a round, shuffled each round, and show the progress."""
     calls = {name: max(1, int(TURN / job(10))) for name, job in jobs.items() if name.endswith("stock")}
     turns = [(name, job, calls[name.replace("ours", "stock")]) for name, job in jobs.items()]
     seconds: dict[str, list[float]] = {name: [] for name in jobs}

@@ -1,4 +1,4 @@
-"""``flask session doctor``: what is to be improved."""
+"""``flask session doctor``: examine the sessions of an app."""
 
 from __future__ import annotations
 

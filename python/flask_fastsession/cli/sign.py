@@ -24,7 +24,7 @@ def sign(app: Flask, session_json: str | None, tagged: bool) -> None:
     """Make a session cookie for a test, and print its value.
 
     JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. It is signed
-    now, by the app's own interface with its SECRET_KEY, so whoever holds it is logged in.
+    now, by the app's own interface with its SECRET_KEY, so anyone who has it is logged in.
     """
     serializer = serializer_of(app)
     tags = getattr(app.session_interface, "serializer", session_json_serializer)

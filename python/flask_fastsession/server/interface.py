@@ -255,7 +255,7 @@ class ServerSessionInterface(SessionInterface):
             return False
 
     def _complete(self, facts: Facts, data: Data, now: int) -> None:
-        """Add when a session began, and whose it is, where that is to be known and is not yet."""
+        """Set when the session began, and its user, if they are needed and not known yet."""
         if self.options.absolute_lifetime is not None and facts.begun is None:
             facts.begun = now
         user = None if self.user_key is None else data.get(self.user_key)
