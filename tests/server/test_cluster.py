@@ -17,7 +17,7 @@ from redis.cluster import LoadBalancingStrategy
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
-from flask_fastsession.server.redis import RedisStore
+from flask_fastsession.server.stores.redis import RedisStore
 from tests.faults.support import scaled
 
 from .load import Visitor

@@ -23,9 +23,9 @@ from pymemcache.serde import PickleSerde
 
 from flask_fastsession import ServerSession
 from flask_fastsession.server import ServerSessionInterface
-from flask_fastsession.server.memcached import MemcachedStore
-from flask_fastsession.server.redis import RedisStore
-from flask_fastsession.server.sqlite import SQLiteStore
+from flask_fastsession.server.stores.memcached import MemcachedStore
+from flask_fastsession.server.stores.redis import RedisStore
+from flask_fastsession.server.stores.sqlite import SQLiteStore
 
 from . import peer
 from .conftest import MakeApp

@@ -37,7 +37,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from flask_fastsession.server import ServerSession
-from flask_fastsession.server.sqlite import SQLiteStore
+from flask_fastsession.server.stores.sqlite import SQLiteStore
 from tests.differential.codec.comparison import described
 
 from . import peer

@@ -24,9 +24,9 @@ from redis.credentials import UsernamePasswordCredentialProvider
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server import Store
 from flask_fastsession.server import SweepingStore
-from flask_fastsession.server.memcached import MemcachedStore
-from flask_fastsession.server.redis import RedisStore
-from flask_fastsession.server.sqlite import SQLiteStore
+from flask_fastsession.server.stores.memcached import MemcachedStore
+from flask_fastsession.server.stores.redis import RedisStore
+from flask_fastsession.server.stores.sqlite import SQLiteStore
 from flask_fastsession.testing import StoreTests
 from flask_fastsession.testing import SweepingStoreTests
 

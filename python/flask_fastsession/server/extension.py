@@ -130,7 +130,7 @@ def cleanup_of(number: object) -> int | None:
 
 
 def sqlite_store(app: Flask) -> Store:
-    from .sqlite import SQLiteStore
+    from .stores.sqlite import SQLiteStore
 
     path = app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
     if not isinstance(path, (str, os.PathLike)) or os.fspath(path) in ("", ":memory:") or "\0" in str(path):
@@ -143,14 +143,14 @@ def sqlite_store(app: Flask) -> Store:
 
 def redis_store(app: Flask) -> Store:
     client = client_of(app, "SESSION_REDIS", "redis", "redis.Redis(host=...)")
-    from .redis import RedisStore
+    from .stores.redis import RedisStore
 
     return RedisStore(client)
 
 
 def memcached_store(app: Flask) -> Store:
     client = client_of(app, "SESSION_MEMCACHED", "pymemcache", "pymemcache.PooledClient((host, port), no_delay=True)")
-    from .memcached import MemcachedStore
+    from .stores.memcached import MemcachedStore
 
     return MemcachedStore(client)
 

@@ -14,7 +14,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.exceptions import ResponseError
 
-from .store import SessionStoreError
+from ..store import SessionStoreError
 
 # GETEX, where there is none. ARGV[1] is for how many seconds the key is to live on: 0 leaves that as it is.
 LOAD = b"""

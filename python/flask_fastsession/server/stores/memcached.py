@@ -16,7 +16,7 @@ from pymemcache.exceptions import MemcacheError
 from pymemcache.pool import ObjectPool
 from pymemcache.serde import FLAG_PICKLE
 
-from .store import SessionStoreError
+from ..store import SessionStoreError
 
 #: Longer times memcached takes for a moment in seconds since 1970.
 LONGEST_TTL = 30 * 24 * 60 * 60
