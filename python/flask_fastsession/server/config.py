@@ -1,0 +1,152 @@
+"""What the config says about server-side sessions, checked once and made into a session interface."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import typing as t
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from .interface import Options
+from .interface import ServerSessionInterface
+from .record import RecordFormat
+from .store import Store
+from .store import SweepingStore
+
+if t.TYPE_CHECKING:
+    from flask import Config
+    from flask import Flask
+    from flask import Request
+
+#: How each type of store writes sessions, if the config does not say. Flask-Session writes msgpack.
+FORMATS = {"redis": "msgpack", "memcached": "msgpack"}
+
+#: Where sessions are stored under their ids if the config does not say: there may be sessions of Flask-Session there.
+UNHASHED = ("redis", "memcached")
+
+#: Seconds that SQLite can be told to wait: it counts milliseconds in 32 bits, and takes too many for none at all.
+LONGEST_TIMEOUT = 2_000_000
+
+#: A store that can be swept is, after so many requests that stored something, on average.
+SWEPT_EVERY = 500
+
+BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+METHODS = ("load", "create", "replace", "delete")
+
+
+def interface_of(app: Flask) -> ServerSessionInterface:
+    config = app.config
+    kind = config.get("SESSION_TYPE", "sqlite")
+    store = STORES[kind](app) if isinstance(kind, str) and kind in STORES else kind
+    if isinstance(store, (str, type)) or not all(callable(getattr(store, method, None)) for method in METHODS):
+        raise ValueError(f"SESSION_TYPE is one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}")
+    name = FORMATS.get(kind, "tagged") if isinstance(kind, str) else "tagged"
+    may_be_of_others = isinstance(kind, str) and kind in UNHASHED
+    sweeps = isinstance(store, SweepingStore)
+    options = Options(
+        key_prefix=prefix_of(config.get("SESSION_KEY_PREFIX", "session:")),
+        permanent=bool_in(config, "SESSION_PERMANENT", True),
+        id_length=id_length_of(config.get("SESSION_ID_LENGTH", 32)),
+        use_signer=bool_in(config, "SESSION_USE_SIGNER", False),
+        hash_sid=bool_in(config, "SESSION_HASH_SID", not may_be_of_others),
+        refresh_unaccessed=bool_in(config, "SESSION_REFRESH_UNACCESSED", False),
+        absolute_lifetime=seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
+        cleanup_n_requests=cleanup_of(config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None)),
+        note=note_of(config.get("SESSION_NOTE")),
+    )
+    if options.use_signer and not app.secret_key:
+        raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")
+    return ServerSessionInterface(store, RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name)), options)
+
+
+def bool_in(config: Config, name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    # Any text is true to Python, "false" from the environment as well.
+    found = BOOLS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, (str, int)) else None
+    if found is None:
+        raise ValueError(f"{name} is True or False, not {value!r}")
+    return found
+
+
+def id_length_of(length: object) -> int:
+    # Sixteen characters are the least, and 128 the most, that an id in a cookie may have.
+    if not isinstance(length, int) or not 12 <= length <= 96:
+        raise ValueError(f"SESSION_ID_LENGTH is a number of random bytes from 12 to 96, not {length!r}")
+    return length
+
+
+def prefix_of(prefix: object) -> str:
+    # With the longest id it is to be a key for any store.
+    if not isinstance(prefix, str) or not re.fullmatch(r"[!-~]{0,120}", prefix):
+        raise ValueError(f"SESSION_KEY_PREFIX is up to 120 visible ASCII characters without spaces, not {prefix!r}")
+    return prefix
+
+
+def seconds_of(lifetime: object) -> float | None:
+    if lifetime is None:
+        return None
+    seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 1 <= seconds < math.inf:
+        raise ValueError(
+            f"SESSION_ABSOLUTE_LIFETIME is a timedelta or a number of seconds, at least 1, not {lifetime!r}"
+        )
+    return seconds
+
+
+def cleanup_of(number: object) -> int | None:
+    if number is None or (isinstance(number, int) and not isinstance(number, bool) and number >= 0):
+        return number
+    raise ValueError(f"SESSION_CLEANUP_N_REQUESTS is a number of requests, or None, not {number!r}")
+
+
+def note_of(note: object) -> Callable[[Request], str] | None:
+    if note is not None and not callable(note):
+        raise ValueError(f"SESSION_NOTE is a function of the request that returns a text, or None, not {note!r}")
+    return t.cast("Callable[[Request], str] | None", note)
+
+
+# --- Stores ---------------------------------------------------------------------------------------------------------
+
+
+def sqlite_store(app: Flask) -> Store:
+    from .stores.sqlite import SQLiteStore
+
+    path = app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
+    if not isinstance(path, (str, os.PathLike)) or os.fspath(path) in ("", ":memory:") or "\0" in str(path):
+        raise ValueError(f"SESSION_SQLITE_PATH is the path of a file that processes can share, not {path!r}")
+    timeout = app.config.get("SESSION_SQLITE_TIMEOUT", 5.0)
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 <= timeout <= LONGEST_TIMEOUT:
+        raise ValueError(f"SESSION_SQLITE_TIMEOUT is a number of seconds up to {LONGEST_TIMEOUT}, not {timeout!r}")
+    return SQLiteStore(Path(app.instance_path) / path, timeout)
+
+
+def redis_store(app: Flask) -> Store:
+    client = client_of(app, "SESSION_REDIS", "redis", "redis.Redis(host=...)")
+    from .stores.redis import RedisStore
+
+    return RedisStore(client)
+
+
+def memcached_store(app: Flask) -> Store:
+    client = client_of(app, "SESSION_MEMCACHED", "pymemcache", "pymemcache.PooledClient((host, port), no_delay=True)")
+    from .stores.memcached import MemcachedStore
+
+    return MemcachedStore(client)
+
+
+def client_of(app: Flask, name: str, package: str, example: str) -> object:
+    client = app.config.get(name)
+    if client is None:
+        raise ValueError(f"{name} is not configured: set it to a client of {package}, such as {example}")
+    return client
+
+
+STORES: dict[str, t.Callable[[Flask], Store]] = {
+    "sqlite": sqlite_store,
+    "redis": redis_store,
+    "memcached": memcached_store,
+}

@@ -1,0 +1,367 @@
+"""What can happen to a stored session: found, begun, written, moved, ended, revoked.
+
+Each is a step that a store takes at once, or several of which each may be the last that happens.
+docs/session_states.md draws the states between them.
+"""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import suppress
+
+from .ids import Ids
+from .ids import moved_to
+from .ids import new_key_in
+from .merge import merged
+from .meta import SessionMeta
+from .meta import new_handle
+from .record import TAGGED
+from .record import Data
+from .record import NotARecord
+from .record import RecordFormat
+from .record import tagged
+from .session import ServerSideSession
+from .session import Stored
+from .store import MOVED_TTL
+from .store import MovingStore
+from .store import OwnerStore
+from .store import SessionStoreError
+from .store import Store
+
+log = logging.getLogger("flask_fastsession")
+
+#: A change that so many others overtake is an error.
+ATTEMPTS = 64
+
+#: A session that moved is followed through so many ids.
+HOPS = 1000
+
+OWNER_METHODS = ("enlist", "is_listed", "listed", "unlist", "end", "end_all")
+
+
+class Refused(Exception):
+    """An id whose session has ended, was revoked, or cannot be read; its text is the reason, in one word."""
+
+
+class Lifecycle:
+    """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
+
+    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids) -> None:
+        self.store = store
+        self.format = record_format
+        self.ids = ids
+        # To ask this of a protocol takes as long as a load from SQLite.
+        self.mover = store if isinstance(store, MovingStore) else None
+        self.owners = store if isinstance(store, OwnerStore) else None
+
+    # --- Find -------------------------------------------------------------------------------------------------------
+
+    def find(self, sid: str, ttl: int | None) -> tuple[Stored, Data, SessionMeta]:
+        """Return what is stored of a session, which lives for ``ttl`` seconds from now; raise :exc:`Refused`.
+
+        One command, and another for a session that is a user's. Without ``ttl`` nothing changes in the store.
+        """
+        key, record = self._found(sid, ttl)
+        try:
+            data, meta = self.read(record)
+        except NotARecord as reason:
+            log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
+            raise Refused("malformed") from None
+        if not self._is_listed(meta, record):
+            raise Refused("revoked")
+        return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+
+    def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
+        for key in (self.ids.key(sid), self.ids.other_key(sid)):
+            record = self.store.load(key, ttl)
+            if record is None:
+                continue
+            if new_key_in(record) is not None:
+                # Whoever sends the old id, and did not get the new one, has no business here.
+                raise Refused("revoked")
+            return self._rekeyed(sid, key, record, ttl), record
+        raise Refused("expired")
+
+    def _rekeyed(self, sid: str, key: str, record: bytes, ttl: int | None) -> str:
+        """Store a session by the hash of its id, if it is not yet, and return its key."""
+        own = self.ids.key(sid)
+        if key == own or not self.ids.is_hashed or ttl is None:
+            return key
+        # Where that fails, the session is found by its old key next time, too.
+        with suppress(SessionStoreError):
+            if self._put_at(own, key, record, record, ttl, None) is True:
+                with suppress(NotARecord):
+                    self._relist(self.read(record)[1], own, ttl)
+                return own
+        return key
+
+    def _is_listed(self, meta: SessionMeta, record: bytes) -> bool:
+        if self.owners is None or meta.owner is None or meta.handle is None:
+            return True
+        return self.owners.is_listed(self.ids.owner_key(meta.owner), meta.handle, record)
+
+    def read(self, record: bytes) -> tuple[Data, SessionMeta]:
+        """Return what a record says; raise :exc:`NotARecord`."""
+        data = self.format.loads(record)
+        meta = SessionMeta.taken_from(data)
+        return data, meta
+
+    # --- Begin, write, move -----------------------------------------------------------------------------------------
+
+    def begin(self, session: ServerSideSession, ttl: int, listing_ttl: int) -> None:
+        """Store a session for the first time, under the id that it says it has."""
+        meta, owner = session.meta, self.owner_key(session)
+        if owner is not None:
+            meta.handle = meta.handle or new_handle()
+        record = self.record_of(session)
+        for _ in range(ATTEMPTS):
+            key = self.ids.key(session.sid)
+            if self.store.create(key, record, ttl):
+                break
+            session.new_sid = None
+        else:
+            raise SessionStoreError("the store has a record for every new id")
+        if owner is not None:
+            # Until it is listed nobody can use it, should this be as far as it gets.
+            self._list(meta, owner, key, listing_ttl, renew=False)
+        self._is_stored(session, key, record)
+
+    def write(self, session: ServerSideSession, record: bytes, ttl: int, listing_ttl: int | None) -> bool:
+        """Store what has changed, beside what others have written since it was loaded.
+
+        Return whether the session is still there, and at the id it was loaded by. With ``listing_ttl`` its owner lists
+        it for so many seconds from now.
+        """
+        stored = stored_of(session)
+        if listing_ttl is not None and not self._enlist(session, stored.key, listing_ttl):
+            return False
+        swapped = self._swap(session, record, lambda key, old, new: self.store.replace(key, old, new, ttl))
+        if swapped is None:
+            return False
+        key, record = swapped
+        if key != stored.key and listing_ttl is not None:
+            self._relist(session.meta, key, listing_ttl)
+        self._is_stored(session, key, record)
+        self._unlist_former(stored, session.meta)
+        return key == stored.key
+
+    def move(self, session: ServerSideSession, ttl: int, listing_ttl: int) -> bool:
+        """Give a session its new id, and write it. Return whether it is still live.
+
+        Of two requests that both move it, the later one has lost it: the earlier one may be anybody's who knew the id.
+        """
+        stored = stored_of(session)
+        if session.meta.owner is not None and not self._enlist(session, stored.key, listing_ttl):
+            return False
+        new_key = self.ids.key(session.sid)
+
+        def put(key: str, old: bytes, new: bytes) -> bool | bytes:
+            done = self._put_at(new_key, key, old, new, ttl, moved_to(new_key))
+            return False if isinstance(done, bytes) and new_key_in(done) is not None else done
+
+        swapped = self._swap(session, self.record_of(session), put)
+        if swapped is None:
+            return False
+        if self.mover is None and not self._relist(session.meta, new_key, listing_ttl):
+            # It was revoked on its way.
+            self.store.delete(new_key)
+            return False
+        self._is_stored(session, new_key, swapped[1])
+        self._unlist_former(stored, session.meta)
+        return True
+
+    def _swap(
+        self, session: ServerSideSession, record: bytes, swap: Callable[[str, bytes, bytes], bool | bytes]
+    ) -> tuple[str, bytes] | None:
+        """Put a record in the place of the one loaded, or of what others have made of that; return where, and which."""
+        stored = stored_of(session)
+        key, base = stored.key, stored.record
+        for _ in range(ATTEMPTS):
+            done = swap(key, base, record)
+            if done is True:
+                return key, record
+            if done is False:
+                # It ended meanwhile, by a logout as a rule: a logout stays one.
+                return None
+            new_key = new_key_in(done)
+            if new_key is not None:
+                # It moved meanwhile, and what this request has to say of it is as good as if said before.
+                key = new_key
+                continue
+            if not self._merge(session, stored, base, done):
+                return None
+            base, record = done, self.record_of(session)
+        raise overtaken()
+
+    def _merge(self, session: ServerSideSession, stored: Stored, base: bytes, theirs: bytes) -> bool:
+        """Have the session say what others have written beside its own changes. Return whether it may be written."""
+        try:
+            found, meta = self.read(theirs)
+        except NotARecord:
+            return True
+        if meta.owner != stored.owner:
+            # It is somebody else's now, and this request belongs to whose it was.
+            return False
+        if session.meta.owner == stored.owner:
+            before, _ = self.read(base)
+            session.replace_data(merged(before, found, dict(session), self.format.dumps))
+        return True
+
+    def _put_at(self, new_key: str, key: str, old: bytes, new: bytes, ttl: int, left: bytes | None) -> bool | bytes:
+        if self.mover is not None:
+            return self.mover.move(key, new_key, old, new, ttl, left)
+        # The new one first: nobody knows its key yet, and whatever happens then, the session is not lost.
+        if not self.store.create(new_key, new, ttl):
+            return False
+        try:
+            done = self.store.replace(key, old, left, None if left is None else MOVED_TTL)
+        except BaseException:
+            with suppress(SessionStoreError):
+                self.store.delete(new_key)
+            raise
+        if done is not True:
+            self.store.delete(new_key)
+        return done
+
+    def record_of(self, session: ServerSideSession) -> bytes:
+        data, stored = session.meta.put_into(dict(session)), session.stored
+        if self.format.name != "tagged" and stored is not None and stored.record.startswith(TAGGED):
+            # It stays as it is until it changes, though it could be in the configured format by now.
+            with suppress(TypeError, ValueError):
+                record = tagged(data)
+                if record == stored.record:
+                    return record
+        return self.format.dumps(data)
+
+    def _is_stored(self, session: ServerSideSession, key: str, record: bytes) -> None:
+        meta, stored = session.meta, session.stored
+        sid = session.sid if session.new_sid is not None or stored is None else stored.sid
+        session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle)
+        session.new_sid = None
+
+    # --- Whose it is ------------------------------------------------------------------------------------------------
+
+    def owner_key(self, session: ServerSideSession) -> str | None:
+        owner = session.meta.owner
+        return None if owner is None or self.owners is None else self.ids.owner_key(owner)
+
+    def _enlist(self, session: ServerSideSession, key: str, ttl: int) -> bool:
+        """List a session before it says itself whose it is. Return whether it is still live."""
+        owner, meta, stored = self.owner_key(session), session.meta, stored_of(session)
+        if owner is None:
+            return True
+        meta.handle = meta.handle or new_handle()
+        # What lists it as the one's, and what lists it as the other's, are to hold side by side.
+        is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
+        return self._list(meta, owner, key, ttl, renew=is_renewal)
+
+    def _relist(self, meta: SessionMeta, key: str, ttl: int) -> bool:
+        """Have the list say where a session is now, if it still lists it."""
+        if self.owners is None or meta.owner is None or meta.handle is None:
+            return True
+        return self.owners.enlist(self.ids.owner_key(meta.owner), meta.handle, key, ttl, True)
+
+    def _list(self, meta: SessionMeta, owner: str, key: str, ttl: int, renew: bool) -> bool:
+        assert self.owners is not None and meta.handle is not None
+        return self.owners.enlist(owner, meta.handle, key, ttl, renew)
+
+    def _unlist_former(self, stored: Stored, meta: SessionMeta) -> None:
+        was_listed = stored.owner is not None and stored.handle is not None
+        if self.owners is not None and was_listed and stored.handle != meta.handle:
+            self.owners.unlist(self.ids.owner_key(t.cast(str, stored.owner)), t.cast(str, stored.handle))
+
+    def listed(self, user: str) -> list[tuple[SessionMeta, str]]:
+        """The sessions of a user that are live, and their keys."""
+        found = []
+        for handle, listed_key in self.require_owners().listed(self.ids.owner_key(user)):
+            key, record = self._follow(listed_key)
+            with suppress(NotARecord):
+                meta = SessionMeta() if record is None else self.read(record)[1]
+                if meta.owner == user and meta.handle == handle:
+                    found.append((meta, key))
+        return found
+
+    def _follow(self, key: str) -> tuple[str, bytes | None]:
+        for _ in range(HOPS):
+            record = self.store.load(key)
+            new_key = None if record is None else new_key_in(record)
+            if new_key is None:
+                return key, record
+            key = new_key
+        raise overtaken()
+
+    def require_owners(self) -> OwnerStore:
+        if self.owners is None:
+            missing = [name for name in OWNER_METHODS if not callable(getattr(self.store, name, None))]
+            raise TypeError(
+                f"{type(self.store).__qualname__} does not know whose a session is: it lacks the methods"
+                f" {', '.join(missing)} of flask_fastsession.server.OwnerStore"
+            )
+        return self.owners
+
+    # --- End --------------------------------------------------------------------------------------------------------
+
+    def end(self, stored: Stored) -> None:
+        """End a session, where it is now: another request may have moved it since."""
+        self._delete_twin(stored.sid)
+        self._end_at(stored.key, stored.record, lambda meta: meta.owner == stored.owner)
+
+    def revoke(self, sid: str) -> None:
+        """End the session that has this id, or had it within the last ten minutes."""
+        for key in (self.ids.other_key(sid), self.ids.key(sid)):
+            self._end_at(key, self.store.load(key), lambda meta: True)
+
+    def revoke_handle(self, handle: str) -> bool:
+        return self.require_owners().end(handle)
+
+    def revoke_user(self, user: str, keep: Collection[str]) -> int:
+        return self.require_owners().end_all(self.ids.owner_key(user), keep)
+
+    def handle_of(self, sid: str) -> str | None:
+        """The handle of the session that has this id, or had it within the last ten minutes."""
+        for first in (self.ids.key(sid), self.ids.other_key(sid)):
+            _, record = self._follow(first)
+            with suppress(NotARecord):
+                if record is not None:
+                    return self.read(record)[1].handle
+        return None
+
+    def _end_at(self, key: str, record: bytes | None, is_ours: Callable[[SessionMeta], bool]) -> None:
+        for _ in range(HOPS):
+            if record is None:
+                return
+            new_key = new_key_in(record)
+            if new_key is not None:
+                key, record = new_key, self.store.load(new_key)
+                continue
+            try:
+                meta = self.read(record)[1]
+            except NotARecord:
+                meta = SessionMeta()
+            else:
+                if not is_ours(meta):
+                    return
+            if self.owners is not None and meta.owner is not None and meta.handle is not None:
+                self.owners.end(meta.handle)
+            done = self.store.replace(key, record, None, None)
+            if isinstance(done, bool):
+                return
+            record = done
+        raise overtaken()
+
+    def _delete_twin(self, sid: str) -> None:
+        """Delete what a process left behind that was killed while it gave a session another key."""
+        if self.ids.is_hashed and self.mover is None:
+            self.store.delete(self.ids.other_key(sid))
+
+
+def stored_of(session: ServerSideSession) -> Stored:
+    assert session.stored is not None
+    return session.stored
+
+
+def overtaken() -> SessionStoreError:
+    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by other requests")
