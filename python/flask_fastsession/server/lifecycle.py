@@ -46,6 +46,10 @@ class Refused(Exception):
     """An id whose session has ended, was revoked, or cannot be read; its text is the reason, in one word."""
 
 
+class MissingMethods(TypeError):
+    """The store does not know whose a session is."""
+
+
 class Lifecycle:
     """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
 
@@ -296,7 +300,7 @@ class Lifecycle:
     def require_owners(self) -> OwnerStore:
         if self.owners is None:
             missing = [name for name in OWNER_METHODS if not callable(getattr(self.store, name, None))]
-            raise TypeError(
+            raise MissingMethods(
                 f"{type(self.store).__qualname__} does not know whose a session is: it lacks the methods"
                 f" {', '.join(missing)} of flask_fastsession.server.OwnerStore"
             )
