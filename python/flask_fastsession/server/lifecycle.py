@@ -169,11 +169,12 @@ class Lifecycle:
         swapped = self._swap(session, self.record_of(session), put)
         if swapped is None:
             return False
+        record = swapped[1]
         if self.mover is None and not self._relist(session.meta, new_key, listing_ttl):
-            # It was revoked on its way.
-            self.store.delete(new_key)
-            return False
-        self._is_stored(session, new_key, swapped[1])
+            # It was revoked on its way; or it is another record by now, of somebody who has logged out.
+            if isinstance(self.store.replace(new_key, record, None, None), bool):
+                return False
+        self._is_stored(session, new_key, record)
         self._unlist_former(stored, session.meta)
         return True
 
