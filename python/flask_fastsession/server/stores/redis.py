@@ -144,8 +144,8 @@ class RedisStore:
     def __init__(self, client: t.Any, key_prefix: str = "session:") -> None:
         if not is_client(client):
             raise ValueError(
-                "SESSION_REDIS must be a URL, or a client such as redis.Redis(host=...), redis.RedisCluster(...) or that"
-                f" of Sentinel's master_for(...), not {type(client).__module__}.{type(client).__qualname__}"
+                "SESSION_REDIS must be a URL, or a client such as redis.Redis(host=...), redis.RedisCluster(...) or"
+                f" that of Sentinel's master_for(...), not {type(client).__module__}.{type(client).__qualname__}"
             )
         self.client = client
         self.handle_prefix = f"{key_prefix}handle:"
@@ -217,13 +217,11 @@ class RedisStore:
             return False
         found = self._try_script(PLACE, self._place_key(handle), f"{owner} ", f"{key} ", ttl, int(renew))
         former, _ = place_in(found)
-        if former not in (None, owner):
-            if renew:
-                # Another owner has listed it a moment ago.
-                self._try("ZREM", owner, handle)
-                return False
-            self._try("ZREM", t.cast(str, former), handle)
-        return True
+        if former is None or former == owner:
+            return True
+        # One that is renewed has been listed by another owner a moment ago; and one that is listed, by another before.
+        self._try("ZREM", owner if renew else former, handle)
+        return not renew
 
     def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
         if self.is_plain:

@@ -91,7 +91,7 @@ class Pipe(Client):
             send(connection, command)
             reply = connection.read_response(disable_decoding=True)
         except RedisError as error:
-            return self._after(error, connection, since is not None, [command])[0]
+            return t.cast(Reply, self._after(error, connection, since is not None, [command])[0])
         except BaseException:
             self._drop(connection)
             raise
