@@ -1,9 +1,10 @@
-"""Sessions in an SQL database, by SQLAlchemy Core 2: PostgreSQL, MariaDB, MySQL, SQLite.
+"""Sessions in SQL databases, by SQLAlchemy Core 2: PostgreSQL, MariaDB, MySQL, SQLite.
 
-A session is one row, and whose it is stands in columns of that row. So a move is an ``UPDATE`` of the row's key, and
-whoever ends all sessions of an owner meanwhile waits for the row and finds it under its new key. Each method is one
-statement, except where a comment says otherwise, and so does not depend on the isolation of transactions: the database
-either applies it to the latest rows or refuses it because of a conflict, and then it is repeated.
+A record is a row of one table, and what lists it as an owner's is a row of another, which names the record's row by its
+number. So a move, an ``UPDATE`` of the record's key, changes nothing in the list, and whoever takes a session off the
+list does so wherever it is moved meanwhile. Each method is one statement, except where a comment says otherwise, and so
+does not depend on the isolation of transactions: the database applies it to the latest rows or refuses it because of a
+conflict, and then it is repeated.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from datetime import timezone
 
 from sqlalchemy import URL
 from sqlalchemy import BigInteger
+from sqlalchemy import Boolean
 from sqlalchemy import Column
 from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
@@ -42,6 +44,7 @@ from sqlalchemy import bindparam
 from sqlalchemy import create_engine
 from sqlalchemy import delete
 from sqlalchemy import event
+from sqlalchemy import func
 from sqlalchemy import insert
 from sqlalchemy import inspect
 from sqlalchemy import make_url
@@ -78,12 +81,12 @@ AT_ONCE = 500
 ATTEMPTS = 30
 LONGEST_WAIT = 0.1
 
+#: How often a process tries to create the tables while others do so, too.
+CREATIONS = 5
+
 #: A deadlock or a failed serialization, by SQLSTATE, or by the numbers of MariaDB and MySQL. The whole transaction has
 #: been rolled back then.
 CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
-
-#: The owner of what a moved session has left behind: nobody can have such a row in a list.
-NOBODY = "-"
 
 
 class HasEngine(t.Protocol):
@@ -97,43 +100,73 @@ Source: t.TypeAlias = "Engine | URL | str | HasEngine | Callable[[], Engine]"
 
 
 class SQLAlchemyStore:
-    """Keeps sessions in a table of an SQL database.
+    """Keeps sessions in an SQL database: records in ``table``, and whose they are in ``<table>_owners``.
 
     ``engine`` is an Engine, the URL of a database, a Flask-SQLAlchemy object, or a function that returns an Engine. The
     last two are asked when the store is first used; Flask-SQLAlchemy needs an app context for that. Each call borrows a
-    connection of the engine's pool for a moment, so nothing becomes part of the app's own transactions. The table is
-    created at first use if it is not there, or by :meth:`init_db`.
+    connection of the engine's pool for a moment, so nothing becomes part of the app's own transactions. The tables are
+    created at first use if they are not there, or by :meth:`init_db`.
     """
 
     def __init__(self, engine: Source, table: str = "fastsession", schema: str | None = None) -> None:
-        self.table = table_of(table, schema)
-        self._database = Database(engine, self.table)
-        columns = self.table.c
-        is_at_key = columns.key == bindparam("the_key")
-        is_alive = or_(columns.expires.is_(None), columns.expires > bindparam("now"))
-        has_expired = columns.expires <= bindparam("now")
-        is_as_expected = and_(is_at_key, columns.data == bindparam("old"), is_alive)
-        has_handle = columns.handle == bindparam("the_handle")
-        is_theirs = and_(columns.owner == bindparam("the_owner"), has_handle)
-        is_no_marker = or_(columns.owner.is_(None), columns.owner != NOBODY)
-        self._load = select(columns.id, columns.data, columns.expires, columns.owner, columns.handle).where(
-            is_at_key, is_alive
+        self.records, self.owners = tables_of(table, schema)
+        self._database = Database(engine, self.records.metadata)
+        records, owners = self.records, self.owners
+        r, o = records.c, owners.c
+        is_at_key = r.key == bindparam("the_key")
+        is_alive = or_(r.expires.is_(None), r.expires > bindparam("now"))
+        has_expired = r.expires <= bindparam("now")
+        is_as_expected = and_(is_at_key, r.data == bindparam("old"), is_alive)
+        has_handle = o.handle == bindparam("the_handle")
+        is_theirs = and_(o.owner == bindparam("the_owner"), has_handle)
+        is_listed = o.expires > bindparam("now")
+        lists_it = and_(o.record_id == r.id, is_listed)
+        # What a moved session has left behind is no session that could be listed.
+        is_session = and_(is_at_key, is_alive, r.moved.is_(False))
+        its_id = select(r.id).where(is_session).scalar_subquery()
+
+        self._load = (
+            select(r.id, r.data, r.expires, o.owner, o.handle)
+            .select_from(records.outerjoin(owners, lists_it))
+            .where(is_at_key, is_alive)
         )
-        # By the row's number as well, since its key can be that of a marker by now.
-        self._touch = update(self.table).where(columns.id == bindparam("the_id"), is_at_key, is_alive)
-        self._insert = insert(self.table)
-        self._revive = update(self.table).where(is_at_key, has_expired)
-        self._replace = update(self.table).where(is_as_expected)
-        self._remove = delete(self.table).where(is_as_expected)
-        self._delete = delete(self.table).where(columns.key.in_(bindparam("keys", expanding=True)))
-        self._expired = select(columns.id).where(has_expired).order_by(columns.expires).limit(bindparam("limit"))
-        self._sweep = delete(self.table).where(columns.id.in_(bindparam("ids", expanding=True)), has_expired)
-        self._clear = delete(self.table).where(is_at_key, has_expired)
-        self._enlist = update(self.table).where(is_at_key, is_alive, is_no_marker)
-        self._take_away = update(self.table).where(has_handle, columns.key != bindparam("the_key"))
-        self._unlist = update(self.table).where(is_theirs)
-        self._find = select(columns.id).where(is_theirs, is_alive)
-        self._list = select(columns.handle, columns.key).where(columns.owner == bindparam("the_owner"), is_alive)
+        self._load_end = select(r.expires).where(is_at_key, is_alive)
+        # By the row's number as well, since its key can be that of what was left behind by now.
+        self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive)
+        self._insert = insert(records)
+        self._replace = update(records).where(is_as_expected)
+        self._remove = delete(records).where(is_as_expected)
+        self._clear = delete(records).where(is_at_key, has_expired)
+        self._delete = delete(records).where(r.key.in_(bindparam("keys", expanding=True)))
+        self._delete_ids = delete(records).where(r.id.in_(bindparam("ids", expanding=True)))
+        self._expired = select(r.id).where(has_expired).order_by(r.expires).limit(bindparam("limit"))
+        self._sweep = delete(records).where(r.id.in_(bindparam("ids", expanding=True)), has_expired)
+
+        listing = select(
+            bindparam("the_handle", type_=o.handle.type),
+            bindparam("the_owner", type_=o.owner.type),
+            r.id,
+            bindparam("until", type_=o.expires.type),
+        )
+        self._enlist = insert(owners).from_select(
+            ["handle", "owner", "record_id", "expires"], listing.where(is_session), include_defaults=False
+        )
+        # To count the rows of an INSERT has to be asked for.
+        self._enlist = self._enlist.execution_options(preserve_rowcount=True)
+        self._take = update(owners).where(has_handle, its_id.is_not(None)).values(record_id=its_id)
+        self._renew = update(owners).where(is_theirs, is_listed).values(record_id=func.coalesce(its_id, o.record_id))
+        self._find = select(o.handle).where(is_theirs, is_listed)
+        self._list = (
+            select(o.handle, r.key)
+            .join_from(owners, records, o.record_id == r.id)
+            .where(o.owner == bindparam("the_owner"), is_listed, is_alive)
+        )
+        self._unlist = delete(owners).where(is_theirs)
+        ended = select(o.handle).where(o.expires <= bindparam("now"))
+        self._expired_listings = ended.order_by(o.expires).limit(bindparam("limit"))
+        self._sweep_listings = delete(owners).where(
+            o.handle.in_(bindparam("handles", expanding=True)), o.expires <= bindparam("now")
+        )
 
     # --- Records ----------------------------------------------------------------------------------------------------
 
@@ -142,25 +175,24 @@ class SQLAlchemyStore:
         rows = self._database.rows(self._load, {"the_key": key, "now": now})
         if not rows:
             return None
-        (row,) = rows
+        row = rows[0]
         if ttl is not None and (row.expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= row.expires - now <= ttl + 1):
             # Where that fails, as it does while somebody else writes for long, what was read is right all the same.
             with suppress(SessionStoreError):
                 touched = {"the_id": row.id, "the_key": key, "now": now, "expires": end_of(ttl, now)}
                 self._database.change(self._touch, touched)
-        return Record.of(row)
+        return Record.of(rows)
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         for _ in range(ATTEMPTS):
             now = time.time()
-            values = {"data": data, "expires": end_of(ttl, now), "owner": None, "handle": None}
             with suppress(Taken):
-                self._database.change(self._insert, {"key": key, **values})
+                self._database.change(
+                    self._insert, {"key": key, "data": data, "expires": end_of(ttl, now), "moved": False}
+                )
                 return True
-            # One that has expired is as good as none.
-            if self._database.change(self._revive, {"the_key": key, "now": now, **values}):
-                return True
-            if self.load(key) is not None:
+            # One that has expired is as good as none, but its number may be in a list, so that it cannot be used again.
+            if not self._database.change(self._clear, {"the_key": key, "now": now}) and self.load(key) is not None:
                 return False
         raise overtaken()
 
@@ -171,7 +203,8 @@ class SQLAlchemyStore:
             if new is None:
                 count = self._database.change(self._remove, expected)
             else:
-                count = self._database.change(self._replace, {**expected, "data": new, "expires": end_of(ttl, now)})
+                values = {"data": new, "expires": end_of(ttl, now), "moved": False}
+                count = self._database.change(self._replace, {**expected, **values})
             if count:
                 return True
             found = self.load(key)
@@ -186,24 +219,22 @@ class SQLAlchemyStore:
 
     def delete(self, *keys: str) -> None:
         # In order, so that two who delete the same seldom wait for each other.
-        ordered = sorted(set(keys))
-        for first in range(0, len(ordered), AT_ONCE):
-            self._database.change(self._delete, {"keys": ordered[first : first + AT_ONCE]})
+        for some in batches(sorted(set(keys))):
+            self._database.change(self._delete, {"keys": some})
 
     def expires_in(self, key: str) -> int | None:
         now = time.time()
-        rows = self._database.rows(self._load, {"the_key": key, "now": now})
+        rows = self._database.rows(self._load_end, {"the_key": key, "now": now})
         return None if not rows or rows[0].expires is None else int(rows[0].expires - now)
 
     def sweep(self, limit: int) -> int:
-        # In two statements, since MariaDB takes no LIMIT in a subquery. What is given new life in between stays.
+        # In two statements each, since MariaDB takes no LIMIT in a subquery. What is given new life in between stays.
         now = time.time()
+        handles = [row.handle for row in self._database.rows(self._expired_listings, {"now": now, "limit": limit})]
+        for some in batches(handles):
+            self._database.change(self._sweep_listings, {"handles": some, "now": now})
         ids = [row.id for row in self._database.rows(self._expired, {"now": now, "limit": limit})]
-        removed = 0
-        for first in range(0, len(ids), AT_ONCE):
-            some = sorted(ids[first : first + AT_ONCE])
-            removed += self._database.change(self._sweep, {"ids": some, "now": now})
-        return removed
+        return sum(self._database.change(self._sweep, {"ids": some, "now": now}) for some in batches(ids))
 
     # --- Moving -----------------------------------------------------------------------------------------------------
 
@@ -211,8 +242,8 @@ class SQLAlchemyStore:
         for _ in range(ATTEMPTS):
             now = time.time()
             expected = {"the_key": key, "old": bytes(old), "now": now}
-            moved = {**expected, "key": new_key, "data": new, "expires": end_of(ttl, now)}
-            marker = {"key": key, "data": left, "expires": now + MOVED_TTL, "owner": NOBODY, "handle": None}
+            moved = {**expected, "key": new_key, "data": new, "expires": end_of(ttl, now), "moved": False}
+            marker = {"key": key, "data": left, "expires": now + MOVED_TTL, "moved": True}
             try:
                 if self._move(moved, None if left is None else marker):
                     return True
@@ -235,74 +266,69 @@ class SQLAlchemyStore:
                 connection.execute(self._insert, marker)
             return True
 
-        return self._database.run(act, in_transaction=True)
+        # Without a marker it is one statement.
+        return self._database.run(act, in_transaction=marker is not None)
 
     # --- Whose they are ---------------------------------------------------------------------------------------------
 
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
-        """List the session stored at ``key``, which has to be there. It is listed for as long as it is stored."""
-        theirs = {"the_owner": owner, "the_handle": handle, "now": time.time()}
-        if not renew:
-            listed = {"the_key": key, "now": theirs["now"], "owner": owner, "handle": handle}
-            try:
-                count = self._database.change(self._enlist, listed)
-            except Taken:
-                count = self._relist(listed)
-            if count:
+        """List the session stored at ``key``, which has to be there unless it is listed already."""
+        now = time.time()
+        listing = {"the_owner": owner, "the_handle": handle, "the_key": key, "now": now}
+        if renew:
+            return self._database.change(self._renew, {**listing, "expires": now + ttl}) > 0
+        for _ in range(ATTEMPTS):
+            with suppress(Taken):
+                return self._database.change(self._enlist, {**listing, "until": now + ttl}) > 0
+            taken = {"the_handle": handle, "the_key": key, "now": now, "owner": owner, "expires": now + ttl}
+            if self._database.change(self._take, taken):
                 return True
-        return bool(self._database.rows(self._find, theirs))
-
-    def _relist(self, listed: Values) -> int:
-        """Take the handle away from the row that has it, and give it to another."""
-
-        def act(connection: Connection) -> int:
-            others = {"the_handle": listed["handle"], "the_key": listed["the_key"], "owner": None, "handle": None}
-            connection.execute(self._take_away, others)
-            return connection.execute(self._enlist, listed).rowcount
-
-        return self._database.run(act, in_transaction=True)
+        raise overtaken()
 
     def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
         if isinstance(record, Record):
-            return record.owner == owner and record.handle == handle
-        return bool(
-            self._database.rows(self._find, {"the_owner": owner, "the_handle": handle, "now": time.time()}),
-        )
+            return (owner, handle) in record.listed
+        theirs = {"the_owner": owner, "the_handle": handle, "now": time.time()}
+        return bool(self._database.rows(self._find, theirs))
 
     def listed(self, owner: str) -> list[tuple[str, str]]:
         rows = self._database.rows(self._list, {"the_owner": owner, "now": time.time()})
         return [(row.handle, row.key) for row in rows]
 
     def unlist(self, owner: str, handle: str) -> None:
-        nobodys = {"owner": None, "handle": None}
-        self._database.change(self._unlist, {"the_owner": owner, "the_handle": handle, **nobodys})
+        self._database.change(self._unlist, {"the_owner": owner, "the_handle": handle})
 
     def end(self, handle: str) -> bool:
-        return self._end(self.table.c.handle == handle) > 0
+        return self._end(self.owners.c.handle == handle) > 0
 
     def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
-        columns = self.table.c
+        columns = self.owners.c
         is_theirs = columns.owner == owner
         return self._end(and_(is_theirs, columns.handle.not_in(list(keep))) if keep else is_theirs)
 
     def _end(self, which: ColumnElement[bool]) -> int:
-        """Delete rows, those that have expired as well, and return how many had not."""
-        statement = delete(self.table).where(which)
+        """Take sessions off their lists, and return how many were on one. Then delete their records."""
+        columns = self.owners.c
+        ended, found = delete(self.owners).where(which), (columns.record_id, columns.expires)
 
-        def act(connection: Connection) -> int:
-            if not connection.dialect.delete_returning:
-                return connection.execute(statement).rowcount
-            now = time.time()
-            ends = connection.scalars(statement.returning(self.table.c.expires))
-            return sum(end is None or end > now for end in ends)
+        def act(connection: Connection) -> t.Sequence[t.Any]:
+            if connection.dialect.delete_returning:
+                return connection.execute(ended.returning(*found)).all()
+            rows = connection.execute(select(*found).where(which).with_for_update()).all()
+            connection.execute(ended)
+            return rows
 
-        return self._database.run(act)
+        now = time.time()
+        rows = self._database.run(act, in_transaction=True)
+        for some in batches(sorted(row.record_id for row in rows)):
+            self._database.change(self._delete_ids, {"ids": some})
+        return sum(row.expires > now for row in rows)
 
     # --- The database -----------------------------------------------------------------------------------------------
 
     def init_db(self) -> None:
-        """Create the table and its indexes, as far as they are absent."""
-        self._database.make_table()
+        """Create the tables and their indexes, as far as they are absent."""
+        self._database.create_tables()
 
     def close(self) -> None:
         """Close all connections that are not in use, where the engine was made from a URL."""
@@ -310,15 +336,15 @@ class SQLAlchemyStore:
 
 
 class Record(bytes):
-    """A record that knows what else its row says: whose session it is."""
+    """A record that knows who lists it: owners and handles."""
 
-    owner: str | None
-    handle: str | None
+    listed: frozenset[tuple[str, str]]
 
     @classmethod
-    def of(cls, row: t.Any) -> Record:
-        record = cls(row.data)
-        record.owner, record.handle = row.owner, row.handle
+    def of(cls, rows: t.Sequence[t.Any]) -> Record:
+        record = cls(rows[0].data)
+        # Two, while a session goes from one owner to another.
+        record.listed = frozenset((row.owner, row.handle) for row in rows)
         return record
 
 
@@ -356,36 +382,48 @@ class FlaskSessionTable:
         self._database.close()
 
 
-# --- The table ------------------------------------------------------------------------------------------------------
+# --- The tables -----------------------------------------------------------------------------------------------------
 
 
-def table_of(name: object, schema: str | None = None) -> Table:
+def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
     # Names of indexes are made of it, and PostgreSQL cuts these at 63.
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", name):
-        raise ValueError(f"SESSION_SQLALCHEMY_TABLE is up to 48 letters, digits and underscores, not {name!r}")
-    return Table(
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
+        raise ValueError(f"SESSION_SQLALCHEMY_TABLE is up to 40 letters, digits and underscores, not {name!r}")
+    metadata = MetaData(schema=schema)
+    records = Table(
         name,
-        MetaData(),
+        metadata,
         Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
-        Column("key", text_of(250), nullable=False),
+        Column("key", ascii_of(250), nullable=False),
         Column("data", LargeBinary().with_variant(mysql.MEDIUMBLOB, "mysql", "mariadb"), nullable=False),
         Column("expires", Double),
-        Column("owner", text_of(250)),
-        Column("handle", text_of(40)),
+        Column("moved", Boolean, nullable=False),
         UniqueConstraint("key", name=f"uq_{name}_key"),
-        UniqueConstraint("handle", name=f"uq_{name}_handle"),
         Index(f"ix_{name}_expires", "expires"),
-        Index(f"ix_{name}_owner", "owner"),
-        schema=schema,
-        # No number of a new row is asked for.
-        implicit_returning=False,
-        mysql_engine="InnoDB",
-        mariadb_engine="InnoDB",
+        **OPTIONS,
     )
+    owners = Table(
+        f"{name}_owners",
+        metadata,
+        Column("handle", ascii_of(40), primary_key=True),
+        Column("owner", ascii_of(250), nullable=False),
+        # No foreign key, which would lock the record's row. What lists a record that is gone expires.
+        Column("record_id", BigInteger, nullable=False),
+        Column("expires", Double, nullable=False),
+        Index(f"ix_{name}_owners_owner", "owner"),
+        Index(f"ix_{name}_owners_record_id", "record_id"),
+        Index(f"ix_{name}_owners_expires", "expires"),
+        **OPTIONS,
+    )
+    return records, owners
 
 
-def text_of(length: int) -> TypeEngine[str]:
-    """ASCII compared byte by byte: MariaDB takes keys that differ in case for the same unless it is told."""
+#: Nobody asks for the number of a new row; and InnoDB has transactions.
+OPTIONS: dict[str, t.Any] = {"implicit_returning": False, "mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+
+
+def ascii_of(length: int) -> TypeEngine[str]:
+    """Text that is compared byte by byte: to MariaDB keys that differ in case are the same unless it is told so."""
     return (
         String(length)
         .with_variant(String(length, collation="C"), "postgresql")
@@ -393,18 +431,24 @@ def text_of(length: int) -> TypeEngine[str]:
     )
 
 
-def make(table: Table, connection: Connection) -> None:
-    if not inspect(connection).has_table(table.name, table.schema):
-        connection.execute(CreateTable(table, if_not_exists=True))
+def are_absent(metadata: MetaData, connection: Connection) -> bool:
     inspector = inspect(connection)
-    if not {column["name"] for column in inspector.get_columns(table.name, table.schema)} >= set(table.c.keys()):
-        raise SessionStoreError(
-            f"there is another table {table.name}: set SESSION_SQLALCHEMY_TABLE to a name of its own"
-        )
-    present = {index["name"] for index in inspector.get_indexes(table.name, table.schema)}
-    for index in sorted(table.indexes, key=lambda index: str(index.name)):
-        if index.name not in present:
-            connection.execute(CreateIndex(index))
+    return not all(inspector.has_table(table.name, table.schema) for table in metadata.sorted_tables)
+
+
+def create(metadata: MetaData, connection: Connection) -> None:
+    for table in metadata.sorted_tables:
+        if not inspect(connection).has_table(table.name, table.schema):
+            connection.execute(CreateTable(table, if_not_exists=True))
+        inspector = inspect(connection)
+        if not {column["name"] for column in inspector.get_columns(table.name, table.schema)} >= set(table.c.keys()):
+            raise SessionStoreError(
+                f"the table {table.name} is another's: set SESSION_SQLALCHEMY_TABLE to another name"
+            )
+        present = {index["name"] for index in inspector.get_indexes(table.name, table.schema)}
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.name not in present:
+                connection.execute(CreateIndex(index))
 
 
 # --- Connections ----------------------------------------------------------------------------------------------------
@@ -433,8 +477,8 @@ class Database:
     All that is run here can be repeated though its answer was lost and it was done the first time.
     """
 
-    def __init__(self, source: Source, table: Table | None = None) -> None:
-        self._table = table
+    def __init__(self, source: Source, tables: MetaData | None = None) -> None:
+        self._tables = tables
         self._ask: Callable[[], Engine] | None = None
         self._engines: Engines | None = None
         if isinstance(source, Engine):
@@ -462,7 +506,7 @@ class Database:
 
     def run(self, act: Callable[[Connection], T], *, changes: bool = True, in_transaction: bool = False) -> T:
         """Run what is one statement, or several ``in_transaction``."""
-        was_lost = was_made = False
+        was_lost = were_created = False
         for attempt in range(ATTEMPTS):
             try:
                 return self._run_once(act, changes, in_transaction)
@@ -474,9 +518,9 @@ class Database:
                 elif error.connection_invalidated and not was_lost:
                     # It was closed while nobody used it, when the server was restarted, say; the others are closed now.
                     was_lost = True
-                elif not was_made and self._is_table_missing(error):
-                    was_made = True
-                    self.make_table()
+                elif not were_created and self._are_tables_absent(error):
+                    were_created = True
+                    self.create_tables()
                 else:
                     raise self._failed(error) from error.orig
             except (SQLAlchemyError, OSError) as error:
@@ -507,28 +551,28 @@ class Database:
         self._engines = engines_of(engine)
         return self._engines
 
-    def _is_table_missing(self, error: DBAPIError) -> bool:
+    def _are_tables_absent(self, error: DBAPIError) -> bool:
         # Where no statement was sent, there is no connection that could tell.
-        if self._table is None or self._engines is None or error.statement is None or error.connection_invalidated:
+        if self._tables is None or self._engines is None or error.statement is None or error.connection_invalidated:
             return False
         with suppress(SQLAlchemyError, OSError), self._engines.transactional.connect() as connection:
-            return not inspect(connection).has_table(self._table.name, self._table.schema)
+            return are_absent(self._tables, connection)
         return False
 
-    def make_table(self) -> None:
-        assert self._table is not None
+    def create_tables(self) -> None:
+        assert self._tables is not None
         engines = self._engines or self._find_engines()
-        for attempt in range(MAKING):
+        for attempt in range(CREATIONS):
             try:
                 with engines.transactional.begin() as connection:
-                    make(self._table, connection)
+                    create(self._tables, connection)
                 return
             except (SQLAlchemyError, OSError) as error:
-                # Another process may be making it as well.
-                if attempt + 1 == MAKING:
-                    hint = "a user who may create it can run `flask session init-db`"
+                # Another process may be creating them, too.
+                if attempt + 1 == CREATIONS:
                     raise SessionStoreError(
-                        f"the table {self._table.name} could not be created, {hint}: {self._failed(error)}"
+                        "the tables for sessions could not be created; somebody who may create tables can do so by"
+                        f" `flask session init-db`: {self._failed(error)}"
                     ) from getattr(error, "orig", error)
             time.sleep(0.05)
 
@@ -546,10 +590,6 @@ class Database:
             # Kept, so that no finalizer says goodbye on connections that are the parent's.
             INHERITED.append(self._engines.single.pool)
             self._engines.single.dispose(close=False)
-
-
-#: How often a table is tried to be made.
-MAKING = 5
 
 
 def engines_of(engine: Engine) -> Engines:
@@ -652,6 +692,11 @@ def wait(attempt: int) -> None:
 
 def overtaken() -> SessionStoreError:
     return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by what others did with it")
+
+
+def batches(items: list[T]) -> t.Iterator[list[T]]:
+    for first in range(0, len(items), AT_ONCE):
+        yield items[first : first + AT_ONCE]
 
 
 def end_of(ttl: int | None, now: float) -> float | None:
