@@ -11,14 +11,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from flask_fastsession.server.store import MOVED_TTL
+from flask_fastsession.testing import MovingStoreTests
+from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import StoreTests
 from flask_fastsession.testing import SweepingStoreTests
 
 from .conftest import MemoryStore
 
 
-class Kit(SweepingStoreTests):
-    """The tests, run by hand on a store whose clock can be turned."""
+class ByHand:
+    """Mixed with tests of the kit, runs them on a store whose clock can be turned."""
 
     __test__ = False
 
@@ -28,8 +31,8 @@ class Kit(SweepingStoreTests):
     def passes(self, seconds: float) -> None:
         self.memory.now += seconds
 
-    def failures(self) -> Iterator[str]:
-        for name in dir(self):
+    def failures(self, names: t.Collection[str] = ()) -> Iterator[str]:
+        for name in names or dir(self):
             if name.startswith("test_"):
                 for arguments in self.arguments_of(getattr(self, name)):
                     try:
@@ -53,6 +56,18 @@ class Kit(SweepingStoreTests):
         return function(self, self.memory) if "store" in inspect.signature(function).parameters else function(self)
 
 
+class Kit(ByHand, SweepingStoreTests):
+    """For a store that can be swept, and no more."""
+
+
+class MovingKit(ByHand, MovingStoreTests):
+    """For a store that moves records."""
+
+
+class OwnerKit(ByHand, OwnerStoreTests):
+    """For a store that lists whose sessions it has."""
+
+
 def in_turn(method: t.Any) -> t.Any:
     def one_at_a_time(self: t.Any, *arguments: t.Any) -> t.Any:
         with self.turn:
@@ -61,9 +76,13 @@ def in_turn(method: t.Any) -> t.Any:
     return one_at_a_time
 
 
-def locked(store_class: type[MemoryStore]) -> MemoryStore:
+FIRST_METHODS = ("load", "create", "replace", "delete")
+METHODS = (*FIRST_METHODS, "move", "enlist", "is_listed", "listed", "unlist", "end", "end_all")
+
+
+def locked(store_class: type[MemoryStore], names: t.Collection[str] = METHODS) -> MemoryStore:
     """A store whose only fault is its own."""
-    methods = {name: in_turn(getattr(store_class, name)) for name in ("load", "create", "replace", "delete")}
+    methods = {name: in_turn(getattr(store_class, name)) for name in names if hasattr(store_class, name)}
     locking = type(store_class.__name__, (store_class,), {**methods, "turn": threading.RLock()})
     return t.cast(MemoryStore, locking())
 
@@ -240,3 +259,190 @@ def test_the_kit_finds_that_a_store_is_not_atomic(name: str) -> None:
 def test_a_subclass_has_to_say_which_store_is_tested() -> None:
     with pytest.raises(NotImplementedError, match="fixture named store"):
         StoreTests.store.__wrapped__(StoreTests())
+
+
+# --- Stores that move records ---------------------------------------------------------------------------------------
+
+
+class MovingMemoryStore(MemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        found = self.load(key)
+        if found is None or self.load(new_key) is not None:
+            return False
+        if found != old:
+            return found
+        self._put(new_key, new, ttl)
+        self._leave(key, left)
+        return True
+
+    def _leave(self, key: str, left: bytes | None) -> None:
+        if left is None:
+            self.delete(key)
+        else:
+            self._put(key, left, MOVED_TTL)
+
+    def expires_in(self, key: str) -> int | None:
+        data, end = self.records.get(key, (None, None))
+        return None if data is None or end is None else int(end - self.now)
+
+
+class MovesAnything(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        return super().move(key, new_key, self.load(key) or b"", new, ttl, left)
+
+
+class MovesNothing(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        return False
+
+
+class MovesWhatIsNotThere(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        self.create(key, old, ttl)
+        return super().move(key, new_key, old, new, ttl, left)
+
+
+class MovesOver(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        if self.load(key) == old:
+            self.delete(new_key)
+        return super().move(key, new_key, old, new, ttl, left)
+
+
+class MovesOverTheDeadOnly(MovingMemoryStore):
+    """It does not see that a record at the new key has expired."""
+
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        return new_key not in self.records and super().move(key, new_key, old, new, ttl, left)
+
+
+class MovesTheDead(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        if key in self.records:
+            self._put(key, self.records[key][0], ttl)
+        return super().move(key, new_key, old, new, ttl, left)
+
+
+class MovesAsItWas(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        return super().move(key, new_key, old, old, ttl, left)
+
+
+class MovesWithItsEnd(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        end = self.records.get(key, (b"", None))[1]
+        done = super().move(key, new_key, old, new, ttl, left)
+        if done is True:
+            self.records[new_key] = new, end
+        return done
+
+
+class SaysNotWhatIsThere(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        return super().move(key, new_key, old, new, ttl, left) is True
+
+
+class Copies(MovingMemoryStore):
+    def _leave(self, key: str, left: bytes | None) -> None:
+        pass
+
+
+class LeavesNothingBehind(MovingMemoryStore):
+    def _leave(self, key: str, left: bytes | None) -> None:
+        self.delete(key)
+
+
+class LeavesItAsItWas(MovingMemoryStore):
+    """What is left behind ends when the record would have."""
+
+    def _leave(self, key: str, left: bytes | None) -> None:
+        if left is None:
+            self.delete(key)
+        else:
+            self.records[key] = left, self.records[key][1]
+
+
+class LeavesItForEver(MovingMemoryStore):
+    def _leave(self, key: str, left: bytes | None) -> None:
+        if left is None:
+            self.delete(key)
+        else:
+            self._put(key, left, None)
+
+
+class LeavesAnEmptyRecord(MovingMemoryStore):
+    def _leave(self, key: str, left: bytes | None) -> None:
+        super()._leave(key, left or b"")
+
+
+BROKEN_MOVING = [
+    MovesAnything,
+    MovesNothing,
+    MovesWhatIsNotThere,
+    MovesOver,
+    MovesOverTheDeadOnly,
+    MovesTheDead,
+    MovesAsItWas,
+    MovesWithItsEnd,
+    SaysNotWhatIsThere,
+    Copies,
+    LeavesNothingBehind,
+    LeavesItAsItWas,
+    LeavesItForEver,
+    LeavesAnEmptyRecord,
+]
+
+
+class MovesInSteps(MovingMemoryStore):
+    """Others may come between the steps, each of which is atomic, and see the record at both keys."""
+
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        if self.load(key) is None or not self.create(new_key, new, ttl):
+            return False
+        time.sleep(0.0001)
+        done = self.replace(key, old, left, MOVED_TTL)
+        if done is not True:
+            self.delete(new_key)
+        return done
+
+
+class LeavesBeforeItComes(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        if self.load(new_key) is not None:
+            return False
+        done = self.replace(key, old, left, MOVED_TTL)
+        time.sleep(0.0001)
+        return self.create(new_key, new, ttl) if done is True else done
+
+
+class LooksBeforeItMoves(MovingMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        found = self.load(key)
+        if found is None or self.load(new_key) is not None:
+            return False
+        if found != old:
+            return found
+        time.sleep(0.0001)
+        self._put(new_key, new, ttl)
+        self._leave(key, left)
+        return True
+
+
+def test_the_kit_finds_no_fault_with_a_moving_store_that_has_none() -> None:
+    assert list(MovingKit(locked(MovingMemoryStore)).failures()) == []
+
+
+@pytest.mark.parametrize("store_class", BROKEN_MOVING)
+def test_the_kit_finds_the_fault_of_a_moving_store(store_class: type[MemoryStore]) -> None:
+    assert failure_of(MovingKit(locked(store_class)), MovingStoreTests) is not None
+
+
+@pytest.mark.parametrize("store_class", [MovesInSteps, LeavesBeforeItComes, LooksBeforeItMoves])
+def test_the_kit_finds_that_moving_is_not_atomic(store_class: type[MemoryStore]) -> None:
+    store = locked(store_class, FIRST_METHODS)
+    assert failure_of(MovingKit(store), MovingStoreTests) is not None
+
+
+def failure_of(kit: t.Any, tests: type[StoreTests]) -> str | None:
+    """What a class of tests finds by the tests that are its own."""
+    return next(kit.failures(vars(tests)), None)
