@@ -69,9 +69,9 @@ class OwnerKit(ByHand, OwnerStoreTests):
 
 
 def in_turn(method: t.Any) -> t.Any:
-    def one_at_a_time(self: t.Any, *arguments: t.Any) -> t.Any:
+    def one_at_a_time(self: t.Any, *arguments: t.Any, **named: t.Any) -> t.Any:
         with self.turn:
-            return method(self, *arguments)
+            return method(self, *arguments, **named)
 
     return one_at_a_time
 
@@ -309,7 +309,7 @@ class MovesOver(MovingMemoryStore):
         return super().move(key, new_key, old, new, ttl, left)
 
 
-class MovesOverTheDeadOnly(MovingMemoryStore):
+class MovesNotOverTheDead(MovingMemoryStore):
     """It does not see that a record at the new key has expired."""
 
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
@@ -380,7 +380,7 @@ BROKEN_MOVING = [
     MovesNothing,
     MovesWhatIsNotThere,
     MovesOver,
-    MovesOverTheDeadOnly,
+    MovesNotOverTheDead,
     MovesTheDead,
     MovesAsItWas,
     MovesWithItsEnd,
@@ -441,6 +441,388 @@ def test_the_kit_finds_the_fault_of_a_moving_store(store_class: type[MemoryStore
 def test_the_kit_finds_that_moving_is_not_atomic(store_class: type[MemoryStore]) -> None:
     store = locked(store_class, FIRST_METHODS)
     assert failure_of(MovingKit(store), MovingStoreTests) is not None
+
+
+# --- Stores that list whose sessions they have ----------------------------------------------------------------------
+
+
+class OwnerMemoryStore(MemoryStore):
+    """Lists sessions, and leaves it to several commands to move them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: By handle: the owner, the key and the end.
+        self.sessions: dict[str, tuple[str, str, float]] = {}
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        if renew and not self._is_listed(owner, handle):
+            return False
+        self.sessions[handle] = owner, key, self.now + ttl
+        return True
+
+    def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
+        return self._is_listed(owner, handle)
+
+    def _is_listed(self, owner: str, handle: str) -> bool:
+        found, _, end = self.sessions.get(handle, (None, None, 0.0))
+        return found == owner and end > self.now
+
+    def listed(self, owner: str) -> list[tuple[str, str]]:
+        return [(handle, key) for handle, (_, key, _) in self.sessions.items() if self._is_listed(owner, handle)]
+
+    def unlist(self, owner: str, handle: str) -> None:
+        if self._is_listed(owner, handle):
+            del self.sessions[handle]
+
+    def end(self, handle: str) -> bool:
+        owner, key, _ = self.sessions.get(handle, ("", "", 0.0))
+        if not self._is_listed(owner, handle):
+            return False
+        self.unlist(owner, handle)
+        self.delete(key)
+        return True
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        return [self.end(handle) for handle, _ in self.listed(owner) if handle not in keep].count(True)
+
+
+class MovingOwnerMemoryStore(OwnerMemoryStore, MovingMemoryStore):
+    """Lists sessions, and moves them in one step."""
+
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        done = super().move(key, new_key, old, new, ttl, left)
+        if done is True:
+            for handle, (owner, listed_key, end) in self.sessions.items():
+                if listed_key == key:
+                    self.sessions[handle] = owner, new_key, end
+        return done
+
+
+class RenewsWhatHasEnded(OwnerMemoryStore):
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        return super().enlist(owner, handle, key, ttl, False)
+
+
+class RenewsWhatAnotherHas(OwnerMemoryStore):
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        return super().enlist(owner, handle, key, ttl, renew and handle not in self.sessions)
+
+
+class RenewsTheDead(OwnerMemoryStore):
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        return super().enlist(owner, handle, key, ttl, renew and self.sessions.get(handle, ("",))[0] != owner)
+
+
+class RenewsNothing(OwnerMemoryStore):
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        return super().enlist(owner, handle, key, ttl, renew) if not renew else self._is_listed(owner, handle)
+
+
+class EnlistsOnce(OwnerMemoryStore):
+    """A session that is listed keeps its first key and end."""
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        return self._is_listed(owner, handle) or super().enlist(owner, handle, key, ttl, renew)
+
+
+class SaysThatItIsListed(OwnerMemoryStore):
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        super().enlist(owner, handle, key, ttl, renew)
+        return True
+
+
+class ListsForEver(OwnerMemoryStore):
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        return super().enlist(owner, handle, key, 10**9, renew)
+
+
+class ListsUnderBoth(OwnerMemoryStore):
+    """A handle that another owner has enlisted is still listed by the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.firsts: dict[str, str] = {}
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        self.firsts.setdefault(handle, owner)
+        return super().enlist(owner, handle, key, ttl, renew)
+
+    def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
+        return (handle in self.sessions and self.firsts.get(handle) == owner) or super().is_listed(
+            owner, handle, record
+        )
+
+
+class KeepsToTheFirst(OwnerMemoryStore):
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        found = self.sessions.get(handle, (owner,))[0]
+        return found == owner and super().enlist(owner, handle, key, ttl, renew)
+
+
+class ListsAnybodys(OwnerMemoryStore):
+    def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
+        return handle in self.sessions
+
+
+class ListsTheRecordless(OwnerMemoryStore):
+    """What is listed are keys, and so it counts for nothing where a record went."""
+
+    def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
+        found = self.sessions.get(handle)
+        return super().is_listed(owner, handle, record) and found is not None and self.load(found[1]) == b"data"
+
+
+class ForgetsTheHundredth(OwnerMemoryStore):
+    def listed(self, owner: str) -> list[tuple[str, str]]:
+        return super().listed(owner)[-100:]
+
+
+class ListsTheDead(OwnerMemoryStore):
+    def listed(self, owner: str) -> list[tuple[str, str]]:
+        return [(handle, key) for handle, (found, key, _) in self.sessions.items() if found == owner]
+
+
+class IsCaselessOfOwners(OwnerMemoryStore):
+    def _is_listed(self, owner: str, handle: str) -> bool:
+        return super()._is_listed(owner.lower(), handle)
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        return super().enlist(owner.lower(), handle, key, ttl, renew)
+
+
+class UnlistsAnybodys(OwnerMemoryStore):
+    def unlist(self, owner: str, handle: str) -> None:
+        self.sessions.pop(handle, None)
+
+
+class UnlistsTheRecord(OwnerMemoryStore):
+    def unlist(self, owner: str, handle: str) -> None:
+        self.delete(self.sessions.get(handle, ("", ""))[1])
+        super().unlist(owner, handle)
+
+
+class ExpectsToUnlist(OwnerMemoryStore):
+    def unlist(self, owner: str, handle: str) -> None:
+        del self.sessions[handle]
+
+
+class EndsTheListing(OwnerMemoryStore):
+    """The record stays."""
+
+    def end(self, handle: str) -> bool:
+        found = self.sessions.get(handle, ("", "", 0.0))
+        self.unlist(found[0], handle)
+        return found[2] > self.now
+
+
+class EndsTheRecord(OwnerMemoryStore):
+    """It stays listed."""
+
+    def end(self, handle: str) -> bool:
+        _, key, end = self.sessions.get(handle, ("", "", 0.0))
+        self.delete(key)
+        return end > self.now
+
+
+class SaysThatItEnds(OwnerMemoryStore):
+    def end(self, handle: str) -> bool:
+        super().end(handle)
+        return True
+
+
+class EndsAllTheSame(OwnerMemoryStore):
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        return super().end_all(owner)
+
+
+class EndsNothingIfAnythingIsKept(OwnerMemoryStore):
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        return 0 if keep else super().end_all(owner)
+
+
+class KeepsWhatIsNot(OwnerMemoryStore):
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        ended = super().end_all(owner, keep)
+        for handle in keep:
+            self.sessions[handle] = owner, "key", self.now + 1000
+        return ended
+
+
+class CountsWhatItKeeps(OwnerMemoryStore):
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        return super().end_all(owner, keep) + len(keep)
+
+
+class EndsAllOfAll(OwnerMemoryStore):
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        return [self.end(handle) for handle in list(self.sessions) if handle not in keep].count(True)
+
+
+class EndsWhatIsStored(OwnerMemoryStore):
+    """A session whose record is not where the list says goes on."""
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        keep = {*keep, *(handle for handle, key in self.listed(owner) if self.load(key) != b"data")}
+        return super().end_all(owner, keep)
+
+
+class MovesNoListing(MovingOwnerMemoryStore):
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        return MovingMemoryStore.move(self, key, new_key, old, new, ttl, left)
+
+
+class MovesWhatWasUnlisted(MovingOwnerMemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[str, tuple[str, str, float]] = {}
+
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        done = super().move(key, new_key, old, new, ttl, left)
+        known = {handle: found for handle, found in self.known.items() if found[1] == key}
+        if done is True:
+            for handle, (owner, _, end) in known.items():
+                self.sessions[handle] = self.known[handle] = owner, new_key, end
+        return done
+
+    def unlist(self, owner: str, handle: str) -> None:
+        if handle in self.sessions:
+            self.known[handle] = self.sessions[handle]
+        super().unlist(owner, handle)
+
+
+BROKEN_OWNERS = [
+    RenewsWhatHasEnded,
+    RenewsWhatAnotherHas,
+    RenewsTheDead,
+    RenewsNothing,
+    EnlistsOnce,
+    SaysThatItIsListed,
+    ListsForEver,
+    ListsUnderBoth,
+    KeepsToTheFirst,
+    ListsAnybodys,
+    ListsTheRecordless,
+    ForgetsTheHundredth,
+    ListsTheDead,
+    IsCaselessOfOwners,
+    UnlistsAnybodys,
+    UnlistsTheRecord,
+    ExpectsToUnlist,
+    EndsTheListing,
+    EndsTheRecord,
+    SaysThatItEnds,
+    EndsAllTheSame,
+    EndsNothingIfAnythingIsKept,
+    KeepsWhatIsNot,
+    CountsWhatItKeeps,
+    EndsAllOfAll,
+    EndsWhatIsStored,
+    MovesNoListing,
+    MovesWhatWasUnlisted,
+]
+
+
+class RenewsInSteps(OwnerMemoryStore):
+    """What was ended between looking and writing is back."""
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        if renew and not self._is_listed(owner, handle):
+            return False
+        time.sleep(0.0001)
+        return super().enlist(owner, handle, key, ttl, False)
+
+
+class EndsAllInSteps(OwnerMemoryStore):
+    """It writes what it read before, without those that began meanwhile, and with those that ended."""
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        listed = dict(self.listed(owner))
+        before = dict(self.sessions)
+        time.sleep(0.0001)
+        self.sessions = {handle: found for handle, found in before.items() if handle not in listed or handle in keep}
+        ended = listed.keys() - set(keep)
+        self.delete(*(listed[handle] for handle in ended))
+        return len(ended)
+
+
+class EndsWhatItHasRead(OwnerMemoryStore):
+    """A session that was moved since escapes."""
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        listed = self.listed(owner)
+        time.sleep(0.0001)
+        found = [(handle, key) for handle, key in listed if self.sessions.get(handle, ("", ""))[1] == key]
+        return [self.end(handle) for handle, _ in found if handle not in keep].count(True)
+
+
+class EndsAllTwice(OwnerMemoryStore):
+    """Several that end all at once count the same sessions."""
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        handles = [handle for handle, _ in self.listed(owner) if handle not in keep]
+        time.sleep(0.0001)
+        for handle in handles:
+            self.end(handle)
+        return len(handles)
+
+
+class EndsTwice(OwnerMemoryStore):
+    def end(self, handle: str) -> bool:
+        is_listed = self._is_listed(self.sessions.get(handle, ("",))[0], handle)
+        time.sleep(0.0001)
+        super().end(handle)
+        return is_listed
+
+
+class IsRewritten(OwnerMemoryStore):
+    """The list is read, changed and written as a whole, and others do so at the same time."""
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        before = dict(self.sessions)
+        time.sleep(0.0001)
+        listed = super().enlist(owner, handle, key, ttl, renew)
+        self.sessions = {**before, **({handle: self.sessions[handle]} if listed else {})}
+        return listed
+
+
+class MovesTheListingLater(MovingOwnerMemoryStore):
+    """What was ended between the record's move and that of its listing is listed again."""
+
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        before = [(handle, *found) for handle, found in list(self.sessions.items()) if found[1] == key]
+        with self.turn:  # type: ignore[attr-defined]
+            done = MovingMemoryStore.move(self, key, new_key, old, new, ttl, left)
+        time.sleep(0.0001)
+        for handle, owner, _, end in before if done is True else ():
+            self.sessions[handle] = owner, new_key, end
+        return done
+
+
+NOT_ATOMIC: dict[type[MemoryStore], str] = {
+    RenewsInSteps: "enlist",
+    EndsAllInSteps: "end_all",
+    EndsWhatItHasRead: "end_all",
+    EndsAllTwice: "end_all",
+    EndsTwice: "end",
+    IsRewritten: "enlist",
+    MovesTheListingLater: "move",
+}
+
+
+@pytest.mark.parametrize("store_class", [OwnerMemoryStore, MovingOwnerMemoryStore])
+def test_the_kit_finds_no_fault_with_a_store_of_owners_that_has_none(store_class: type[MemoryStore]) -> None:
+    assert list(OwnerKit(locked(store_class)).failures(vars(OwnerStoreTests))) == []
+
+
+@pytest.mark.parametrize("store_class", BROKEN_OWNERS)
+def test_the_kit_finds_the_fault_of_a_store_of_owners(store_class: type[MemoryStore]) -> None:
+    assert failure_of(OwnerKit(locked(store_class)), OwnerStoreTests) is not None
+
+
+@pytest.mark.parametrize("store_class", NOT_ATOMIC)
+def test_the_kit_finds_that_a_store_of_owners_is_not_atomic(store_class: type[MemoryStore]) -> None:
+    store = locked(store_class, [name for name in METHODS if name != NOT_ATOMIC[store_class]])
+    assert failure_of(OwnerKit(store), OwnerStoreTests) is not None
 
 
 def failure_of(kit: t.Any, tests: type[StoreTests]) -> str | None:
