@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import time
 import typing as t
+import weakref
+from collections import defaultdict
 from copy import copy
 from copy import deepcopy
 
@@ -13,9 +16,9 @@ from pymemcache import Client
 from pymemcache import HashClient
 from pymemcache import PooledClient
 from pymemcache.exceptions import MemcacheError
-from pymemcache.pool import ObjectPool
 from pymemcache.serde import FLAG_PICKLE
 
+from ..owners import OwnerRecords
 from ..store import SessionStoreError
 
 #: Longer times memcached takes for a moment in seconds since 1970.
@@ -28,10 +31,19 @@ LAST_MOMENT = 2**31 - 1
 ATTEMPTS = 64
 
 
-class MemcachedStore:
+#: So many records are deleted before the replies are read.
+AT_ONCE = 500
+
+#: The port of memcached, where a URL names none, and for how many seconds its clients wait.
+PORT = 11211
+TIMEOUT = 3.0
+
+
+class MemcachedStore(OwnerRecords):
     """Keeps sessions by a pymemcache client: ``PooledClient``, ``HashClient`` or ``Client``.
 
-    Memcached forgets what it has no room for: a session may be gone at any time.
+    Memcached forgets what it has no room for: a session may be gone at any time. The 1 000 newest sessions of a user
+    are listed.
     """
 
     def __init__(self, client: t.Any) -> None:
@@ -74,12 +86,19 @@ class MemcachedStore:
         raise SessionStoreError(f"memcached: overtaken {ATTEMPTS} times")
 
     def delete(self, *keys: str) -> None:
+        keys_by_server: dict[Connections, list[str]] = defaultdict(list)
         for key in keys:
-            self._call("delete", key, noreply=False)
+            keys_by_server[self.server_of(key)].append(key)
+        for server, its_keys in keys_by_server.items():
+            for first in range(0, len(its_keys), AT_ONCE):
+                self._call_on(server, "delete_many", its_keys[first : first + AT_ONCE], noreply=False)
 
     def _call(self, method: str, key: str, *args: object, **options: bool) -> t.Any:
+        return self._call_on(self.server_of(key), method, key, *args, **options)
+
+    def _call_on(self, server: Connections, method: str, *args: object, **options: bool) -> t.Any:
         try:
-            return self.server_of(key).call(method, key, *args, **options)
+            return server.call(method, *args, **options)
         except (MemcacheError, OSError) as error:
             raise SessionStoreError(f"memcached did not do what it was asked: {type(error).__name__}") from error
 
@@ -117,47 +136,52 @@ class Connections:
     """Connections to one server, made as a client makes them: one for each call that is under way.
 
     They are none of the client's own, which would run out of them while they rest here.
+
+    An exception may come between any two instructions, from a signal or a timeout of gevent's. So nothing is counted,
+    locked or marked that would have to be undone. A connection is in `idle`, where it has no reply on its way, or a
+    local variable: one that an exception drops is closed by its end, and by that no longer among those there are.
     """
 
     def __init__(self, client: t.Any) -> None:
         self.client = client
+        pool = getattr(client, "client_pool", None)
+        self.most: float = math.inf if pool is None else pool.max_size
         self.begin()
 
     def begin(self) -> None:
         self.idle: list[Client] = []
-        if isinstance(self.client, PooledClient):
-            # Nothing is given back to it: it counts, so that there are no more than the client may have.
-            self.pool = ObjectPool(self.client._create_client, max_size=self.client.client_pool.max_size)
+        self.alive: weakref.WeakSet[Client] = weakref.WeakSet()
+        # The last, so that this is done again if it was not done to its end.
         self.process = os.getpid()
 
     def call(self, method: str, *args: object, **options: bool) -> t.Any:
-        connection = self.take()
-        try:
-            return getattr(connection, method)(*args, **options)
-        except BaseException:
-            # An answer may still be on its way to somebody else.
-            connection.close()
-            raise
-        finally:
-            self.idle.append(connection)
-
-    def take(self) -> Client:
         if self.process != os.getpid():
             self.begin()
         try:
-            return self.idle.pop()
+            connection = self.idle.pop()
         except IndexError:
-            return self.another()
+            connection = self.another()
+        try:
+            reply = getattr(connection, method)(*args, **options)
+        except BaseException:
+            # A reply may still be on its way to somebody else. What is raised may hold the connection for long.
+            self.alive.discard(connection)
+            connection.close()
+            raise
+        self.idle.append(connection)
+        return reply
 
     def another(self) -> Client:
         if isinstance(self.client, PooledClient):
-            try:
-                return t.cast(Client, self.pool.get())
-            except RuntimeError as error:
-                raise MemcacheError(str(error)) from error
-        connection = copy(self.client)
-        connection.sock = None
-        return connection
+            connection = self.client._create_client()
+        else:
+            connection = copy(self.client)
+            connection.sock = None
+        self.alive.add(connection)
+        if len(self.alive) > self.most:
+            self.alive.discard(connection)
+            raise MemcacheError(f"more than {self.most} calls at once")
+        return t.cast(Client, connection)
 
 
 def expires(ttl: int | None) -> int:
