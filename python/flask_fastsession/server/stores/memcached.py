@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import re
 import time
 import typing as t
 import weakref
@@ -16,6 +17,7 @@ from pymemcache import Client
 from pymemcache import HashClient
 from pymemcache import PooledClient
 from pymemcache.exceptions import MemcacheError
+from pymemcache.exceptions import MemcacheUnexpectedCloseError
 from pymemcache.serde import FLAG_PICKLE
 
 from ..owners import OwnerRecords
@@ -34,8 +36,11 @@ ATTEMPTS = 64
 #: So many records are deleted before the replies are read.
 AT_ONCE = 500
 
-#: The port of memcached, where a URL names none, and for how many seconds its clients wait.
+#: A server in a URL. Its port is that of memcached if it names none.
+SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 PORT = 11211
+
+#: For so many seconds a client waits that is made from a URL.
 TIMEOUT = 3.0
 
 
@@ -138,8 +143,8 @@ class Connections:
     They are none of the client's own, which would run out of them while they rest here.
 
     An exception may come between any two instructions, from a signal or a timeout of gevent's. So nothing is counted,
-    locked or marked that would have to be undone. A connection is in `idle`, where it has no reply on its way, or a
-    local variable: one that an exception drops is closed by its end, and by that no longer among those there are.
+    locked or marked that would have to be undone. A connection is in ``idle`` while no reply is on its way, or else a
+    local variable: one that an exception drops is closed when it is freed, and then is in ``alive`` no more, by itself.
     """
 
     def __init__(self, client: t.Any) -> None:
@@ -150,8 +155,8 @@ class Connections:
 
     def begin(self) -> None:
         self.idle: list[Client] = []
-        self.alive: weakref.WeakSet[Client] = weakref.WeakSet()
-        # The last, so that this is done again if it was not done to its end.
+        self.alive: set[weakref.ref[Client]] = set()
+        # The last, so that all of it is done again if it was not done to its end.
         self.process = os.getpid()
 
     def call(self, method: str, *args: object, **options: bool) -> t.Any:
@@ -160,12 +165,23 @@ class Connections:
         try:
             connection = self.idle.pop()
         except IndexError:
-            connection = self.another()
+            return self.call_on(self.another(), method, *args, **options)
+        try:
+            return self.call_on(connection, method, *args, **options)
+        except (MemcacheUnexpectedCloseError, ConnectionError):
+            # The server has closed it while it rested, and with it the others.
+            while self.idle:
+                self.idle.pop().close()
+            if method != "gets":
+                raise
+        return self.call_on(self.another(), method, *args, **options)
+
+    def call_on(self, connection: Client, method: str, *args: object, **options: bool) -> t.Any:
         try:
             reply = getattr(connection, method)(*args, **options)
         except BaseException:
             # A reply may still be on its way to somebody else. What is raised may hold the connection for long.
-            self.alive.discard(connection)
+            self.alive.discard(weakref.ref(connection))
             connection.close()
             raise
         self.idle.append(connection)
@@ -177,11 +193,37 @@ class Connections:
         else:
             connection = copy(self.client)
             connection.sock = None
-        self.alive.add(connection)
+        reference = weakref.ref(connection, self.alive.discard)
+        self.alive.add(reference)
         if len(self.alive) > self.most:
-            self.alive.discard(connection)
-            raise MemcacheError(f"more than {self.most} calls at once")
+            self.alive.discard(reference)
+            raise MemcacheError(f"{self.most} calls are under way, as many as max_pool_size allows")
         return t.cast(Client, connection)
+
+
+def client_at(url: str) -> PooledClient | HashClient:
+    """Make a client from ``memcached://host:port``, or from ``memcached://host:port,host:port`` for several servers."""
+    scheme, _, hosts = url.partition("://")
+    servers = [server_in(host) for host in hosts.removesuffix("/").split(",")]
+    if scheme.lower() != "memcached" or not all(servers):
+        # There may be a password in it, and it is not repeated.
+        raise ValueError(
+            "SESSION_MEMCACHED is to be a client of pymemcache or a URL such as memcached://localhost:11211, or"
+            " memcached://one:11211,two:11211 for several servers"
+        )
+    options = {"no_delay": True, "connect_timeout": TIMEOUT, "timeout": TIMEOUT}
+    if len(servers) == 1:
+        return PooledClient(servers[0], **options)
+    return HashClient(servers, use_pooling=True, **options)
+
+
+def server_in(text: str) -> tuple[str, int] | None:
+    found = SERVER.fullmatch(text)
+    if found is None:
+        return None
+    address, name, port = found.groups()
+    number = int(port or PORT)
+    return (address or name, number) if 0 < number < 2**16 else None
 
 
 def expires(ttl: int | None) -> int:
