@@ -1,4 +1,4 @@
-"""What is memcached's own: lists of a bounded length, made by anybody at once, and connections that signals break off."""
+"""What is memcached's own: lists of bounded length that many change at once, and connections that signals break off."""
 
 from __future__ import annotations
 
