@@ -13,6 +13,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from .ids import Ids
+from .ids import is_taking
 from .ids import moved_to
 from .ids import new_key_in
 from .merge import merged
@@ -30,6 +31,9 @@ from .store import MovingStore
 from .store import OwnerStore
 from .store import SessionStoreError
 from .store import Store
+
+if t.TYPE_CHECKING:
+    from .take_over import TakeOver
 
 log = logging.getLogger("flask_fastsession")
 
@@ -53,10 +57,11 @@ class MissingMethods(TypeError):
 class Lifecycle:
     """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
 
-    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids) -> None:
+    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids, take_over: TakeOver | None = None) -> None:
         self.store = store
         self.format = record_format
         self.ids = ids
+        self.take_over = take_over
         # To ask this of a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
         self.owners = store if isinstance(store, OwnerStore) else None
@@ -81,12 +86,14 @@ class Lifecycle:
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
         for key in (self.ids.key(sid), self.ids.other_key(sid)):
             record = self.store.load(key, ttl)
-            if record is None:
+            if record is None or is_taking(record):
                 continue
             if new_key_in(record) is not None:
                 # Whoever sends the old id, and did not get the new one, has no business here.
                 raise Refused("revoked")
             return self._rekeyed(sid, key, record, ttl), record
+        if self.take_over is not None and ttl is not None:
+            return self.take_over.find(sid, ttl)
         raise Refused("expired")
 
     def _rekeyed(self, sid: str, key: str, record: bytes, ttl: int | None) -> str:
@@ -188,7 +195,7 @@ class Lifecycle:
             done = swap(key, base, record)
             if done is True:
                 return key, record
-            if done is False:
+            if done is False or is_taking(done):
                 # It ended meanwhile, by a logout as a rule: a logout stays one.
                 return None
             new_key = new_key_in(done)
@@ -207,10 +214,15 @@ class Lifecycle:
             found, meta = self.read(theirs)
         except NotARecord:
             return True
-        if meta.owner != stored.owner:
+        is_same_claim = session.was_theirs_before and meta.owner == session.meta.owner
+        if meta.owner != stored.owner and not is_same_claim:
             # It is somebody else's now, and this request belongs to whose it was.
             return False
-        if session.meta.owner == stored.owner:
+        if is_same_claim and meta.handle != session.meta.handle:
+            # Two requests have found at once whose it has always been.
+            self.require_owners().unlist(self.ids.owner_key(t.cast(str, meta.owner)), t.cast(str, session.meta.handle))
+            session.meta = meta
+        if session.meta.owner == stored.owner or is_same_claim:
             before, _ = self.read(base)
             session.replace_data(merged(before, found, dict(session), self.format.dumps))
         return True
@@ -261,7 +273,12 @@ class Lifecycle:
         meta.handle = meta.handle or new_handle()
         # What lists it as the one's, and what lists it as the other's, are to hold side by side.
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
-        return self._list(meta, owner, key, ttl, renew=is_renewal)
+        is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
+        # In this order, as those who revoke first leave their mark, and then end what is listed.
+        if is_listed and not is_renewal and session.was_theirs_before and self.is_revoked(t.cast(str, meta.owner)):
+            self.require_owners().unlist(owner, meta.handle)
+            return False
+        return is_listed
 
     def _relist(self, meta: SessionMeta, key: str, ttl: int) -> bool:
         """Have the list say where a session is now, if it still lists it."""
@@ -316,6 +333,8 @@ class Lifecycle:
 
     def revoke(self, sid: str) -> None:
         """End the session that has this id, or had it within the last ten minutes."""
+        if self.take_over is not None:
+            self.take_over.revoke(sid)
         for key in (self.ids.other_key(sid), self.ids.key(sid)):
             self._end_at(key, self.store.load(key), lambda meta: True)
 
@@ -323,7 +342,14 @@ class Lifecycle:
         return self.require_owners().end(handle)
 
     def revoke_user(self, user: str, keep: Collection[str]) -> int:
-        return self.require_owners().end_all(self.ids.owner_key(user), keep)
+        owners = self.require_owners()
+        if self.take_over is not None:
+            self.take_over.revoke_user(user)
+        return owners.end_all(self.ids.owner_key(user), keep)
+
+    def is_revoked(self, user: str) -> bool:
+        """Whether sessions of this user that no list has yet, as they come from another backend, are refused."""
+        return self.take_over is not None and self.take_over.is_revoked(user)
 
     def handle_of(self, sid: str) -> str | None:
         """The handle of the session that has this id, or had it within the last ten minutes."""

@@ -64,6 +64,8 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     #: Whether what is stored is to end, rather than to change.
     was_cleared = False
     is_cookie_outdated = False
+    #: Whether its owner is only now found in data that was loaded: nobody has logged in.
+    was_theirs_before = False
     #: What each response that may still be sent has to tell the browser: to set the cookie, or to delete it.
     cookie_due: t.Literal["set", "delete"] | None = None
     #: What kept it from being loaded or stored.
