@@ -634,6 +634,31 @@ def test_any_bytes_are_a_record_or_none(start: bytes, rest: bytes) -> None:
     assert data is None or type(data) is dict
 
 
+@given(st.sampled_from([TAGGED, b""]), st.randoms(use_true_random=True))
+@settings(max_examples=500)
+def test_whatever_has_been_read_can_be_written_in_every_format(start: bytes, rng: random.Random) -> None:
+    """Or else a damaged record would be an error at each request instead of none."""
+    data = read_or_none(start + b'{"a":' + json_bytes(rng) + b"}")
+    if data is not None:
+        for name in NAMES:
+            record = FORMATS[name].dumps(data)
+            assert FORMATS[name].dumps(FORMATS[name].loads(record)) == record
+
+
+@pytest.mark.parametrize("start", [b"", TAGGED])
+@pytest.mark.parametrize(
+    "text", [b"9" * 400, b'"\\ud800"', b'{"\\udfff":1}', b"1e999", b"-0", b"NaN", b"[" * 90 + b"]" * 90]
+)
+def test_extremes_of_a_record_can_be_written_in_every_format(start: bytes, text: bytes) -> None:
+    data = FORMATS["tagged"].loads(start + b'{"a":' + text + b"}")
+    for name in NAMES:
+        read = FORMATS[name].loads(FORMATS[name].dumps(data))
+        if text in (b"1e999", b"NaN") and name == "json":
+            assert read == {"a": None}
+        else:
+            assert described(read) == described(data)
+
+
 #: Tags around what their writers never put there.
 ODD_VALUES: tuple[t.Any, ...] = (
     None,
