@@ -86,8 +86,13 @@ def sources_of(app: Flask, store: Store) -> Sources | None:
     for source in sources:
         if deletes and not callable(getattr(source, "delete", None)):
             raise ValueError(f"SESSION_TAKE_OVER_DELETE needs a source with delete(sid), not {type(source).__name__}")
-    lifetime = app.config.get("SESSION_TAKE_OVER_LIFETIME") or app.permanent_session_lifetime
-    return Sources(tuple(sources), deletes, math.ceil(seconds_of(lifetime, "SESSION_TAKE_OVER_LIFETIME") or 0))
+    return Sources(tuple(sources), deletes, lifetime_of_sources(app))
+
+
+def lifetime_of_sources(app: Flask) -> int:
+    lifetime = app.config.get("SESSION_TAKE_OVER_LIFETIME")
+    seconds = seconds_of(app.permanent_session_lifetime if lifetime is None else lifetime, "SESSION_TAKE_OVER_LIFETIME")
+    return math.ceil(t.cast(float, seconds))
 
 
 def bool_in(config: Config, name: str, default: bool) -> bool:

@@ -151,8 +151,10 @@ class ServerSessionInterface(SessionInterface):
             self.lifecycle.end(stored)
             raise Refused("expired")
         user = None if meta.owner is not None else self._user_in(data)
-        if user is not None and self.lifecycle.is_revoked(owner_name(user)):
-            raise Refused("revoked")
+        if user is not None:
+            stored = stored._replace(claimed_by=owner_name(user))
+            if self.lifecycle.is_revoked(owner_name(user)):
+                raise Refused("revoked")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and self._cookie_of(app, request) != signed(app, sid)
         self._counts.add("loaded")
@@ -232,9 +234,6 @@ class ServerSessionInterface(SessionInterface):
         meta, user = session.meta, self._user_in(session)
         if meta.owner is None and user is not None:
             self._bind(session, user)
-            stored = session.stored
-            before = {} if stored is None else self.lifecycle.read(stored.record)[0]
-            session.was_theirs_before = user == self._user_in(before)
         if meta.begun is None and (self.options.absolute_lifetime is not None or meta.owner is not None):
             meta.begun = now
 
@@ -423,6 +422,8 @@ class ServerSessionInterface(SessionInterface):
             if found.meta.owner is None and user is not None:
                 # It would be bound at the end of the request, and is named now.
                 self._bind(found, user)
+                if found.stored is not None:
+                    found.stored = found.stored._replace(claimed_by=None)
             return found.meta.handle
         return self.lifecycle.handle_of(session) if SID.fullmatch(session) else session
 

@@ -214,8 +214,8 @@ class Lifecycle:
             found, meta = self.read(theirs)
         except NotARecord:
             return True
-        is_same_claim = session.was_theirs_before and meta.owner == session.meta.owner
-        if meta.owner != stored.owner and not is_same_claim:
+        is_same_claim = meta.owner is not None and meta.owner == stored.claimed_by == session.meta.owner
+        if not stored.was_of(meta.owner):
             # It is somebody else's now, and this request belongs to whose it was.
             return False
         if is_same_claim and meta.handle != session.meta.handle:
@@ -275,7 +275,7 @@ class Lifecycle:
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
         is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
         # In this order, as those who revoke first leave their mark, and then end what is listed.
-        if is_listed and not is_renewal and session.was_theirs_before and self.is_revoked(t.cast(str, meta.owner)):
+        if is_listed and meta.owner == stored.claimed_by and self.is_revoked(t.cast(str, meta.owner)):
             self.require_owners().unlist(owner, meta.handle)
             return False
         return is_listed
@@ -329,7 +329,7 @@ class Lifecycle:
     def end(self, stored: Stored) -> None:
         """End a session, where it is now: another request may have moved it since."""
         self._delete_twin(stored.sid)
-        self._end_at(stored.key, stored.record, lambda meta: meta.owner == stored.owner)
+        self._end_at(stored.key, stored.record, lambda meta: stored.was_of(meta.owner))
 
     def revoke(self, sid: str) -> None:
         """End the session that has this id, or had it within the last ten minutes."""

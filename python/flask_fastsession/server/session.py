@@ -33,6 +33,11 @@ class Stored(t.NamedTuple):
     permanent: bool = False
     owner: str | None = None
     handle: str | None = None
+    #: Whose it is by its data, where it is not bound yet: any request that finds it so binds it.
+    claimed_by: str | None = None
+
+    def was_of(self, owner: str | None) -> bool:
+        return owner == self.owner or (owner is not None and owner == self.claimed_by)
 
 
 @dataclass
@@ -64,8 +69,6 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     #: Whether what is stored is to end, rather than to change.
     was_cleared = False
     is_cookie_outdated = False
-    #: Whether its owner is only now found in data that was loaded: nobody has logged in.
-    was_theirs_before = False
     #: What each response that may still be sent has to tell the browser: to set the cookie, or to delete it.
     cookie_due: t.Literal["set", "delete"] | None = None
     #: What kept it from being loaded or stored.

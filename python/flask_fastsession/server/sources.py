@@ -259,11 +259,14 @@ def kind_of(value: object) -> str:
 # --- From the config of Flask-Session -------------------------------------------------------------------------------
 
 
-def source_of(app: Flask, name: str, store: Store) -> Source:
-    """Return the source that the config of Flask-Session names; raise :exc:`ValueError`."""
+def source_of(app: Flask, name: str, store: Store, may_be_own: bool = False) -> Source:
+    """Return the source that the config of Flask-Session names; raise :exc:`ValueError`.
+
+    One that is the place of our own sessions as well is an error, unless it may be.
+    """
     if name == "filesystem":
         return ConvertedSource(store, app.config.get("SESSION_KEY_PREFIX", KEY_PREFIX), folder_of(app))
-    if app.config.get("SESSION_TYPE") == name and name != "sqlalchemy":
+    if not may_be_own and app.config.get("SESSION_TYPE") == name and name != "sqlalchemy":
         raise ValueError(
             f"SESSION_TAKE_OVER is {name!r}, and so is SESSION_TYPE: what Flask-Session keeps there is read as it is."
             " For another server, or another prefix, give a source of flask_fastsession.server.sources"

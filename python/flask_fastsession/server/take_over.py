@@ -110,9 +110,9 @@ class TakeOver:
             taken = self.put(sid, record, ttl, owner_in(data), life_left(source, sid))
         except Refused:
             # Somebody has brought it back, or it could not be deleted before.
-            self._delete(source, sid)
+            self.delete(source, sid)
             raise
-        self._delete(source, sid)
+        self.delete(source, sid)
         return taken
 
     def data_of(self, found: bytes | Data) -> Data:
@@ -167,7 +167,8 @@ class TakeOver:
         longest = max(self.sources.lifetime, left or 0)
         return None if longest == math.inf else int(longest) + OVERLAP
 
-    def _delete(self, source: Source, sid: str) -> None:
+    def delete(self, source: Source, sid: str) -> None:
+        """Delete what was taken over, if that is wanted."""
         if not self.sources.deletes:
             return
         try:
@@ -182,7 +183,7 @@ class TakeOver:
         """See to it that this id is not taken over from now on."""
         self.store.create(self.ids.taken_key(sid), taking(), self._life(None))
         for source in self.sources.sources:
-            self._delete(source, sid)
+            self.delete(source, sid)
 
     def revoke_user(self, owner: str) -> None:
         """See to it that no session of this user is taken over that a source has by now."""
@@ -220,7 +221,5 @@ def asked(source: Source, method: str, sid: str) -> t.Any:
         raise
     except Exception as error:
         # Its text may quote the id.
-        name = type(source).__name__
-        raise SessionStoreError(
-            f"{name}, where sessions are taken over from, failed: {type(error).__name__}"
-        ) from error
+        kind = type(source).__name__
+        raise SessionStoreError(f"{kind} failed, where sessions are taken over from: {type(error).__name__}") from error
