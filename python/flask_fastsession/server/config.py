@@ -147,7 +147,7 @@ def sql_store(app: Flask) -> Store:
     from .stores.sql import SQLAlchemyStore
 
     table = app.config.get("SESSION_SQLALCHEMY_TABLE", "fastsession")
-    return SQLAlchemyStore(source, table)
+    return SQLAlchemyStore(t.cast(t.Any, source), table)
 
 
 def client_of(app: Flask, name: str, package: str, example: str) -> object:

@@ -373,7 +373,7 @@ class ServerSessionInterface(SessionInterface):
     def _revoke(self, session: AnySession) -> None:
         if isinstance(session, SessionInfo):
             session = session.name
-        if isinstance(session, str) and session == current_sid():
+        if isinstance(session, str) and session == coming_sid():
             session = current_session
         if not isinstance(session, str):
             found = loaded(session)
@@ -388,23 +388,25 @@ class ServerSessionInterface(SessionInterface):
 
     def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
         """End all sessions that a user has at this moment, but those to ``keep``, given as for :meth:`revoke`."""
-        handles = {handle for each in several(keep) if (handle := self._handle(each)) is not None}
-        count = self.lifecycle.revoke_user(owner_name(user_id), handles)
-        self._have_revoked(count)
+        user = owner_name(user_id)
+        handles = {handle for each in several(keep) for handle in self._handles(each, user)}
+        self._have_revoked(self.lifecycle.revoke_user(user, handles))
 
     def _have_revoked(self, count: int) -> None:
         self._counts.add("revoked", count)
         for _ in range(count):
             signals.session_revoked.send(current_app_or_none())
 
-    def _handle(self, session: AnySession) -> str | None:
+    def _handles(self, session: AnySession, user: str) -> set[str]:
         if isinstance(session, SessionInfo):
-            return session.name
-        if isinstance(session, str) and session == current_sid():
+            session = session.name
+        if isinstance(session, str) and session == coming_sid():
             session = current_session
         if not isinstance(session, str):
-            return loaded(session).meta.handle
-        return self.lifecycle.handle_of(session) if SID.fullmatch(session) else session
+            found = loaded(session)
+            handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
+            return {handle for handle in handles if handle is not None}
+        return self.lifecycle.handles_of(session, user) if SID.fullmatch(session) else {session}
 
     def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
         assert meta.handle is not None
@@ -432,12 +434,10 @@ def loaded(session: t.Any) -> ServerSideSession:
     return session
 
 
-def current_sid() -> str | None:
-    """The id of the session of this request, if that has been looked at."""
+def coming_sid() -> str | None:
+    """The id that the session of this request is about to have, and that the store does not know yet."""
     found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
-    if not isinstance(found, ServerSideSession) or isinstance(found, UnloadedSession):
-        return None
-    return found.new_sid or (found.stored.sid if found.stored is not None else None)
+    return found.new_sid if isinstance(found, ServerSideSession) else None
 
 
 def current_app_or_none() -> Flask | None:

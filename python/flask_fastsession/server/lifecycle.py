@@ -68,15 +68,19 @@ class Lifecycle:
 
         One command, and another for a session that is a user's. Without ``ttl`` nothing changes in the store.
         """
-        key, record = self._found(sid, ttl)
-        try:
-            data, meta = self.read(record)
-        except NotARecord as reason:
-            log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
-            raise Refused("malformed") from None
-        if not self._is_listed(meta, record):
-            raise Refused("revoked")
-        return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+        for _ in range(ATTEMPTS):
+            key, record = self._found(sid, ttl)
+            try:
+                data, meta = self.read(record)
+            except NotARecord as reason:
+                log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
+                raise Refused("malformed") from None
+            if self._is_listed(meta, record):
+                return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+            # It was revoked; or its user has logged out in between, and then it says so by now.
+            if self.store.load(key) == record:
+                raise Refused("revoked")
+        raise overtaken()
 
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
         for key in (self.ids.key(sid), self.ids.other_key(sid)):
@@ -158,7 +162,7 @@ class Lifecycle:
         Of two requests that both move it, the later one has lost it: the earlier one may be anybody's who knew the id.
         """
         stored = stored_of(session)
-        if session.meta.owner is not None and not self._enlist(session, stored.key, listing_ttl):
+        if not self._enlist(session, stored.key, listing_ttl) and not self._has_another_owner(stored):
             return False
         new_key = self.ids.key(session.sid)
 
@@ -193,7 +197,9 @@ class Lifecycle:
                 return None
             new_key = new_key_in(done)
             if new_key is not None:
-                # It moved meanwhile, and what this request has to say of it is as good as if said before.
+                if stored.owner is None:
+                    # Whoever knew the old id may be anybody, and has no say in what became of it.
+                    return None
                 key = new_key
                 continue
             if not self._merge(session, stored, base, done):
@@ -207,13 +213,18 @@ class Lifecycle:
             found, meta = self.read(theirs)
         except NotARecord:
             return True
-        if meta.owner != stored.owner:
-            # It is somebody else's now, and this request belongs to whose it was.
-            return False
-        if session.meta.owner == stored.owner:
+        if session.meta.owner != stored.owner:
+            # What others wrote is none of this user's.
+            return True
+        if meta.owner == stored.owner:
             before, _ = self.read(base)
             session.replace_data(merged(before, found, dict(session), self.format.dumps))
-        return True
+            return True
+        # It is somebody else's by now, and takes nothing from this request but another id.
+        if session.needs_new_id:
+            session.replace_data(found)
+            session.meta = meta
+        return session.needs_new_id
 
     def _put_at(self, new_key: str, key: str, old: bytes, new: bytes, ttl: int, left: bytes | None) -> bool | bytes:
         if self.mover is not None:
@@ -263,6 +274,14 @@ class Lifecycle:
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
         return self._list(meta, owner, key, ttl, renew=is_renewal)
 
+    def _has_another_owner(self, stored: Stored) -> bool:
+        """Whether a session is on nobody's list because its user has logged out, rather than because it was revoked."""
+        record = self.store.load(stored.key)
+        try:
+            return record is not None and self.read(record)[1].owner != stored.owner
+        except NotARecord:
+            return False
+
     def _relist(self, meta: SessionMeta, key: str, ttl: int) -> bool:
         """Have the list say where a session is now, if it still lists it."""
         if self.owners is None or meta.owner is None or meta.handle is None:
@@ -310,9 +329,10 @@ class Lifecycle:
     # --- End --------------------------------------------------------------------------------------------------------
 
     def end(self, stored: Stored) -> None:
-        """End a session, where it is now: another request may have moved it since."""
+        """End a session, where it is now if it is a user's: another request of theirs may have moved it since."""
         self._delete_twin(stored.sid)
-        self._end_at(stored.key, stored.record, lambda meta: meta.owner == stored.owner)
+        owner = stored.owner
+        self._end_at(stored.key, stored.record, lambda meta: owner is not None and meta.owner == owner)
 
     def revoke(self, sid: str) -> None:
         """End the session that has this id, or had it within the last ten minutes."""
@@ -325,30 +345,35 @@ class Lifecycle:
     def revoke_user(self, user: str, keep: Collection[str]) -> int:
         return self.require_owners().end_all(self.ids.owner_key(user), keep)
 
-    def handle_of(self, sid: str) -> str | None:
-        """The handle of the session that has this id, or had it within the last ten minutes."""
+    def handles_of(self, sid: str, user: str) -> set[str]:
+        """The handles of the session that has this id, or had it within the last ten minutes, as a user's session."""
+        keys, handles = set(), set()
         for first in (self.ids.key(sid), self.ids.other_key(sid)):
-            _, record = self._follow(first)
+            key, record = self._follow(first)
+            keys |= {first, key}
             with suppress(NotARecord):
-                if record is not None:
-                    return self.read(record)[1].handle
-        return None
+                meta = SessionMeta() if record is None else self.read(record)[1]
+                handles |= set() if meta.handle is None else {meta.handle}
+        # It may be about to be theirs, or nobody's, and is listed before it says so and for as long as it has not.
+        listed = self.require_owners().listed(self.ids.owner_key(user))
+        return handles | {handle for handle, key in listed if key in keys}
 
-    def _end_at(self, key: str, record: bytes | None, is_ours: Callable[[SessionMeta], bool]) -> None:
+    def _end_at(self, key: str, record: bytes | None, may_follow: Callable[[SessionMeta], bool]) -> None:
+        """Delete the session at a key, and where it has moved to if what is there may be followed."""
+        has_moved = False
         for _ in range(HOPS):
             if record is None:
                 return
             new_key = new_key_in(record)
             if new_key is not None:
-                key, record = new_key, self.store.load(new_key)
+                key, record, has_moved = new_key, self.store.load(new_key), True
                 continue
             try:
                 meta = self.read(record)[1]
             except NotARecord:
                 meta = SessionMeta()
-            else:
-                if not is_ours(meta):
-                    return
+            if has_moved and not may_follow(meta):
+                return
             # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
             if self.owners is not None and meta.owner is not None and meta.handle is not None:
                 self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
