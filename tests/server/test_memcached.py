@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import random
 import select
@@ -389,7 +391,8 @@ def steps_of(operation: str) -> range:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is stopped amid its turn is not waited for."""
-    monkeypatch.setattr(owners, "PATIENCE", 0.2)
+    monkeypatch.setattr(owners, "PATIENCE", 2.0)
+    monkeypatch.setattr(owners, "FIRST_PAUSE", 0.0001)
     monkeypatch.setattr(owners, "LONGEST_PAUSE", 0.001)
 
 
@@ -457,6 +460,40 @@ def test_an_operation_comes_amid_another(first: str, second: str) -> None:
         # Nobody else has it where the handle does not lead.
         store.end("handle")
         assert owners_of(store, "handle") == [], number
+
+
+#: None of these lists anew what was ended.
+NO_LOGINS = OPERATIONS.keys() - LOGINS.keys() - {"Ada begins another"}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_two_operations_come_amid_another() -> None:
+    """The third between any two commands of the second, and that one likewise amid the first."""
+    triples = list(itertools.product(OPERATIONS, repeat=3))
+    count = 0
+    for first, second, third in scaled(random.sample(triples, 100), triples):
+        for number in steps_of(first):
+            for second_number in itertools.count(1):
+                store = with_sessions()
+                has_come: list[object] = []
+
+                def come(store: RemembersOwners = store, has_come: list[object] = has_come, third: str = third) -> None:
+                    has_come.append(OPERATIONS[third](store))
+
+                amid = Steps(store, second_number, come)
+                OPERATIONS[first](Steps(store, number, functools.partial(OPERATIONS[second], amid)))
+                if not has_come:
+                    break
+                count += 1
+                where = (first, number, second, second_number, third)
+                found = owners_of(store, "handle")
+                assert len(found) <= 1, where
+                if {first, second, third} <= NO_LOGINS and {first, second, third} & ENDS:
+                    assert not found, where
+                store.end("handle")
+                assert owners_of(store, "handle") == [], where
+    print(f"{count} interleavings")
+    assert count > 1000
 
 
 # --- Many processes at once -----------------------------------------------------------------------------------------
