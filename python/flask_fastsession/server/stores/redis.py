@@ -9,6 +9,7 @@ from hashlib import sha1
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ..store import SessionStoreError
@@ -354,7 +355,7 @@ def client_from_url(url: str) -> Redis:
         pool = client.connection_pool
         # Made, and not opened. An option that there is not would come to light with the first request.
         pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RedisError) as error:
         raise ValueError(f"SESSION_REDIS is a URL that redis-py cannot use ({type(error).__name__})") from None
     return client
 
