@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import os
 import sys
 import typing as t
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from time import monotonic
 from types import FunctionType
@@ -20,7 +23,7 @@ from redis.exceptions import ConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import ResponseError
 
-Command: t.TypeAlias = "tuple[str | bytes | int, ...]"
+Command: t.TypeAlias = "tuple[str | bytes, ...]"
 Reply: t.TypeAlias = "bytes | int | float | list[t.Any] | None"
 Errors: t.TypeAlias = "tuple[type[Exception], ...]"
 
@@ -29,6 +32,9 @@ SECONDS_TRUSTED = 0.5
 
 #: Commands that are sent together, so that neither side waits for the other with its buffers full.
 BATCH = 500
+
+#: Garbage is collected so often at most, if there seem to be no connections left.
+SECONDS_TO_COLLECT = 1
 
 #: That of redis-py's own pool, where another count is kept.
 NO_LIMIT = 2**31
@@ -43,7 +49,7 @@ class Client:
     def __init__(self, client: t.Any) -> None:
         self.client = client
 
-    def __call__(self, *command: str | bytes | int) -> Reply:
+    def __call__(self, *command: str | bytes) -> Reply:
         # Some clients are set up to decode what they are answered.
         return t.cast(Reply, self.client.execute_command(*command, NEVER_DECODE=True))
 
@@ -82,7 +88,7 @@ class Pipe(Client):
         #: What nobody uses.
         self.idle: list[Line] = []
 
-    def __call__(self, *command: str | bytes | int) -> Reply:
+    def __call__(self, *command: str | bytes) -> Reply:
         if not self.is_bare():
             return super().__call__(*command)
         line = self.take()
@@ -91,6 +97,10 @@ class Pipe(Client):
             send(connection, command)
             reply = connection.read_response(disable_decoding=True)
         except RedisError as error:
+            if isinstance(error, ResponseError) and not is_retried(connection, error):
+                # It was answered in full.
+                self._back(line)
+                raise
             return t.cast(Reply, self._after(error, line, [command])[0])
         except BaseException:
             self._drop(line)
@@ -160,31 +170,32 @@ class Pipe(Client):
         connection = line.connection
         errors = [error]
 
-        def attempt() -> list[t.Any]:
+        def attempt() -> list[t.Any] | RedisError:
             if errors:
                 raise errors.pop()
             try:
                 connection.connect()
             except RedisError as unreachable:
                 # That has been tried as often as the client's Retry allows.
-                raise Unreachable(unreachable) from None
+                return unreachable
             return exchanged(connection, commands)
 
+        found: list[t.Any] | RedisError | None = None
         try:
             if isinstance(error, ConnectionError):
                 # A server that has closed one has closed all, as a rule.
                 self.idle = []
                 if line.used_at and all(map(self.is_read, commands)):
-                    errors.clear()
                     connection.disconnect()
+                    errors.clear()
                     try:
-                        return self._back(line, attempt())
+                        found = attempt()
                     except ConnectionError as another:
                         errors.append(another)
-            return self._back(line, connection.retry.call_with_retry(attempt, lambda _: connection.disconnect()))
-        except Unreachable as unreachable:
-            self._drop(line)
-            raise unreachable.error from None
+            if found is None:
+                found = connection.retry.call_with_retry(attempt, lambda _: connection.disconnect())
+            if isinstance(found, RedisError):
+                raise found
         except ResponseError:
             # It was answered in full.
             self._back(line)
@@ -192,12 +203,19 @@ class Pipe(Client):
         except BaseException:
             self._drop(line)
             raise
+        finally:
+            # An error that is raised refers to this frame. If that refers to the error, the line is not gone in time.
+            del error
+            errors.clear()
+            if isinstance(found, RedisError):
+                found = None
+        self._back(line)
+        return t.cast("list[t.Any]", found)
 
-    def _back(self, line: Line, replies: list[t.Any] | None = None) -> list[t.Any]:
+    def _back(self, line: Line) -> None:
         if line.connection._sock is not None:
             line.used_at = monotonic()
             self.idle.append(line)
-        return replies or []
 
     def _drop(self, line: Line) -> None:
         self.pool.forget(line)
@@ -218,15 +236,9 @@ class Line:
         self.used_at = 0.0
 
     def __del__(self) -> None:
-        self.connection.disconnect()
-
-
-class Unreachable(Exception):
-    """There is no connection to be had."""
-
-    def __init__(self, error: RedisError) -> None:
-        super().__init__()
-        self.error = error
+        # There may be none yet, and not much of anything when the process ends.
+        with suppress(Exception):
+            self.connection.disconnect()
 
 
 class Pool(ConnectionPool):
@@ -236,7 +248,8 @@ class Pool(ConnectionPool):
         self.limit = pool.max_connections
         self.made: dict[int, weakref.ref[Line]] = {}
         self.numbers = count()
-        super().__init__(pool.connection_class, NO_LIMIT, **pool.connection_kwargs)
+        self.collected_at = -math.inf
+        super().__init__(pool.connection_class, NO_LIMIT, **{"command_packer": packer, **pool.connection_kwargs})
 
     def another(self) -> Line:
         line = Line(self.make_connection())
@@ -244,6 +257,11 @@ class Pool(ConnectionPool):
         self.made[number] = weakref.ref(line)
         if len(self.made) > self.limit:
             self.forget(None)
+            if len(self.made) > self.limit and monotonic() - self.collected_at > SECONDS_TO_COLLECT:
+                # Some may be lost among what refers to itself, as errors do that have come up amid others.
+                self.collected_at = monotonic()
+                gc.collect()
+                self.forget(None)
             # Of threads that get here at the same moment those are too many that came last.
             if list(self.made).index(number) >= self.limit:
                 self.made.pop(number)
@@ -264,29 +282,49 @@ class Pool(ConnectionPool):
 def exchanged(connection: t.Any, commands: Sequence[Command]) -> list[t.Any]:
     """Send commands, and read all their replies; raise the first error among these, after that."""
     connection.send_packed_command(connection.pack_commands(commands))
-    replies = []
-    error = None
+    replies: list[t.Any] = []
     for _ in commands:
         try:
             replies.append(connection.read_response(disable_decoding=True))
-        except ResponseError as response:
-            error = error or response
-    if error is not None:
-        raise error
+        except ResponseError as error:
+            replies.append(error)
+    try:
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+    except ResponseError:
+        del reply
+        replies.clear()
+        raise
     return replies
 
 
 try:
     from hiredis import pack_command
+    from redis.connection import HiredisRespSerializer
 except ImportError:
+    packer = None
 
     def send(connection: t.Any, command: Command) -> None:
         connection.send_command(*command)
 
 else:
 
+    class Packer(HiredisRespSerializer):
+        """Gives hiredis no numbers: with hiredis 3.5 the process dies if the handler of a signal raises meanwhile."""
+
+        def pack(self, *args: t.Any) -> t.Any:
+            return super().pack(*[repr(arg) if type(arg) in (int, float) else arg for arg in args])
+
+    packer = Packer()
+
     def send(connection: t.Any, command: Command) -> None:
         connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]
+
+
+def is_retried(connection: t.Any, error: ResponseError) -> bool:
+    """Whether the client's ``Retry`` has something done again that was answered by this error."""
+    return isinstance(error, getattr(connection.retry, "_supported_errors", ()))
 
 
 def is_stale(connection: t.Any) -> bool:
