@@ -1,4 +1,4 @@
-"""What Redis alone is about: owners as sorted sets, the connections of the store's own, tracing tools, and its start."""
+"""What Redis alone is about: owners as sorted sets, the store's own connections, tools that trace, and its start."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_more_than_are_sent_together(redis_process: Server, prefix: str, ada: st
 
 def test_one_of_many_ends_it(store: RedisStore, ada: str, prefix: str) -> None:
     for handle, _ in begun(store, ada, prefix, 10):
-        assert sorted(at_once(lambda handle=handle: store.end(handle))) == [False] * 7 + [True]  # type: ignore[misc]
+        assert sorted(at_once(lambda handle=handle: store.end(handle))) == [False] * 7 + [True]
 
 
 def test_all_that_are_listed_end_while_others_log_in(store: RedisStore, ada: str, prefix: str) -> None:
