@@ -1,4 +1,4 @@
-"""What Redis alone is about: owners as sorted sets, the store's own connections, tools that trace, and its start."""
+"""What is Redis's own: owners as sorted sets, the connections of the store, tracing tools, and its start."""
 
 from __future__ import annotations
 

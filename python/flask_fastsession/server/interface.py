@@ -357,7 +357,8 @@ class ServerSessionInterface(SessionInterface):
 
     def sessions_of(self, user_id: object) -> list[SessionInfo]:
         """Return the user's live sessions, oldest first."""
-        found = [self._info(meta, key) for meta, key in self.lifecycle.listed(owner_name(user_id))]
+        listed = self.lifecycle.listed(owner_name(user_id))
+        found = [self._info(meta, key) for meta, key in listed if not self.is_expired(meta)]
         return sorted(found, key=lambda info: (info.begun is not None, info.begun or 0))
 
     def revoke(self, *sessions: AnySession) -> None:

@@ -169,11 +169,12 @@ class Lifecycle:
         swapped = self._swap(session, self.record_of(session), put)
         if swapped is None:
             return False
-        if self.mover is None and not self._relist(session.meta, new_key, listing_ttl):
-            # It was revoked on its way.
-            self.store.delete(new_key)
+        record = swapped[1]
+        is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
+        # If not, it was revoked on its way; or it is another record by now, of somebody who has logged out.
+        if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
             return False
-        self._is_stored(session, new_key, swapped[1])
+        self._is_stored(session, new_key, record)
         self._unlist_former(stored, session.meta)
         return True
 
@@ -348,8 +349,9 @@ class Lifecycle:
             else:
                 if not is_ours(meta):
                     return
+            # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
             if self.owners is not None and meta.owner is not None and meta.handle is not None:
-                self.owners.end(meta.handle)
+                self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
                 return
