@@ -9,6 +9,7 @@ from hashlib import sha1
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ..store import SessionStoreError
@@ -176,21 +177,21 @@ class RedisStore:
         # Not by GET, for which a client may ask a replica, or a cache of its own, that does not know the latest.
         if self.has_getex:
             try:
-                reply = self._command("GETEX", key) if ttl is None else self._command("GETEX", key, "EX", ttl)
+                reply = self._command("GETEX", key) if ttl is None else self._command("GETEX", key, "EX", str(ttl))
                 return t.cast("bytes | None", reply)
             except self.errors as error:
                 if not is_unknown_command(error):
                     raise
                 self.has_getex = False  # Before Redis 6.2.
-        return t.cast("bytes | None", self._run(LOAD, key, ttl or 0))
+        return t.cast("bytes | None", self._run(LOAD, key, str(ttl or 0)))
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
-        life = () if ttl is None else ("EX", ttl)
+        life = () if ttl is None else ("EX", str(ttl))
         return self._try("SET", key, data, "NX", *life) is not None
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
         try:
-            reply = self._run(REMOVE, key, old) if new is None else self._run(REPLACE, key, old, new, ttl or 0)
+            reply = self._run(REMOVE, key, old) if new is None else self._run(REPLACE, key, old, new, str(ttl or 0))
         except self.errors as error:
             if is_wrong_type(error):
                 return False
@@ -212,10 +213,11 @@ class RedisStore:
     # --- Owners -----------------------------------------------------------------------------------------------------
 
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        life, only = str(ttl), "1" if renew else "0"
         # The list before the place: what the next owner finds in its place is on a list by then, and taken off that.
-        if not self._try_script(ENLIST, owner, handle, ttl, int(renew)):
+        if not self._try_script(ENLIST, owner, handle, life, only):
             return False
-        found = self._try_script(PLACE, self._place_key(handle), f"{owner} ", f"{key} ", ttl, int(renew))
+        found = self._try_script(PLACE, self._place_key(handle), f"{owner} ", f"{key} ", life, only)
         former, _ = place_in(found)
         if former is None or former == owner:
             return True
@@ -240,7 +242,7 @@ class RedisStore:
 
     def end(self, handle: str) -> bool:
         place_key = self._place_key(handle)
-        owner, key = place_in(self._try_script(LOAD, place_key, 0))
+        owner, key = place_in(self._try_script(LOAD, place_key, "0"))
         for _ in range(ATTEMPTS):
             if owner is None:
                 return False
@@ -260,14 +262,14 @@ class RedisStore:
         ended = [text(handle) for handle in t.cast("list[bytes | str]", self._try_script(KEEP, owner, *keep))]
         places = [(handle, key) for handle, former, key in self._places(ended) if former == owner]
         # None of them is listed any more. What follows gives back room, and keeps nothing from ending.
-        self._try_all([("EVAL", FORGET, 1, self._place_key(handle), f"{owner} {key} ") for handle, key in places])
+        self._try_all([("EVAL", FORGET, "1", self._place_key(handle), f"{owner} {key} ") for handle, key in places])
         self._try_all([("DEL", key) for _, key in places])
         return len(ended)
 
     def _places(self, handles: list[str]) -> t.Iterator[tuple[str, str, str]]:
         """Where the sessions of these handles are: the handle, the owner and the key of each that is anywhere."""
         # Not by GET, as in _load().
-        replies = self._try_all([("EVAL", LOAD, 1, self._place_key(handle), 0) for handle in handles])
+        replies = self._try_all([("EVAL", LOAD, "1", self._place_key(handle), "0") for handle in handles])
         for handle, reply in zip(handles, replies, strict=True):
             owner, key = place_in(reply)
             if owner is not None and key is not None:
@@ -278,19 +280,19 @@ class RedisStore:
 
     # --- Commands ---------------------------------------------------------------------------------------------------
 
-    def _run(self, script: bytes, key: str, *arguments: str | bytes | int) -> Reply:
+    def _run(self, script: bytes, key: str, *arguments: str | bytes) -> Reply:
         try:
-            return self._command("EVALSHA", SHA1[script], 1, key, *arguments)
+            return self._command("EVALSHA", SHA1[script], "1", key, *arguments)
         except self.no_script_errors:
-            return self._command("EVAL", script, 1, key, *arguments)
+            return self._command("EVAL", script, "1", key, *arguments)
 
-    def _try_script(self, script: bytes, key: str, *arguments: str | bytes | int) -> Reply:
+    def _try_script(self, script: bytes, key: str, *arguments: str | bytes) -> Reply:
         try:
             return self._run(script, key, *arguments)
         except self.errors as error:
             raise failed(error) from error
 
-    def _try(self, *command: str | bytes | int) -> Reply:
+    def _try(self, *command: str | bytes) -> Reply:
         try:
             return self._command(*command)
         except self.errors as error:
@@ -354,7 +356,7 @@ def client_from_url(url: str) -> Redis:
         pool = client.connection_pool
         # Made, and not opened. An option that there is not would come to light with the first request.
         pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RedisError) as error:
         raise ValueError(f"SESSION_REDIS is a URL that redis-py cannot use ({type(error).__name__})") from None
     return client
 
