@@ -17,6 +17,7 @@ import typing as t
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from weakref import WeakSet
 from weakref import ref
 
@@ -67,11 +68,10 @@ class Connection(sqlite3.Connection):
 class Lease:
     """One use of a connection, which a fork waits for."""
 
-    __slots__ = ("__weakref__", "connection", "thread", "timeout")
+    __slots__ = ("__weakref__", "connection", "thread")
 
     connection: Connection | None
     thread: int
-    timeout: float
 
     def give_up(self) -> None:
         """Close the connection, if there still is one. It does not matter where this has been interrupted before."""
@@ -98,6 +98,7 @@ class Connections:
         self._is_complete = f"SELECT count(*) = {len(tables)} FROM sqlite_master WHERE name IN ({marks})"
         self._idle: list[Connection] = []
         self._has_warned = False
+        ALL.add(self)
 
     def run(self, work: t.Callable[..., T], *arguments: object) -> T:
         """Return what ``work(connection, *arguments)`` returns; raise :exc:`SessionStoreError` if SQLite fails.
@@ -106,11 +107,11 @@ class Connections:
         """
         lease = Lease()
         lease.connection = None
-        lease.thread = threading.get_ident()
-        lease.timeout = self.timeout
+        lease.thread = get_ident()
+        number = id(lease)
         try:
             try:
-                LEASES[id(lease)] = ref(lease)
+                LEASES[number] = ref(lease)
                 # A fork that has begun before has not seen this lease, and one that begins later waits for it.
                 if FORKS:
                     wait_for_forks(lease)
@@ -125,13 +126,13 @@ class Connections:
                 answer = work(connection, *arguments)
                 lease.connection = None
                 self._idle.append(connection)
-                LEASES.pop(id(lease), None)
+                LEASES.pop(number, None)
                 return answer
             except (sqlite3.Error, OSError) as error:
                 return self._after(error, lease, work, *arguments)
         finally:
             # All is done by now, unless there was an exception. Both this and what is above may be interrupted by one.
-            if id(lease) in LEASES:
+            if number in LEASES:
                 lease.give_up()
 
     def _after(self, error: Exception, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
@@ -351,6 +352,8 @@ MAKING = threading.RLock()
 # SQLite's locks are the process's, and a child that inherits a connection may ruin the file. So a fork waits until no
 # statement runs, and closes all connections before.
 
+ALL: WeakSet[Connections] = WeakSet()
+
 #: All connections that may be open.
 CONNECTIONS: WeakSet[Connection] = WeakSet()
 
@@ -379,26 +382,24 @@ def before_fork() -> None:
 
 
 def close_all() -> None:
-    started = time.monotonic()
-    while (timeout := longest_timeout()) is not None and time.monotonic() < started + timeout + GRACE:
+    deadline = time.monotonic() + max((connections.timeout for connections in list(ALL)), default=0) + GRACE
+    while leased_to_others() and time.monotonic() < deadline:
         time.sleep(0.0005)
-    in_use = {id(lease.connection) for lease in leases_of_others()}
+    leased = leased_to_others()
     for connection in list(CONNECTIONS):
-        if id(connection) not in in_use:
+        if id(connection) not in leased:
             with suppress(sqlite3.Error):
                 connection.close()
 
 
-def longest_timeout() -> float | None:
-    # No lease may be referred to any longer, as it would last until then.
-    return max((lease.timeout for lease in leases_of_others()), default=None)
+def leased_to_others() -> set[int]:
+    """The ids of connections that other threads have; this one has other things to do at the moment.
 
-
-def leases_of_others() -> list[Lease]:
-    """Those of threads other than this one, which has other things to do at the moment."""
-    thread = threading.get_ident()
+    No lease may be referred to any longer, as it would last until then.
+    """
+    thread = get_ident()
     leases = (each() for each in LEASES.copy().values())
-    return [lease for lease in leases if lease is not None and lease.thread != thread]
+    return {id(lease.connection) for lease in leases if lease is not None and lease.thread != thread}
 
 
 if hasattr(os, "register_at_fork"):
