@@ -50,8 +50,8 @@ class Connection(sqlite3.Connection):
         super().close()
 
     def __del__(self) -> None:
-        # Where an exception has separated it from whoever had it.
-        with suppress(sqlite3.Error):
+        # Where an exception has separated it from whoever had it, or its store was given up.
+        if self.file is not False:
             self.close()
 
     def can_read(self) -> bool:
