@@ -17,6 +17,7 @@ import typing as t
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from weakref import WeakSet
 from weakref import ref
 
@@ -49,8 +50,8 @@ class Connection(sqlite3.Connection):
         super().close()
 
     def __del__(self) -> None:
-        # Where an exception has separated it from whoever had it.
-        with suppress(sqlite3.Error):
+        # Where an exception has separated it from whoever had it, or its store was given up.
+        if self.file is not False:
             self.close()
 
     def can_read(self) -> bool:
@@ -67,11 +68,10 @@ class Connection(sqlite3.Connection):
 class Lease:
     """One use of a connection, which a fork waits for."""
 
-    __slots__ = ("__weakref__", "connection", "thread", "timeout")
+    __slots__ = ("__weakref__", "connection", "thread")
 
     connection: Connection | None
     thread: int
-    timeout: float
 
     def give_up(self) -> None:
         """Close the connection, if there still is one. It does not matter where this has been interrupted before."""
@@ -89,15 +89,18 @@ class Connections:
     """
 
     def __init__(self, path: Path, timeout: float, tables: t.Collection[str], schema: t.Iterable[str]) -> None:
-        self.path = path
+        self.path = path.absolute()
         # What is looked at for each statement is not to be made of a Path each time.
-        self._path = str(path)
+        self._path = str(self.path)
+        # SQLite is not to make the file: one that it makes is for all to read.
+        self._uri = f"{self.path.as_uri()}?mode=rw"
         self.timeout = timeout
         self._schema = schema
         marks = ", ".join(f"'{name}'" for name in tables)
         self._is_complete = f"SELECT count(*) = {len(tables)} FROM sqlite_master WHERE name IN ({marks})"
         self._idle: list[Connection] = []
         self._has_warned = False
+        ALL.add(self)
 
     def run(self, work: t.Callable[..., T], *arguments: object) -> T:
         """Return what ``work(connection, *arguments)`` returns; raise :exc:`SessionStoreError` if SQLite fails.
@@ -105,39 +108,38 @@ class Connections:
         A transaction that it has begun and not ended is rolled back where it raises an exception.
         """
         lease = Lease()
-        lease.connection = None
-        lease.thread = threading.get_ident()
-        lease.timeout = self.timeout
+        lease.connection = connection = None
+        lease.thread = get_ident()
+        number = id(lease)
         try:
             try:
-                LEASES[id(lease)] = ref(lease)
-                # A fork that has begun before has not seen this lease, and one that begins later waits for it.
-                if FORKS:
-                    wait_for_forks(lease)
+                # A try that begins later would do so with an instruction which belongs to no other try.
                 try:
+                    LEASES[number] = ref(lease)
+                    # A fork that has begun before has not seen this lease, and one that begins later waits for it.
+                    if FORKS:
+                        wait_for_forks(lease)
                     connection = lease.connection = self._idle.pop()
                 except IndexError:
-                    connection = self._connect(lease)
-                if connection.file != file_at(self._path):
-                    # Somebody has deleted the file or put another in its place.
-                    connection.close()
+                    pass
+                if connection is None or connection.file != file_at(self._path):
+                    # There is none, or somebody has deleted the file or put another in its place.
                     connection = self._connect(lease)
                 answer = work(connection, *arguments)
                 lease.connection = None
                 self._idle.append(connection)
-                LEASES.pop(id(lease), None)
+                LEASES.pop(number, None)
                 return answer
             except (sqlite3.Error, OSError) as error:
                 return self._after(error, lease, work, *arguments)
         finally:
             # All is done by now, unless there was an exception. Both this and what is above may be interrupted by one.
-            if id(lease) in LEASES:
+            if number in LEASES:
                 lease.give_up()
 
     def _after(self, error: Exception, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
         """Try again where that may help, and say what has failed. A connection that can still read is kept."""
-        if getattr(error, "errno", 0) is None:
-            # Not the system's, but raised by the handler of a signal: a TimeoutError is an OSError as well.
+        if is_raised_by_signal(error):
             raise error
         try:
             if self._is_mended(error, lease):
@@ -158,10 +160,11 @@ class Connections:
             return False
         if "readonly" in str(error) or "no such table" in str(error):
             # As it was opened, the file was read-only, or the disk too full for a new table. That may be over.
+            lease.connection = None
             try:
                 self._connect(lease)
             except BaseException:
-                if lease.connection is not None and lease.connection is not connection:
+                if lease.connection is not None:
                     lease.connection.close()
                 lease.connection = connection
                 raise
@@ -190,11 +193,14 @@ class Connections:
 
     def _connect(self, lease: Lease) -> Connection:
         for _ in range(ATTEMPTS):
+            if lease.connection is not None:
+                lease.connection.close()
+                lease.connection = None
             file = self._found_or_made()
             try:
-                # One thread at a time has it, not always the same. A file that SQLite makes is for all to read.
+                # One thread at a time has it, not always the same.
                 connection = lease.connection = sqlite3.connect(
-                    f"{self.path.absolute().as_uri()}?mode=rw",
+                    self._uri,
                     uri=True,
                     timeout=self.timeout,
                     isolation_level=None,
@@ -211,9 +217,6 @@ class Connections:
                 if self._trusted() == file and is_opened_by_name(connection, self._path):
                     connection.file = file
                     return connection
-            if lease.connection is not None:
-                lease.connection.close()
-                lease.connection = None
         raise SessionStoreError(f"{self.path.name} was replaced {ATTEMPTS} times while it was opened")
 
     def _prepare(self, connection: Connection) -> None:
@@ -252,14 +255,14 @@ class Connections:
     # --- Files ------------------------------------------------------------------------------------------------------
 
     def _found_or_made(self) -> File | None:
-        self.path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+        file = self._trusted()
+        if file is None:
+            self.path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+            make_file(self._path)
+            file = self._trusted()
         if not self._has_warned:
             self._has_warned = True
             warn_of_folder(self.path.parent)
-        file = self._trusted()
-        if file is None:
-            make_file(self.path)
-            file = self._trusted()
         return file
 
     def _trusted(self) -> File | None:
@@ -273,7 +276,9 @@ def file_at(path: str) -> File | None:
     try:
         # A link is never followed, and has an inode of its own.
         found = os.lstat(path)
-    except OSError:
+    except OSError as error:
+        if is_raised_by_signal(error):
+            raise
         return None
     return found.st_dev, found.st_ino
 
@@ -314,16 +319,17 @@ def warn_of_folder(folder: Path) -> None:
         log.warning("Any user can replace the sessions in %s: chmod o-w that directory", folder)
 
 
-def make_file(path: Path) -> None:
+def make_file(path: str) -> None:
     # Here a handle is closed: see above. So nobody else may have opened the file, and all others wait. To release the
-    # lock once more than was needed is an error, and to do so once too few, after an exception by a signal, a deadlock.
+    # lock once too often is an error, and to do so once too few, where a signal has come in between, a deadlock.
     try:
         try:
             MAKING.acquire()
             with suppress(FileExistsError):
                 open(path, "xb", opener=partial(os.open, mode=0o600)).close()
         finally:
-            MAKING.release()
+            with suppress(RuntimeError):
+                MAKING.release()
     finally:
         with suppress(RuntimeError):
             MAKING.release()
@@ -333,7 +339,7 @@ def is_opened_by_name(connection: Connection, path: str) -> bool:
     """Whether the file was no link while SQLite opened it: it follows links, and says where to."""
     ((_, _, opened),) = connection.execute("PRAGMA database_list")
     folder, name = os.path.split(opened)
-    return name == os.path.basename(path) and os.path.samefile(folder, os.path.dirname(path) or ".")
+    return name == os.path.basename(path) and os.path.samefile(folder, os.path.dirname(path))
 
 
 def is_harmless(error: Exception, connection: Connection | None) -> bool:
@@ -344,12 +350,19 @@ def is_harmless(error: Exception, connection: Connection | None) -> bool:
     return connection.can_read()
 
 
+def is_raised_by_signal(error: Exception) -> bool:
+    """Whether an error is not the system's: the ``TimeoutError`` that a handler of signals raises is an OSError, too."""
+    return isinstance(error, OSError) and error.errno is None
+
+
 MAKING = threading.RLock()
 
 # --- Forks ----------------------------------------------------------------------------------------------------------
 
 # SQLite's locks are the process's, and a child that inherits a connection may ruin the file. So a fork waits until no
 # statement runs, and closes all connections before.
+
+ALL: WeakSet[Connections] = WeakSet()
 
 #: All connections that may be open.
 CONNECTIONS: WeakSet[Connection] = WeakSet()
@@ -379,26 +392,24 @@ def before_fork() -> None:
 
 
 def close_all() -> None:
-    started = time.monotonic()
-    while (timeout := longest_timeout()) is not None and time.monotonic() < started + timeout + GRACE:
+    deadline = time.monotonic() + max((connections.timeout for connections in list(ALL)), default=0) + GRACE
+    while leased_to_others() and time.monotonic() < deadline:
         time.sleep(0.0005)
-    in_use = {id(lease.connection) for lease in leases_of_others()}
+    leased = leased_to_others()
     for connection in list(CONNECTIONS):
-        if id(connection) not in in_use:
+        if id(connection) not in leased:
             with suppress(sqlite3.Error):
                 connection.close()
 
 
-def longest_timeout() -> float | None:
-    # No lease may be referred to any longer, as it would last until then.
-    return max((lease.timeout for lease in leases_of_others()), default=None)
+def leased_to_others() -> set[int]:
+    """The ids of connections that other threads have; this one has other things to do at the moment.
 
-
-def leases_of_others() -> list[Lease]:
-    """Those of threads other than this one, which has other things to do at the moment."""
-    thread = threading.get_ident()
+    No lease may be referred to any longer, as it would last until then.
+    """
+    thread = get_ident()
     leases = (each() for each in LEASES.copy().values())
-    return [lease for lease in leases if lease is not None and lease.thread != thread]
+    return {id(lease.connection) for lease in leases if lease is not None and lease.thread != thread}
 
 
 if hasattr(os, "register_at_fork"):
