@@ -88,6 +88,9 @@ CREATIONS = 5
 #: been rolled back then.
 CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
 
+#: That a table is not there, in the same way.
+TABLE_MISSING = frozenset(["42P01", 1146])
+
 
 class HasEngine(t.Protocol):
     """What knows its engine by the time it is used, such as a Flask-SQLAlchemy object in an app context."""
@@ -133,7 +136,8 @@ class SQLAlchemyStore:
         self._load_end = select(r.expires).where(is_at_key, is_alive)
         # By the row's number as well, since its key can be that of what was left behind by now.
         self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive)
-        self._insert = insert(records)
+        # Nobody asks for the number of a new row.
+        self._insert = insert(records).inline()
         self._replace = update(records).where(is_as_expected)
         self._remove = delete(records).where(is_as_expected)
         self._clear = delete(records).where(is_at_key, has_expired)
@@ -400,6 +404,8 @@ def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
         Column("moved", Boolean, nullable=False),
         UniqueConstraint("key", name=f"uq_{name}_key"),
         Index(f"ix_{name}_expires", "expires"),
+        # A number is not used again, since a list may still have it.
+        sqlite_autoincrement=True,
         **OPTIONS,
     )
     owners = Table(
@@ -418,8 +424,8 @@ def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
     return records, owners
 
 
-#: Nobody asks for the number of a new row; and InnoDB has transactions.
-OPTIONS: dict[str, t.Any] = {"implicit_returning": False, "mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+#: The engine that has transactions.
+OPTIONS: dict[str, t.Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
 def ascii_of(length: int) -> TypeEngine[str]:
@@ -429,11 +435,6 @@ def ascii_of(length: int) -> TypeEngine[str]:
         .with_variant(String(length, collation="C"), "postgresql")
         .with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
     )
-
-
-def are_absent(metadata: MetaData, connection: Connection) -> bool:
-    inspector = inspect(connection)
-    return not all(inspector.has_table(table.name, table.schema) for table in metadata.sorted_tables)
 
 
 def create(metadata: MetaData, connection: Connection) -> None:
@@ -518,7 +519,7 @@ class Database:
                 elif error.connection_invalidated and not was_lost:
                     # It was closed while nobody used it, when the server was restarted, say; the others are closed now.
                     was_lost = True
-                elif not were_created and self._are_tables_absent(error):
+                elif self._tables is not None and is_table_missing(error) and not were_created:
                     were_created = True
                     self.create_tables()
                 else:
@@ -550,14 +551,6 @@ class Database:
             raise TypeError(f"SESSION_SQLALCHEMY gave no Engine when it was asked, but {type(engine).__name__}")
         self._engines = engines_of(engine)
         return self._engines
-
-    def _are_tables_absent(self, error: DBAPIError) -> bool:
-        # Where no statement was sent, there is no connection that could tell.
-        if self._tables is None or self._engines is None or error.statement is None or error.connection_invalidated:
-            return False
-        with suppress(SQLAlchemyError, OSError), self._engines.transactional.connect() as connection:
-            return are_absent(self._tables, connection)
-        return False
 
     def create_tables(self) -> None:
         assert self._tables is not None
@@ -605,14 +598,21 @@ def engines_of(engine: Engine) -> Engines:
 
 
 def own_engines(url: str | URL) -> Engines:
+    try:
+        url = make_url(url)
+    except (ArgumentError, ValueError):
+        # SQLAlchemy's text may quote it, with its password.
+        example = "postgresql+psycopg://user:password@host/name"
+        raise ValueError(f"SESSION_SQLALCHEMY is not a URL such as {example}") from None
     options: dict[str, t.Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
     if hasattr(DefaultDialect, "skip_autocommit_rollback"):
         # Nothing is to be rolled back then, which is a round trip to MariaDB.
         options["skip_autocommit_rollback"] = True
     try:
-        url = make_url(url)
-        driver = url.get_driver_name()
-        if driver in ("psycopg", "psycopg2", "pymysql", "mysqldb") and "connect_timeout" not in url.query:
+        if (
+            url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
+            and "connect_timeout" not in url.query
+        ):
             options["connect_args"] = {"connect_timeout": 10}
         if url.get_backend_name() != "sqlite":
             # Connections are borrowed for a statement. Firewalls forget those that idle for some minutes.
@@ -620,10 +620,6 @@ def own_engines(url: str | URL) -> Engines:
         engine = create_engine(url, **options)
     except NoSuchModuleError as error:
         raise ValueError(f"SESSION_SQLALCHEMY is of a database that SQLAlchemy does not know: {error}") from None
-    except ArgumentError:
-        raise ValueError(
-            "SESSION_SQLALCHEMY is not a URL such as postgresql+psycopg://user:password@host/name"
-        ) from None
     except ImportError as error:
         raise ValueError(f"SESSION_SQLALCHEMY needs a package that is not installed: {error.name}") from error
     if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
@@ -660,6 +656,11 @@ def is_asynchronous(source: object) -> bool:
 
 def is_conflict(error: DBAPIError) -> bool:
     return not CONFLICTS.isdisjoint(codes_of(error.orig))
+
+
+def is_table_missing(error: DBAPIError) -> bool:
+    # SQLite has no code for it.
+    return not TABLE_MISSING.isdisjoint(codes_of(error.orig)) or "no such table" in str(error.orig)
 
 
 def codes_of(error: object) -> t.Iterator[object]:
