@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import timezone
+from functools import partial
 
 from sqlalchemy import URL
 from sqlalchemy import BigInteger
@@ -460,16 +461,17 @@ class Taken(SessionStoreError):
 
 
 @dataclass
-class Engines:
-    """How statements are run, by the connections of one pool."""
+class Access:
+    """An engine, and how statements are run by its connections."""
 
-    #: For what is one statement.
-    single: Engine
-    #: For transactions of several statements, with the isolation level that these need.
-    transactional: Engine
-    #: Whether what changes something in one statement has to be committed.
-    commits: bool
+    engine: Engine
+    #: Whether its connections commit each statement by themselves.
+    autocommits: bool
     is_ours: bool
+
+    @property
+    def begin(self) -> tuple[str, ...]:
+        return BEGIN.get(self.engine.dialect.name, ())
 
 
 class Database:
@@ -481,11 +483,11 @@ class Database:
     def __init__(self, source: Source, tables: MetaData | None = None) -> None:
         self._tables = tables
         self._ask: Callable[[], Engine] | None = None
-        self._engines: Engines | None = None
+        self._access: Access | None = None
         if isinstance(source, Engine):
-            self._engines = engines_of(source)
+            self._access = access_to(source)
         elif isinstance(source, (str, URL)):
-            self._engines = own_engines(source)
+            self._access = own_access(source)
         elif is_asynchronous(source):
             raise ValueError("SESSION_SQLALCHEMY is an Engine of create_engine(), not of create_async_engine()")
         elif hasattr(type(source), "engine"):
@@ -524,17 +526,22 @@ class Database:
                     self.create_tables()
                 else:
                     raise self._failed(error) from error.orig
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:
+                if not self._is_of_database(error):
+                    raise
                 raise self._failed(error) from error
         raise overtaken()
 
     def _run_once(self, act: Callable[[Connection], T], changes: bool, in_transaction: bool) -> T:
-        engines = self._engines or self._find_engines()
-        with (engines.transactional if in_transaction else engines.single).connect() as connection:
+        access = self._access or self._find_access()
+        with access.engine.connect() as connection:
             try:
+                if in_transaction and access.begin:
+                    return in_own_transaction(connection, access.begin, act)
                 result = act(connection)
-                if changes and (in_transaction or engines.commits):
+                if in_transaction or (changes and not access.autocommits):
                     connection.commit()
+                return result
             except DBAPIError:
                 raise
             except BaseException:
@@ -542,25 +549,30 @@ class Database:
                 if not connection.closed and not connection.invalidated:
                     connection.invalidate()
                 raise
-            return result
 
-    def _find_engines(self) -> Engines:
+    def _is_of_database(self, error: Exception) -> bool:
+        if isinstance(error, (SQLAlchemyError, OSError)):
+            return True
+        # While a connection is taken from the pool, SQLAlchemy lets errors of the driver through.
+        return self._access is not None and isinstance(error, self._access.engine.dialect.loaded_dbapi.Error)
+
+    def _find_access(self) -> Access:
         assert self._ask is not None
         engine = self._ask()
         if not isinstance(engine, Engine):
             raise TypeError(f"SESSION_SQLALCHEMY gave no Engine when it was asked, but {type(engine).__name__}")
-        self._engines = engines_of(engine)
-        return self._engines
+        self._access = access_to(engine)
+        return self._access
 
     def create_tables(self) -> None:
-        assert self._tables is not None
-        engines = self._engines or self._find_engines()
+        tables = self._tables
+        assert tables is not None
         for attempt in range(CREATIONS):
             try:
-                with engines.transactional.begin() as connection:
-                    create(self._tables, connection)
-                return
-            except (SQLAlchemyError, OSError) as error:
+                return self._run_once(partial(create, tables), changes=True, in_transaction=True)
+            except Exception as error:
+                if not self._is_of_database(error):
+                    raise
                 # Another process may be creating them, too.
                 if attempt + 1 == CREATIONS:
                     raise SessionStoreError(
@@ -570,44 +582,47 @@ class Database:
             time.sleep(0.05)
 
     def _failed(self, error: Exception, kind: type[SessionStoreError] = SessionStoreError) -> SessionStoreError:
-        engine = None if self._engines is None else self._engines.single
+        engine = None if self._access is None else self._access.engine
         name = "SQL" if engine is None else engine.dialect.name
         return kind(f"the session store in {name} failed: {text_without_values(error, engine)}")
 
     def close(self) -> None:
-        if self._engines is not None and self._engines.is_ours:
-            self._engines.single.dispose()
+        if self._access is not None and self._access.is_ours:
+            self._access.engine.dispose()
 
     def _after_fork_in_child(self) -> None:
-        if self._engines is not None:
+        if self._access is not None:
             # Kept, so that no finalizer says goodbye on connections that are the parent's.
-            INHERITED.append(self._engines.single.pool)
-            self._engines.single.dispose(close=False)
+            INHERITED.append(self._access.engine.pool)
+            self._access.engine.dispose(close=False)
 
 
-def engines_of(engine: Engine) -> Engines:
+def access_to(engine: Engine) -> Access:
     if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
         raise ValueError(
             f"SESSION_SQLALCHEMY has a {type(engine.pool).__name__}, as databases in memory have, whose one connection"
             " sessions would share with the transactions of the app: use a file, or a pool of connections"
         )
-    # Where it costs no round trip, connections commit by themselves while they are borrowed.
+    # Where that costs no round trip, connections commit by themselves while they are borrowed.
     is_free = engine.dialect.name in ("postgresql", "sqlite")
-    single = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
-    return Engines(single, transactional(engine), commits=not is_free, is_ours=False)
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
+    return Access(engine, autocommits=is_free, is_ours=False)
 
 
-def own_engines(url: str | URL) -> Engines:
+def own_access(url: str | URL) -> Access:
     try:
         url = make_url(url)
     except (ArgumentError, ValueError):
         # SQLAlchemy's text may quote it, with its password.
         example = "postgresql+psycopg://user:password@host/name"
         raise ValueError(f"SESSION_SQLALCHEMY is not a URL such as {example}") from None
-    options: dict[str, t.Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
-    if hasattr(DefaultDialect, "skip_autocommit_rollback"):
-        # Nothing is to be rolled back then, which is a round trip to MariaDB.
-        options["skip_autocommit_rollback"] = True
+    options: dict[str, t.Any] = {"hide_parameters": True}
+    autocommits = url.get_backend_name() in BEGIN
+    if autocommits:
+        options["isolation_level"] = "AUTOCOMMIT"
+        if hasattr(DefaultDialect, "skip_autocommit_rollback"):
+            # Nothing is to be rolled back then, which is a round trip to MariaDB.
+            options["skip_autocommit_rollback"] = True
     try:
         if (
             url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
@@ -633,7 +648,7 @@ def own_engines(url: str | URL) -> Engines:
             cursor.execute(statement)
             cursor.close()
 
-    return Engines(engine, transactional(engine), commits=False, is_ours=True)
+    return Access(engine, autocommits, is_ours=True)
 
 
 READ_COMMITTED = {
@@ -643,11 +658,35 @@ READ_COMMITTED = {
 }
 
 
-def transactional(engine: Engine) -> Engine:
-    # SQLite knows no other level.
-    return engine.execution_options(
-        isolation_level="SERIALIZABLE" if engine.dialect.name == "sqlite" else "READ COMMITTED"
-    )
+#: How a transaction begins, on a connection that commits by itself or not, and whatever its own isolation level is.
+BEGIN = {
+    "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
+    "mysql": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
+    "mariadb": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
+    "sqlite": ("BEGIN IMMEDIATE",),
+}
+
+
+def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Callable[[Connection], T]) -> T:
+    # To have SQLAlchemy set the isolation level of a connection for a while takes more round trips.
+    for statement in begin:
+        connection.exec_driver_sql(statement)
+    try:
+        result = act(connection)
+        connection.exec_driver_sql("COMMIT")
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            roll_back(connection)
+        raise
+    return result
+
+
+def roll_back(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            connection.invalidate()
 
 
 def is_asynchronous(source: object) -> bool:
