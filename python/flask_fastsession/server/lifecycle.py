@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Callable
 from collections.abc import Collection
 from contextlib import suppress
+from functools import cache
 
 from .ids import Ids
 from .ids import moved_to
@@ -40,6 +41,11 @@ ATTEMPTS = 64
 HOPS = 1000
 
 OWNER_METHODS = ("enlist", "is_listed", "listed", "unlist", "end", "end_all")
+
+
+@cache
+def log_once(text: str) -> None:
+    log.warning("%s", text)
 
 
 class Refused(Exception):
@@ -165,11 +171,12 @@ class Lifecycle:
         swapped = self._swap(session, self.record_of(session), put)
         if swapped is None:
             return False
+        self._is_stored(session, new_key, swapped[1])
         if self.mover is None and not self._relist(session.meta, new_key, listing_ttl):
             # It was revoked on its way.
+            session.cookie_due = None
             self.store.delete(new_key)
             return False
-        self._is_stored(session, new_key, swapped[1])
         self._unlist_former(stored, session.meta)
         return True
 
@@ -239,6 +246,9 @@ class Lifecycle:
     def _is_stored(self, session: ServerSideSession, key: str, record: bytes) -> None:
         meta, stored = session.meta, session.stored
         sid = session.sid if session.new_sid is not None or stored is None else stored.sid
+        if stored is None or sid != stored.sid:
+            # From here on, as nothing else may come to that, and the old id is none any more.
+            session.cookie_due = "set"
         session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle)
         session.new_sid = None
 
