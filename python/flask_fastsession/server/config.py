@@ -9,6 +9,7 @@ import typing as t
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 from .interface import Options
@@ -174,23 +175,39 @@ def sqlite_store(app: Flask) -> Store:
 
 
 def redis_store(app: Flask) -> Store:
-    client = client_of(app, "SESSION_REDIS", "redis", "redis.Redis(host=...)")
+    client = client_of(app, "SESSION_REDIS", "redis", 'redis.Redis(host=...), or a URL such as "redis://localhost"')
     from .stores.redis import RedisStore
+    from .stores.redis import client_from_url
 
-    return RedisStore(client)
+    return RedisStore(client_from_url(client) if isinstance(client, str) else client)
 
 
 def memcached_store(app: Flask) -> Store:
-    client = client_of(app, "SESSION_MEMCACHED", "pymemcache", "pymemcache.PooledClient((host, port), no_delay=True)")
+    example = 'pymemcache.PooledClient((host, port), no_delay=True), or a URL such as "memcached://localhost"'
+    client = client_of(app, "SESSION_MEMCACHED", "pymemcache", example)
     from .stores.memcached import MemcachedStore
+    from .stores.memcached import client_at
 
-    return MemcachedStore(client)
+    return MemcachedStore(client_at(client) if isinstance(client, str) else client)
+
+
+def sql_store(app: Flask) -> Store:
+    source = client_of(app, "SESSION_SQLALCHEMY", "sqlalchemy", "an Engine, a URL, or the SQLAlchemy object of an app")
+    from .stores.sql import SQLAlchemyStore
+
+    table = app.config.get("SESSION_SQLALCHEMY_TABLE", "fastsession")
+    return SQLAlchemyStore(source, table)
 
 
 def client_of(app: Flask, name: str, package: str, example: str) -> object:
     client = app.config.get(name)
     if client is None:
         raise ValueError(f"{name} is not configured: set it to a client of {package}, such as {example}")
+    try:
+        import_module(package)
+    except ImportError:
+        extra = {"pymemcache": "memcached"}.get(package, package)
+        raise ValueError(f"{name} needs {package}: pip install 'flask-fastsession[{extra}]'") from None
     return client
 
 
@@ -198,4 +215,5 @@ STORES: dict[str, t.Callable[[Flask], Store]] = {
     "sqlite": sqlite_store,
     "redis": redis_store,
     "memcached": memcached_store,
+    "sqlalchemy": sql_store,
 }

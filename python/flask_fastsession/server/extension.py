@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import typing as t
 import warnings
-from collections.abc import Callable
 from collections.abc import Iterable
 
-import click
 from flask import current_app
 from flask import has_app_context
 from flask.sessions import SessionMixin
 
+from ..cli.operate import cleanup
 from .config import bool_in
 from .config import checker_of
 from .config import interface_of
@@ -19,7 +18,7 @@ from .interface import AnySession
 from .interface import ServerSessionInterface
 from .interface import SessionInfo
 from .logins import follow_logins
-from .store import SweepingStore
+from .stats import ServerStats
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -60,7 +59,8 @@ class ServerSession:
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
         app.extensions["flask_fastsession"] = self
-        app.cli.add_command(click.Command("session_cleanup", callback=cleaner(interface), help=CLEANUP_HELP))
+        # The name of Flask-Session's command. It is `flask session cleanup` as well.
+        app.cli.add_command(cleanup, "session_cleanup")
         if is_following:
             follow_logins(app, interface)
 
@@ -92,22 +92,6 @@ class ServerSession:
         """See :meth:`ServerSessionInterface.revoke_user`."""
         self.interface.revoke_user(user_id, keep)
 
-
-CLEANUP_HELP = "Remove sessions that have expired from the store, where it does not do so by itself."
-
-
-def cleaner(interface: ServerSessionInterface) -> Callable[[], None]:
-    def clean() -> None:
-        if not isinstance(interface.store, SweepingStore):
-            click.echo("Nothing to do: this store removes by itself what has expired.")
-            return
-        removed = 0
-        for count in interface.sweep():
-            removed += count
-            click.echo(f"\r{removed} removed ...", nl=False, err=True)
-        if hasattr(interface.store, "shrink"):
-            interface.store.shrink()
-        click.echo("\r", nl=False, err=True)
-        click.echo(f"{removed} expired sessions removed.")
-
-    return clean
+    def stats(self) -> ServerStats:
+        """See :class:`~flask_fastsession.server.stats.ServerStats`."""
+        return self.interface.stats()

@@ -51,6 +51,8 @@ from .session import Loaded
 from .session import ServerSideSession
 from .session import UnloadedSession
 from .session import is_in_event
+from .stats import Counts
+from .stats import ServerStats
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
@@ -115,6 +117,7 @@ class ServerSessionInterface(SessionInterface):
         self.options = options
         self.ids = Ids(options.key_prefix, options.id_length, options.hash_sid)
         self.lifecycle = Lifecycle(store, record_format, self.ids)
+        self._counts = Counts()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
         #: Called when the first session is opened.
@@ -137,7 +140,12 @@ class ServerSessionInterface(SessionInterface):
             if self._cookie_of(app, request):
                 return self._load(app, request)
         except Refused as refusal:
-            signals.session_refused.send(app, reason=str(refusal))
+            reason = str(refusal)
+            self._counts.add_refused(reason)
+            signals.session_refused.send(app, reason=reason)
+        except SessionStoreError:
+            self._counts.add("failed")
+            raise
         return Loaded({"_permanent": True} if self.options.permanent else {}, SessionMeta())
 
     def _load(self, app: Flask, request: Request) -> Loaded:
@@ -148,6 +156,7 @@ class ServerSessionInterface(SessionInterface):
             raise Refused("expired")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and self._cookie_of(app, request) != signed(app, sid)
+        self._counts.add("loaded")
         return Loaded(data, meta, stored, is_outdated)
 
     def sid_in(self, app: Flask, request: Request) -> str:
@@ -195,6 +204,7 @@ class ServerSessionInterface(SessionInterface):
             self._save(app, session)
         except SessionStoreError as error:
             session.failure = error
+            self._counts.add("failed")
             raise
 
     def _refresh_unaccessed(self, app: Flask, session: UnloadedSession) -> None:
@@ -244,6 +254,7 @@ class ServerSessionInterface(SessionInterface):
         assert session.stored is not None
         self.lifecycle.end(session.stored)
         session.stored, session.was_cleared, session.cookie_due = None, False, "delete"
+        self._counts.add("ended")
         signals.session_ended.send(app)
 
     def _begin(self, app: Flask, session: ServerSideSession, plan: Plan, now: int, lifetime: int) -> None:
@@ -251,6 +262,7 @@ class ServerSessionInterface(SessionInterface):
         if plan.renews:
             session.meta.expires_at = now + lifetime
         self.lifecycle.begin(session, self._ttl(lifetime), listing_ttl(lifetime))
+        self._counts.add("created")
         signals.session_created.send(app)
 
     def _write(self, app: Flask, session: ServerSideSession, plan: Plan, now: int, lifetime: int) -> bool:
@@ -262,21 +274,24 @@ class ServerSessionInterface(SessionInterface):
             meta.expires_at = now + lifetime
         ttl = self._ttl(lifetime, 0 if meta.begun is None else now - meta.begun)
         if plan.moves:
-            is_live = self.lifecycle.move(session, ttl, listing_ttl(lifetime))
-            if is_live:
+            has_its_id = self.lifecycle.move(session, ttl, listing_ttl(lifetime))
+            self._counts.add("regenerated" if has_its_id else "dropped")
+            if has_its_id:
                 signals.session_regenerated.send(app)
-            return is_live
+            return has_its_id
         record = self.lifecycle.record_of(session)
         if record == session.stored.record:
             return True
         try:
-            return self.lifecycle.write(session, record, ttl, listing_ttl(lifetime) if plan.renews else None)
+            has_its_id = self.lifecycle.write(session, record, ttl, listing_ttl(lifetime) if plan.renews else None)
         except SessionStoreError as error:
             if not is_only_renewed:
                 raise
             # Nothing is lost: another request renews it.
             log.warning("A session could not be renewed: %s", error)
             return False
+        self._counts.add("written" if session.stored.record == record or has_its_id else "dropped")
+        return has_its_id
 
     # --- The cookie -------------------------------------------------------------------------------------------------
 
@@ -333,6 +348,10 @@ class ServerSessionInterface(SessionInterface):
         while isinstance(self.store, SweepingStore) and (count := self.store.sweep(SWEPT)):
             yield count
 
+    def stats(self) -> ServerStats:
+        """Return what this process has done with sessions since it began."""
+        return self._counts.as_dict()
+
     # --- For the application ----------------------------------------------------------------------------------------
 
     def regenerate(self, session: SessionMixin) -> None:
@@ -386,12 +405,16 @@ class ServerSessionInterface(SessionInterface):
             self.lifecycle.revoke(session)
         else:
             self.lifecycle.revoke_handle(session)
-        signals.session_revoked.send(current_app_or_none())
+        self._have_revoked(1)
 
     def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
         """End all sessions that a user has at this moment, but those to ``keep``, given as for :meth:`revoke`."""
         handles = {handle for each in several(keep) for handle in self._handles(each)}
         count = self.lifecycle.revoke_user(owner_name(user_id), handles)
+        self._have_revoked(count)
+
+    def _have_revoked(self, count: int) -> None:
+        self._counts.add("revoked", count)
         for _ in range(count):
             signals.session_revoked.send(current_app_or_none())
 

@@ -52,6 +52,10 @@ class Refused(Exception):
     """An id whose session has ended, was revoked, or cannot be read; its text is the reason, in one word."""
 
 
+class MissingMethods(TypeError):
+    """The store does not know whose a session is."""
+
+
 class Lifecycle:
     """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
 
@@ -171,12 +175,13 @@ class Lifecycle:
         swapped = self._swap(session, self.record_of(session), put)
         if swapped is None:
             return False
-        self._is_stored(session, new_key, swapped[1])
+        record = swapped[1]
+        self._is_stored(session, new_key, record)
         if self.mover is None and not self._relist(session.meta, new_key, listing_ttl):
-            # It was revoked on its way.
-            session.cookie_due = None
-            self.store.delete(new_key)
-            return False
+            # It was revoked on its way; or it is another record by now, of somebody who has logged out.
+            if isinstance(self.store.replace(new_key, record, None, None), bool):
+                session.cookie_due = None
+                return False
         self._unlist_former(stored, session.meta)
         return True
 
@@ -306,7 +311,7 @@ class Lifecycle:
     def require_owners(self) -> OwnerStore:
         if self.owners is None:
             missing = [name for name in OWNER_METHODS if not callable(getattr(self.store, name, None))]
-            raise TypeError(
+            raise MissingMethods(
                 f"{type(self.store).__qualname__} does not know whose a session is: it lacks the methods"
                 f" {', '.join(missing)} of flask_fastsession.server.OwnerStore"
             )
