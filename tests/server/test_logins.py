@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from flask_fastsession import ServerSession
 from flask_fastsession.server import ServerSideSession
 
+from .conftest import STORES
 from .conftest import MakeApp
 from .conftest import app_with
 from .conftest import memcached_client
@@ -29,7 +30,7 @@ from .test_kit import OwnerMemoryStore
 MEMORY = {"memory": OwnerMemoryStore, "moving memory": MovingOwnerMemoryStore}
 
 
-@pytest.fixture(params=MEMORY)
+@pytest.fixture(params=[*MEMORY, *STORES, "sqlalchemy"])
 def make_login_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeApp]:
     """Make an app with logins; all that a test makes share one store."""
     config: dict[str, t.Any] = {"SESSION_TYPE": request.param, "SESSION_KEY_PREFIX": f"{secrets.token_urlsafe(6)}:"}
@@ -41,6 +42,8 @@ def make_login_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[M
         config["SESSION_TYPE"] = MEMORY[request.param]()
     elif request.param == "sqlite":
         config["SESSION_SQLITE_PATH"] = tmp_path / "sessions.sqlite"
+    elif request.param == "sqlalchemy":
+        config["SESSION_SQLALCHEMY"] = f"sqlite:///{tmp_path}/sessions.sqlite"
     else:
         server = request.getfixturevalue(f"{request.param}_process")
         with redis_client(server) if request.param == "redis" else memcached_client(server) as client:
@@ -210,8 +213,7 @@ def test_a_session_is_revoked_from_the_view_that_logs_in(app: Flask, how: str, i
     for cookie in (sid, old, cookie_of(client)):
         assert who_is(app, session=cookie) == "nobody"
     assert client.get("/whoami").text == "nobody"
-    assert sessions_of(app).interface.sessions_of("ann") == []
-    assert records_of(app) == []
+    assert sessions_of(app).sessions_of("ann") == []
 
 
 def test_a_session_is_revoked_by_the_id_that_its_login_was_told(app: Flask, make_login_app: MakeApp) -> None:
@@ -330,7 +332,7 @@ def test_sessions_that_are_not_ours_are_left_alone(app: Flask) -> None:
         assert flask_login.login_user(User("ann"))
         flask_login.confirm_login()
         flask_login.logout_user()
-    assert records_of(app) == []
+    assert sessions_of(app).sessions_of("ann") == []
 
 
 # --- The remember cookie --------------------------------------------------------------------------------------------

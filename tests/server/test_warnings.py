@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 import re
 import typing as t
 import warnings
@@ -17,6 +19,7 @@ from flask.sessions import SecureCookieSessionInterface
 
 from flask_fastsession import ServerSession
 from flask_fastsession import server
+from flask_fastsession.server import lifecycle
 from flask_fastsession.server.config import READ_ONCE
 
 from .conftest import MemoryStore
@@ -209,3 +212,41 @@ def test_what_the_warning_says_is_so(is_permanent: bool, who: str) -> None:
         client.get("/login", headers={"User-Agent": "one"})
         assert client.get("/permanent", headers={"User-Agent": "one"}).text == str(is_permanent)
         assert client.get("/whoami", headers={"User-Agent": "other"}).text == who
+
+
+# --- Sessions that cannot be read -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> t.Iterator[pytest.LogCaptureFixture]:
+    lifecycle.log_once.cache_clear()
+    with caplog.at_level(logging.WARNING, "flask_fastsession"):
+        yield caplog
+    lifecycle.log_once.cache_clear()
+
+
+def send_ids_of(app: Flask, records: list[bytes]) -> None:
+    interface = t.cast(t.Any, app.session_interface)
+    for number, record in enumerate(records):
+        sid = f"{number:043}"
+        interface.store.create(interface.ids.key(sid), record, 600)
+        for _ in range(2):
+            with app.test_request_context(headers={"Cookie": f"session={sid}"}):
+                assert session.get("user") is None
+                assert not session.modified
+
+
+def test_pickles_are_logged_once(said: pytest.LogCaptureFixture) -> None:
+    """Flask-Session before 0.8 has stored them, one for each visitor."""
+    app = make_app()
+    protocols = range(pickle.HIGHEST_PROTOCOL + 1)
+    send_ids_of(app, [pickle.dumps({"user": "ann"}, protocol) for protocol in protocols if protocol != 1])
+    assert said.messages == [
+        "A session in the store cannot be read (written by Flask-Session < 0.8 as a pickle, which is never loaded); "
+        "the visitor begins a new one."
+    ]
+
+
+def test_damaged_records_are_logged_each(said: pytest.LogCaptureFixture) -> None:
+    send_ids_of(make_app(), [b"~{", b"hello"])
+    assert len(said.messages) == 4

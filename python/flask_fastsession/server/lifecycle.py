@@ -22,6 +22,7 @@ from .meta import new_handle
 from .record import TAGGED
 from .record import Data
 from .record import NotARecord
+from .record import PickledRecord
 from .record import RecordFormat
 from .record import tagged
 from .session import ServerSideSession
@@ -46,6 +47,15 @@ OWNER_METHODS = ("enlist", "is_listed", "listed", "unlist", "end", "end_all")
 @cache
 def log_once(text: str) -> None:
     log.warning("%s", text)
+
+
+def log_unreadable(reason: NotARecord) -> None:
+    text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
+    if isinstance(reason, PickledRecord):
+        # There may be one of each visitor, and what is to be done about all of them is the same.
+        log_once(text)
+    else:
+        log.warning("%s", text)
 
 
 class Refused(Exception):
@@ -78,7 +88,7 @@ class Lifecycle:
         try:
             data, meta = self.read(record)
         except NotARecord as reason:
-            log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
+            log_unreadable(reason)
             raise Refused("malformed") from None
         if not self._is_listed(meta, record):
             raise Refused("revoked")
