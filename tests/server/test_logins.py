@@ -58,7 +58,7 @@ def app(make_login_app: MakeApp) -> Flask:
     return make_login_app()
 
 
-class User(flask_login.UserMixin):  # type: ignore[misc]
+class User(flask_login.UserMixin):
     #: By name. It goes up when a user is logged out everywhere.
     versions: t.ClassVar[dict[str, int]] = {}
 
@@ -80,7 +80,7 @@ class VersionedUser(User):
 
 
 def with_logins(app: Flask) -> Flask:
-    """Let ``/login/ann`` log ann in; with a ``?remember``, for longer. ``app.extensions["sessions"]`` has all methods."""
+    """Let ``/login/ann`` log ann in, and ``/login/ann?remember`` for longer."""
     is_versioned = app.config.get("VERSIONS", False)
     user_class = VersionedUser if is_versioned else User
     manager = flask_login.LoginManager(app)
@@ -173,8 +173,7 @@ def test_the_id_in_a_view_of_whoever_is_remembered(app: Flask) -> None:
     client.get("/login/ann?remember")
     old = cookie_of(client)
     client.delete_cookie("session")
-    answer = client.get("/remembered").json
-    assert answer[1:] == ["ann", cookie_of(client)]
+    assert t.cast(t.Any, client.get("/remembered").json)[1:] == ["ann", cookie_of(client)]
     assert cookie_of(client) != old
 
 
@@ -188,7 +187,7 @@ def test_the_id_stays_the_same_however_often_it_is_asked_for(app: Flask) -> None
     client = app.test_client()
     for number in range(2):
         old = cookie_of(client)
-        before, *after = client.get(f"/asking/ann{number}").json
+        before, *after = t.cast(t.Any, client.get(f"/asking/ann{number}").json)
         assert after == [cookie_of(client)] * 2
         assert number == 0 or before == old
 
@@ -201,7 +200,11 @@ def test_a_session_is_revoked_from_the_view_that_logs_in(app: Flask, how: str, i
     def refuse(name: str) -> str:
         flask_login.login_user(User(name))
         sid = session_sid()
-        names = {"id": sid, "session": session, "handle": t.cast(ServerSideSession, session).meta.handle}
+        names: dict[str, t.Any] = {
+            "id": sid,
+            "session": session,
+            "handle": t.cast(ServerSideSession, session).meta.handle,
+        }
         sessions_of(app).revoke(names[how])
         return sid
 

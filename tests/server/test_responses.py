@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask import Response
 from flask import session
+from werkzeug.test import TestResponse
 
 from flask_fastsession import SessionStoreError
 from flask_fastsession import signals
@@ -108,14 +109,14 @@ TOLD = [
 ]
 
 
-def cookie_in(response: Response) -> str | None:
+def cookie_in(response: Response | TestResponse) -> str | None:
     """The id in the cookie that a response sets, ``""`` where it deletes it, and ``None`` where it does neither."""
     headers = [header for header in response.headers.getlist("Set-Cookie") if header.startswith("session=")]
     assert len(headers) <= 1
     return headers[0].partition("=")[2].partition(";")[0] if headers else None
 
 
-def request_to(app: Flask, act: str, cookie: str | None = None) -> Response:
+def request_to(app: Flask, act: str, cookie: str | None = None) -> TestResponse:
     client = app.test_client(use_cookies=False)
     return client.get(f"/{act}", headers={} if cookie is None else {"Cookie": f"session={cookie}"})
 
@@ -124,7 +125,7 @@ def cookie_before(app: Flask, has_session: bool) -> str | None:
     return cookie_in(request_to(app, "log-in")) if has_session else None
 
 
-def assert_told(app: Flask, told: str, response: Response, before: str | None) -> None:
+def assert_told(app: Flask, told: str, response: Response | TestResponse, before: str | None) -> None:
     cookie = cookie_in(response)
     assert "Cookie" in response.vary
     if told == "delete":
@@ -285,7 +286,7 @@ def test_the_answer_to_an_error_in_teardown(app: Failing, act: str, has_session:
     headers = {} if before is None else {"Cookie": f"session={before}"}
     environ = flask.testing.EnvironBuilder(app, f"/{act}", headers=headers).get_environ()
     with pytest.raises(RuntimeError, match="in teardown"):
-        app.wsgi_app(environ, lambda status, headers, *exc: started.extend(headers) or (lambda data: None))  # type: ignore
+        app.wsgi_app(environ, lambda status, headers, *exc: started.extend(headers) or (lambda data: None))
     app.fails_in_teardown = False  # type: ignore[attr-defined]
     assert_told(app, told, Response(headers=started), before)
 

@@ -40,13 +40,13 @@ from .test_logins import visitor
 from .test_logins import who_is
 from .test_logins import with_logins
 
-EVENTS: dict[str, Callable[..., object]] = {
+EVENTS: dict[str, Callable[..., t.Any]] = {
     "login": lambda name, remember=False: flask_login.login_user(User(name), remember=remember),
     "confirm": lambda: flask_login.confirm_login(),
     "logout": lambda: flask_login.logout_user(),
     "add": lambda item: session.update(cart=[*session.get("cart", []), item]),
     "look": lambda: [getattr(flask_login.current_user, "id", "nobody"), session.get("cart", [])],
-    "regenerate": lambda: (sessions_of(current_app).regenerate(session), session.update(more=True)) and None,
+    "regenerate": lambda: [sessions_of(current_app).regenerate(session), session.update(more=True)],
     "clear": lambda: session.clear(),
     "revoke-elsewhere": lambda: sessions_of(current_app).revoke_user("ann", keep=session),
     "fail": lambda: 1 / 0,

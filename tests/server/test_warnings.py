@@ -81,7 +81,7 @@ def test_each_app_is_looked_at() -> None:
     apps = [make_app() for _ in range(2)]
     for app in apps:
         app.config["SESSION_KEY_PREFIX"] = "other:"
-    assert len(warnings_in(*[lambda app=app: get(app) for app in apps])) == 2  # type: ignore[misc]
+    assert len(warnings_in(*[lambda app=app: get(app) for app in apps])) == 2
 
 
 def test_nothing_is_said_of_settings_that_have_an_effect() -> None:
@@ -137,7 +137,7 @@ def test_one_object_for_two_apps() -> None:
     apps = [Flask("one"), Flask("other")]
     for app in apps:
         app.config["SESSION_TYPE"] = MemoryStore()
-    assert warnings_in(*[lambda app=app: sessions.init_app(app) for app in apps]) == []  # type: ignore[misc]
+    assert warnings_in(*[lambda app=app: sessions.init_app(app) for app in apps]) == []
 
 
 def test_an_app_that_has_had_another_interface_since() -> None:
@@ -185,7 +185,7 @@ def test_strong_protection_by_the_config() -> None:
 
 def test_other_protection() -> None:
     for protection in ("basic", None):
-        assert warnings_in(lambda protection=protection: get(with_protection(make_app(), protection))) == []  # type: ignore[misc]
+        assert warnings_in(lambda protection=protection: get(with_protection(make_app(), protection))) == []
     assert warnings_in(lambda: get(with_protection(make_app(SESSION_PROTECTION=None), "strong"))) == []
     assert warnings_in(lambda: get(with_protection(make_app(SESSION_PERMANENT=False), "strong"))) == []
     # No Flask-Login, no protection.
@@ -199,7 +199,7 @@ def test_what_the_warning_says_is_so(is_permanent: bool, who: str) -> None:
     manager = flask_login.LoginManager(app)
     manager.session_protection = "strong"
 
-    class User(flask_login.UserMixin):  # type: ignore[misc]
+    class User(flask_login.UserMixin):
         id = "ann"
 
     manager.user_loader(lambda user_id: User())

@@ -187,11 +187,11 @@ class Lifecycle:
             return False
         record = swapped[1]
         self._is_stored(session, new_key, record)
-        if self.mover is None and not self._relist(session.meta, new_key, listing_ttl):
-            # It was revoked on its way; or it is another record by now, of somebody who has logged out.
-            if isinstance(self.store.replace(new_key, record, None, None), bool):
-                session.cookie_due = None
-                return False
+        is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
+        # It was revoked on its way; or it is another record by now, of somebody who has logged out.
+        if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
+            session.cookie_due = None
+            return False
         self._unlist_former(stored, session.meta)
         return True
 
