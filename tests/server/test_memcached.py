@@ -1,18 +1,29 @@
-"""What is memcached's own: lists of a bounded length, made by anybody at once, and connections that signals break off."""
+"""What is memcached's own: lists of a bounded length, which anybody may change at once, and connections."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
+import select
+import signal
+import sys
 import time
+import typing as t
+from collections.abc import Callable
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextlib import contextmanager
+from pathlib import Path
 
 import pymemcache
 import pytest
 
+from flask_fastsession.server import SessionStoreError
+from flask_fastsession.server import Store
 from flask_fastsession.server import owners
 from flask_fastsession.server.store import OwnerStore
-from flask_fastsession.server.store import Store
 from flask_fastsession.server.stores.memcached import MemcachedStore
 from flask_fastsession.server.stores.memcached import client_at
 from flask_fastsession.testing import OwnerStoreTests
@@ -21,7 +32,12 @@ from flask_fastsession.testing import a_key
 from flask_fastsession.testing import an_owner
 from flask_fastsession.testing import begun
 from flask_fastsession.testing import is_alive
+from tests.faults.support import Ending
+from tests.faults.support import scaled
 
+from .conftest import MemoryStore
+from .load import run_script
+from .load import started
 from .servers import Server
 from .servers import memcached_server
 
@@ -64,7 +80,9 @@ def test_a_store_of_owners_by_its_type(store: MemcachedStore) -> None:
 
 def test_the_newest_thousand_sessions_are_listed(store: MemcachedStore) -> None:
     owner = an_owner()
-    first, second, third, *others = [begun(store, owner) for _ in range(owners.LISTED)]
+    first, second, third, *others = [(a_handle(), a_key()) for _ in range(owners.LISTED)]
+    sessions = {handle: [time.time() + 1000, key] for handle, key in (first, second, third, *others)}
+    store.create(owner, json.dumps(sessions).encode(), 1000)
     # To be renewed makes it no newer, to be enlisted again does.
     assert store.enlist(owner, *first, ttl=2000, renew=True) is True
     assert store.enlist(owner, *second, ttl=1000, renew=False) is True
@@ -235,3 +253,352 @@ class Numbers:
 
     def deserialize(self, key: str, value: bytes, flags: int) -> object:
         return int(value) if value.isdigit() else value
+
+
+# --- Many processes at once -----------------------------------------------------------------------------------------
+
+IMPORTS = """
+    from flask_fastsession.server.stores.memcached import MemcachedStore, client_at
+    from flask_fastsession.testing import begun
+"""
+
+LOG_IN = (
+    IMPORTS
+    + """
+    url, owner, start, threads, count = sys.argv[1:]
+    store = MemcachedStore(client_at(url))
+
+    def log_in(_):
+        longest = 0
+        for _ in range(int(count)):
+            before = time.monotonic()
+            begun(store, owner)
+            longest = max(longest, time.monotonic() - before)
+        return longest
+
+    time.sleep(max(0, float(start) - time.time()))
+    with ThreadPoolExecutor(int(threads)) as pool:
+        print("the longest took", max(pool.map(log_in, range(int(threads)))), "s", file=sys.stderr)
+    print("done")
+"""
+)
+
+
+def test_many_processes_log_one_user_in_at_once(store: MemcachedStore, memcached_process: Server) -> None:
+    """Each login succeeds, and is listed."""
+    processes, threads, logins = 6, 8, 15
+    owner, start = an_owner(), time.time() + 2.5
+    arguments = (url_of(memcached_process), owner, start, threads, logins)
+    with ThreadPoolExecutor(processes) as pool:
+        runs = [pool.submit(run_script, LOG_IN, *arguments) for _ in range(processes)]
+    assert [run.result() for run in runs] == [Ending("exit 0", "done\n")] * processes
+    assert len(store.listed(owner)) == processes * threads * logins
+    assert store.end_all(owner) == processes * threads * logins
+
+
+LOG_IN_WITHOUT_PAUSE = (
+    IMPORTS
+    + """
+    url, owner, threads = sys.argv[1:]
+    store = MemcachedStore(client_at(url))
+
+    def log_in():
+        while True:
+            begun(store, owner)
+
+    for _ in range(int(threads)):
+        threading.Thread(target=log_in, daemon=True).start()
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_all_sessions_are_ended_while_a_process_logs_in_without_pause(
+    store: MemcachedStore, memcached_process: Server, keeps: bool
+) -> None:
+    owner = an_owner()
+    kept = begun(store, owner)
+    keep = [kept[0]] if keeps else []
+    longest, ended = 0.0, 0
+    with ExitStack() as stack:
+        for _ in range(2):
+            arguments = (url_of(memcached_process), owner, 8)
+            process = stack.enter_context(started(LOG_IN_WITHOUT_PAUSE, *arguments))
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+        for _ in range(scaled(10, 200)):
+            before = store.listed(owner)
+            started_at = time.monotonic()
+            ended += store.end_all(owner, keep)
+            longest = max(longest, time.monotonic() - started_at)
+            after = dict(store.listed(owner))
+            assert [handle for handle, _ in before if handle in after] == keep
+            assert [key for handle, key in before if handle not in keep and store.load(key) is not None] == []
+            time.sleep(0.1)
+    print(f"ended {ended} sessions, the longest call took {longest:.3f} s")
+    assert longest < 2
+    assert ended > 10
+
+
+@pytest.mark.parametrize("mark", [b"another's", owners.FIRST + b"another's"])
+def test_a_process_that_was_killed_in_its_turn_stops_nobody(
+    store: MemcachedStore, monkeypatch: pytest.MonkeyPatch, mark: bytes
+) -> None:
+    monkeypatch.setattr(owners, "PATIENCE", 1.0)
+    owner = an_owner()
+    handle, _ = begun(store, owner)
+    turn = owners.Turn(store, owner, goes_first=False)
+    store.create(turn.key, mark, 1000)
+    started_at = time.monotonic()
+    assert store.end_all(owner, [handle]) == 0
+    assert time.monotonic() - started_at < 0.4
+    begun(store, owner)
+    assert 0.5 <= time.monotonic() - started_at < 0.9
+    assert store.end_all(owner) == 2
+    # It is left to end by itself.
+    assert store.load(turn.key) == mark
+
+
+class Overtaken(MemoryStore):
+    """A store whose lists others have always just changed."""
+
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        return b"another" if "owner" in key else super().replace(key, old, new, ttl)
+
+
+class Owners(owners.OwnerRecords, Overtaken):
+    pass
+
+
+def test_what_is_overtaken_for_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owners, "PATIENCE", 0.1)
+    store, owner = Owners(), an_owner()
+    handle, key = begun(store, owner)
+    calls: list[Callable[[], object]] = [
+        lambda: begun(store, owner),
+        lambda: store.enlist(owner, handle, key, 1000, renew=True),
+        lambda: store.unlist(owner, handle),
+        lambda: store.end(handle),
+        lambda: store.end_all(owner),
+    ]
+    for call in calls:
+        with pytest.raises(SessionStoreError, match="overtaken"):
+            call()
+    # They leave no turn behind.
+    assert store.load(owners.Turn(store, owner, goes_first=False).key) is None
+    assert store.is_listed(owner, handle, b"data") is True
+
+
+# --- Connections ----------------------------------------------------------------------------------------------------
+
+
+class Broken(BaseException):
+    """Raised as a signal's handler does."""
+
+
+@contextmanager
+def breaking_at(number: int) -> Iterator[Callable[[], int]]:
+    """Raise :exc:`Broken` before so many-th instruction of Python code; give a function that counts them."""
+    count = 0
+
+    def trace(frame: t.Any, event: str, argument: object) -> t.Any:
+        nonlocal count
+        if frame.f_code.co_filename in (__file__, contextlib.__file__):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            count += 1
+            if count == number:
+                raise Broken
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield lambda: count
+    finally:
+        sys.settrace(before)
+
+
+BROKEN_CALLS: dict[str, Callable[[MemcachedStore, str], object]] = {
+    "load": lambda store, key: store.load(key),
+    "load and touch": lambda store, key: store.load(key, 1000),
+    "create": lambda store, key: store.create(a_key(), b"data", 1000),
+    "replace": lambda store, key: store.replace(key, store.load(key) or b"", b"new", 1000),
+    "delete": lambda store, key: store.delete(key, a_key()),
+}
+
+
+@pytest.mark.parametrize("kind", ["Client", "PooledClient"])
+@pytest.mark.parametrize("is_new", [False, True], ids=["a connection that rested", "a new connection"])
+@pytest.mark.parametrize("call", BROKEN_CALLS)
+def test_nothing_is_left_behind_wherever_a_signal_breaks_a_call_off(
+    memcached_process: Server, kind: str, is_new: bool, call: str
+) -> None:
+    address = (memcached_process.host, memcached_process.port)
+    options = {"max_pool_size": 1} if kind == "PooledClient" else {}
+    store = MemcachedStore(getattr(pymemcache, kind)(address, no_delay=True, timeout=2, **options))
+    server = store.server_of("key")
+    key, other = a_key(), a_key()
+    store.create(other, b"other", 1000)
+    number, has_ended = 0, False
+    while not has_ended:
+        number += 1
+        store.create(key, b"data", 1000)
+        if is_new:
+            server.idle.clear()
+        with breaking_at(number) as counted:
+            try:
+                BROKEN_CALLS[call](store, key)
+                has_ended = counted() < number
+            except Broken:
+                pass
+        # It is the only one there may be of a pool, and it has no reply on its way that is somebody else's.
+        assert len(server.idle) == len(server.alive) <= 1, number
+        assert not has_replies(server.idle), number
+        assert store.load(other) == b"other", number
+    assert number > 100
+
+
+def has_replies(connections: list[t.Any]) -> bool:
+    sockets = [connection.sock for connection in connections if connection.sock is not None]
+    return bool(select.select(sockets, [], [], 0)[0])
+
+
+def test_nothing_is_left_behind_by_storms_of_signals(memcached_process: Server) -> None:
+    """Each record says what its key is, and nobody is told another one's."""
+    address = (memcached_process.host, memcached_process.port)
+    store = MemcachedStore(pymemcache.PooledClient(address, no_delay=True, timeout=2, max_pool_size=1))
+    keys = [a_key() for _ in range(10)]
+    for key in keys:
+        store.create(key, key.encode(), 1000)
+
+    def handle(number: int, frame: object) -> None:
+        raise Broken
+
+    before = signal.signal(signal.SIGALRM, handle)
+    breaks = 0
+    try:
+        for _ in range(scaled(2000, 100_000)):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4))
+                for key in keys:
+                    assert store.load(key, 1000) == key.encode()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Broken:
+                breaks += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert breaks > 100
+    assert [store.load(key) for key in keys] == [key.encode() for key in keys]
+
+
+def test_no_more_connections_are_made_than_a_pool_may_have(memcached_process: Server) -> None:
+    address = (memcached_process.host, memcached_process.port)
+    store = MemcachedStore(pymemcache.PooledClient(address, no_delay=True, timeout=2, max_pool_size=2))
+    server = store.server_of("key")
+    taken = [server.another(), server.another()]
+    with pytest.raises(SessionStoreError) as caught:
+        store.load("key")
+    assert "max_pool_size" in str(caught.value.__cause__)
+    server.idle.append(taken.pop())
+    assert store.load(a_key()) is None
+    assert len(server.alive) == 2
+    taken.clear()
+    assert len(server.alive) == 1
+
+
+def test_after_a_restart_reads_go_on_and_one_write_fails(tmp_path: Path) -> None:
+    with memcached_server(tmp_path) as server:
+        store = MemcachedStore(client_at(url_of(server)))
+        let_rest(store, 3)
+        server.restart()
+        assert store.load("key", 1000) is None
+        let_rest(store, 3)
+        server.restart()
+        # It may have been done, as far as anybody can tell.
+        with pytest.raises(SessionStoreError):
+            store.create("key", b"data", 1000)
+        assert store.create("key", b"data", 1000) is True
+
+
+def let_rest(store: MemcachedStore, count: int) -> None:
+    connections = store.server_of("key")
+    connections.idle[:] = [connections.another() for _ in range(count)]
+    for connection in connections.idle:
+        connection.version()
+
+
+# --- URLs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_url_of_one_server(memcached_process: Server) -> None:
+    client = client_at(url_of(memcached_process))
+    assert type(client) is pymemcache.PooledClient
+    assert client.no_delay
+    assert 0 < client.timeout < 10 and 0 < client.connect_timeout < 10
+    store = MemcachedStore(client)
+    key = a_key()
+    assert store.create(key, b"data", 1000) is True
+    assert store.load(key) == b"data"
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("memcached://localhost", [("localhost", 11211)]),
+        ("memcached://localhost/", [("localhost", 11211)]),
+        ("memcached://cache_1.example.com:1234", [("cache_1.example.com", 1234)]),
+        ("MEMCACHED://127.0.0.1:65535/", [("127.0.0.1", 65535)]),
+        ("memcached://[::1]:1", [("::1", 1)]),
+        ("memcached://[::1]", [("::1", 11211)]),
+        ("memcached://a:11211,b:11212", [("a", 11211), ("b", 11212)]),
+        ("memcached://a,[fe80::1]:2,c/", [("a", 11211), ("fe80::1", 2), ("c", 11211)]),
+    ],
+)
+def test_the_servers_of_a_url(url: str, servers: list[tuple[str, int]]) -> None:
+    client = client_at(url)
+    if len(servers) == 1:
+        assert client.server == servers[0]
+        return
+    assert type(client) is pymemcache.HashClient
+    assert [each.server for each in client.clients.values()] == servers
+    for each in client.clients.values():
+        assert type(each) is pymemcache.PooledClient
+        assert each.no_delay
+        assert 0 < each.timeout < 10 and 0 < each.connect_timeout < 10
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "memcached",
+        "memcached://",
+        "memcached:///",
+        "memcached://:11211",
+        "memcached://a,",
+        "memcached://a,,b",
+        "memcached://a:",
+        "memcached://a:0",
+        "memcached://a:65536",
+        "memcached://a:b",
+        "memcached://a b",
+        "memcached://a/0",
+        "memcached://a?timeout=1",
+        "memcached://user:secret@a:11211",
+        "memcached://a, b",
+        "memcached://[::1",
+        "memcached://::1:11211",
+        "redis://secret@a:11211",
+        "a:11211",
+        "memcached://a:\u0661\u0661",
+    ],
+)
+def test_what_is_no_url_of_memcached(url: str) -> None:
+    with pytest.raises(ValueError, match="memcached://localhost:11211") as caught:
+        client_at(url)
+    assert "secret" not in str(caught.value)

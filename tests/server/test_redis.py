@@ -1,4 +1,4 @@
-"""What Redis alone is about: owners as sorted sets, the connections of the store's own, tracing tools, and its start."""
+"""What is Redis's own: owners as sorted sets, the connections of the store, tracing tools, and its start."""
 
 from __future__ import annotations
 
@@ -354,7 +354,7 @@ class SoftStop(Exception):
 
 @contextmanager
 def raising_at(number: int, error: type[BaseException]) -> Iterator[list[int]]:
-    """Raise in the block, and in whatever it calls, before the so-many-th bytecode; the list has how many there were."""
+    """Raise in the block, and in whatever it calls, before a bytecode; the list has how many there were."""
     passed = [0]
 
     def trace(frame: FrameType, event: str, argument: object) -> t.Any:

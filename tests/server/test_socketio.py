@@ -5,7 +5,6 @@ The app does what Flask-SocketIO's own example of sessions does, with ``manage_s
 
 from __future__ import annotations
 
-import logging
 import threading
 import typing as t
 from collections.abc import Callable
@@ -26,7 +25,6 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from flask_fastsession import SessionStoreError
-from flask_fastsession.server import lifecycle
 
 from .conftest import SpyStore
 from .conftest import app_with
@@ -215,19 +213,10 @@ def test_what_an_app_calls_a_namespace_is_no_event(app: Flask, names: tuple[str,
 # --- A session that is not there ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def logged_once(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What is logged of what is said but once."""
-    lifecycle.log_once.cache_clear()
-    with caplog.at_level(logging.WARNING, "flask_fastsession"):
-        yield caplog.messages
-    lifecycle.log_once.cache_clear()
-
-
 @pytest.mark.parametrize("event", [("login", "ann"), ("add", "apple"), ("regenerate",)])
 @pytest.mark.parametrize("cookie", [None, "a" * 43, "no id"])
 def test_no_session_begins_in_an_event(
-    app: Flask, event: tuple[t.Any, ...], cookie: str | None, logged_once: list[str], caplog: pytest.LogCaptureFixture
+    app: Flask, event: tuple[t.Any, ...], cookie: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody would get to know its id, and each event would leave one more behind."""
     browser = visitor(app, session=cookie)

@@ -25,7 +25,6 @@ from flask_fastsession.server import SweepingStore
 from flask_fastsession.server.stores.memcached import MemcachedStore
 from flask_fastsession.server.stores.redis import RedisStore
 from flask_fastsession.server.stores.sqlite import SQLiteStore
-from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import StoreTests
 from flask_fastsession.testing import SweepingStoreTests
 
@@ -197,9 +196,7 @@ MEMCACHED_CLIENTS: dict[str, Callable[..., t.Any]] = {
 }
 
 
-class TestMemcached(OwnerStoreTests):
-    sessions_listed = 1000
-
+class TestMemcached(StoreTests):
     @pytest.fixture(params=MEMCACHED_CLIENTS)
     def client_of(self, request: pytest.FixtureRequest) -> Callable[[tuple[str, int]], t.Any]:
         return MEMCACHED_CLIENTS[request.param]

@@ -19,7 +19,6 @@ from flask.sessions import SecureCookieSessionInterface
 
 from flask_fastsession import ServerSession
 from flask_fastsession import server
-from flask_fastsession.server import lifecycle
 from flask_fastsession.server.config import READ_ONCE
 
 from .conftest import MemoryStore
@@ -219,10 +218,8 @@ def test_what_the_warning_says_is_so(is_permanent: bool, who: str) -> None:
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> t.Iterator[pytest.LogCaptureFixture]:
-    lifecycle.log_once.cache_clear()
     with caplog.at_level(logging.WARNING, "flask_fastsession"):
         yield caplog
-    lifecycle.log_once.cache_clear()
 
 
 def send_ids_of(app: Flask, records: list[bytes]) -> None:

@@ -37,7 +37,6 @@ from .ids import signed
 from .ids import unsigned
 from .lifecycle import Lifecycle
 from .lifecycle import Refused
-from .lifecycle import log_once
 from .lifecycle import stored_of
 from .meta import SessionMeta
 from .meta import new_handle
@@ -228,7 +227,7 @@ class ServerSessionInterface(SessionInterface):
         if plan.ends:
             self._end(app, session)
         if plan.begins and is_in_event():
-            log_once(
+            self.lifecycle.log_once(
                 "A session that begins in an event of Flask-SocketIO is not stored: no response would tell the browser "
                 "its id. Let it begin in a view."
             )
@@ -379,7 +378,8 @@ class ServerSessionInterface(SessionInterface):
 
     def sessions_of(self, user_id: object) -> list[SessionInfo]:
         """Return the user's live sessions, oldest first."""
-        found = [self._info(meta, key) for meta, key in self.lifecycle.listed(owner_name(user_id))]
+        listed = self.lifecycle.listed(owner_name(user_id))
+        found = [self._info(meta, key) for meta, key in listed if not self.is_expired(meta)]
         return sorted(found, key=lambda info: (info.begun is not None, info.begun or 0))
 
     def revoke(self, *sessions: AnySession) -> None:

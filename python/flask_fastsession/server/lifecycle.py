@@ -11,7 +11,6 @@ import typing as t
 from collections.abc import Callable
 from collections.abc import Collection
 from contextlib import suppress
-from functools import cache
 
 from .ids import Ids
 from .ids import moved_to
@@ -44,20 +43,6 @@ HOPS = 1000
 OWNER_METHODS = ("enlist", "is_listed", "listed", "unlist", "end", "end_all")
 
 
-@cache
-def log_once(text: str) -> None:
-    log.warning("%s", text)
-
-
-def log_unreadable(reason: NotARecord) -> None:
-    text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
-    if isinstance(reason, PickledRecord):
-        # There may be one of each visitor, and what is to be done about all of them is the same.
-        log_once(text)
-    else:
-        log.warning("%s", text)
-
-
 class Refused(Exception):
     """An id whose session has ended, was revoked, or cannot be read; its text is the reason, in one word."""
 
@@ -76,6 +61,12 @@ class Lifecycle:
         # To ask this of a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
         self.owners = store if isinstance(store, OwnerStore) else None
+        self._logged: set[str] = set()
+
+    def log_once(self, text: str) -> None:
+        if text not in self._logged:
+            self._logged.add(text)
+            log.warning("%s", text)
 
     # --- Find -------------------------------------------------------------------------------------------------------
 
@@ -88,7 +79,12 @@ class Lifecycle:
         try:
             data, meta = self.read(record)
         except NotARecord as reason:
-            log_unreadable(reason)
+            text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
+            if isinstance(reason, PickledRecord):
+                # There may be one of each visitor, and what is to be done about all of them is the same.
+                self.log_once(text)
+            else:
+                log.warning("%s", text)
             raise Refused("malformed") from None
         if not self._is_listed(meta, record):
             raise Refused("revoked")
@@ -188,7 +184,7 @@ class Lifecycle:
         record = swapped[1]
         self._is_stored(session, new_key, record)
         is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
-        # It was revoked on its way; or it is another record by now, of somebody who has logged out.
+        # If not, it was revoked on its way; or it is another record by now, of somebody who has logged out.
         if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
             session.cookie_due = None
             return False
@@ -369,8 +365,9 @@ class Lifecycle:
             else:
                 if not is_ours(meta):
                     return
+            # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
             if self.owners is not None and meta.owner is not None and meta.handle is not None:
-                self.owners.end(meta.handle)
+                self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
                 return

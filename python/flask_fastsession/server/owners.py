@@ -30,15 +30,16 @@ from .store import Store
 #: the longest keys, is a third of what memcached takes.
 LISTED = 1000
 
-#: For so many seconds a change that others overtake is tried again before it is an error.
-PATIENCE = 5.0
+#: For so many seconds a change that others overtake is tried again before it is an error. For the first half of them it
+#: waits for its turn.
+PATIENCE = 10.0
 
-#: For so many seconds at most others wait for a change that cannot wait.
-DOOR_TTL = 2
+#: For so many seconds at most others wait for a process that was killed in its turn.
+TURN_TTL = 2
 
-#: The longest pauses between two attempts, in seconds.
+#: The first pause of whoever waits, in seconds, and the longest: each is of any length up to that.
+FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.05
-SHORTEST_PAUSE = 0.001
 
 KEY = re.compile(r"[!-~]{1,250}")
 HANDLE = re.compile(r"[!-~]{1,40}")
@@ -55,17 +56,17 @@ Sessions: t.TypeAlias = "dict[str, tuple[float, str]]"
 class OwnerRecords:
     """Mixed with a store, gives it the methods of :class:`OwnerStore`; it has none of its own to move records.
 
-    **Logging in.** Many processes that log one user in at once overtake each other. Whoever fails was overtaken by
-    somebody who succeeded, so that all succeed in time; each tries for :data:`PATIENCE`, after pauses at random.
+    **Logging in.** Processes that change one list at once overtake each other. One of them succeeds each time, but it
+    may always be another one. So whoever is overtaken asks for its turn: it creates a record, and until that is gone
+    whoever comes waits, and then asks for the next turn. Those who came before may overtake it once more, and no one
+    else. A turn is no lock: what is right does not depend on it, but on the compare-and-set. It ends by itself
+    :data:`TURN_TTL` after a process was killed in it, and whoever has waited for long goes on without one.
 
-    **Revoking.** :meth:`end_all` is to succeed however many logins overtake it. It could overwrite the list, which
-    nothing can overtake; but what it writes depends on what it has read (the sessions to keep), and one of these that
-    has been ended in between would be listed again. A list under another name, which a pointer leads to, has the same
-    fault: it is copied before the pointer is changed. So it is a compare-and-set like any other change, and has the
-    right of way: once overtaken it closes a door, a record that enlisting looks for before each attempt, and waits
-    while it is there. Whoever had looked before can overtake it once more, and so there is an end to that, as many
-    logins as there may be. The door is no lock: nothing goes wrong if it is gone, if it stays because a process was
-    killed, which takes :data:`DOOR_TTL` of logins' time, or if somebody passes it.
+    **Revoking.** :meth:`end_all` is to succeed however many logins there are. It could overwrite the list, and nobody
+    could overtake that; but what it writes depends on what it has read, the sessions to keep, and one of them that was
+    ended in between would be listed again. A new list, to which a pointer is then set, has the same fault, as it is
+    copied before. So it is a compare-and-set like any other change. But it does not wait for its turn: once overtaken
+    it takes that of whoever has it. As many changes as are under way at that moment may come before, and no more.
     """
 
     def enlist(self: Store, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
@@ -89,7 +90,7 @@ class OwnerRecords:
         return [(handle, key) for handle, (_, key) in sessions.items()]
 
     def unlist(self: Store, owner: str, handle: str) -> None:
-        change(self, owner, lambda sessions: sessions.pop(handle, None), cannot_wait=True)
+        change(self, owner, lambda sessions: sessions.pop(handle, None))
         name = name_of(handle)
         record = self.load(name)
         if record is not None and owners_in(record) == [owner]:
@@ -97,10 +98,10 @@ class OwnerRecords:
 
     def end(self: Store, handle: str) -> bool:
         name, is_ended = name_of(handle), False
-        for _ in attempts(LONGEST_PAUSE / 10):
+        for _ in attempts():
             record = self.load(name)
             for owner in owners_in(record):
-                found = change(self, owner, lambda sessions: sessions.pop(handle, None), cannot_wait=True)
+                found = change(self, owner, lambda sessions: sessions.pop(handle, None))
                 if found is not None:
                     is_ended = True
                     self.delete(found[1])
@@ -112,7 +113,7 @@ class OwnerRecords:
         raise overtaken()
 
     def end_all(self: Store, owner: str, keep: t.Collection[str] = ()) -> int:
-        ended = change(self, owner, lambda sessions: without(sessions, keep), cannot_wait=True)
+        ended = change(self, owner, lambda sessions: without(sessions, keep), goes_first=True)
         # What leads from the handles to the owner ends by itself. Another owner may have them by now.
         self.delete(*(key for _, key in ended.values()))
         return len(ended)
@@ -121,31 +122,58 @@ class OwnerRecords:
 # --- The list of an owner -------------------------------------------------------------------------------------------
 
 
-def change(store: Store, owner: str, edit: Callable[[Sessions], T], cannot_wait: bool = False) -> T:
+def change(store: Store, owner: str, edit: Callable[[Sessions], T], goes_first: bool = False) -> T:
     """Edit the list of an owner, and return what the edit of what was then stored has returned."""
-    has_closed = False
-    opens = time.monotonic() + DOOR_TTL
+    turn = Turn(store, owner, goes_first)
     try:
-        for _ in attempts(LONGEST_PAUSE / 10 if cannot_wait else LONGEST_PAUSE):
-            if not cannot_wait:
-                wait_at_door(store, owner, opens)
+        for waited in attempts():
+            if not turn.has_come() and waited < PATIENCE / 2:
+                continue
             record = store.load(owner)
             sessions = sessions_in(record)
             before = dict(sessions)
             result = edit(sessions)
             if sessions == before or put(store, owner, record, *stored_as(sessions)):
                 return result
-            if cannot_wait:
-                has_closed = store.create(door_of(owner), b"closed", DOOR_TTL) or has_closed
+            turn.was_overtaken()
     finally:
-        if has_closed:
-            store.delete(door_of(owner))
+        turn.end()
     raise overtaken()
 
 
-def wait_at_door(store: Store, owner: str, opens: float) -> None:
-    while time.monotonic() < opens and store.load(door_of(owner)) is not None:
-        time.sleep(random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
+class Turn:
+    """The turn to change the list of an owner: a record there is while several want to."""
+
+    def __init__(self, store: Store, owner: str, goes_first: bool) -> None:
+        self.store = store
+        self.key = f"turn:{sha256(owner.encode()).hexdigest()}"
+        self.goes_first = goes_first
+        self.mark = (FIRST if goes_first else b"") + secrets.token_urlsafe(9).encode()
+        self.has_to_ask = False
+
+    def has_come(self) -> bool:
+        if self.goes_first:
+            return True
+        found = self.store.load(self.key)
+        if found is None:
+            return not self.has_to_ask or self.store.create(self.key, self.mark, TURN_TTL)
+        self.has_to_ask = True
+        return found == self.mark
+
+    def was_overtaken(self) -> None:
+        self.has_to_ask = True
+        if self.goes_first and not self.store.create(self.key, self.mark, TURN_TTL):
+            found = self.store.load(self.key)
+            if found and not found.startswith(FIRST):
+                self.store.replace(self.key, found, self.mark, TURN_TTL)
+
+    def end(self) -> None:
+        if self.has_to_ask:
+            self.store.replace(self.key, self.mark, None, None)
+
+
+#: What is in a turn that nobody may take from whoever has it.
+FIRST = b"first:"
 
 
 def added(sessions: Sessions, handle: str, session: tuple[float, str]) -> None:
@@ -175,11 +203,12 @@ def sessions_in(record: bytes | None) -> Sessions:
 
 
 def is_session(handle: str, value: object, now: float) -> bool:
-    if not isinstance(value, list) or len(value) != 2:
+    if type(value) is not list or len(value) != 2:
         return False
     end, key = value
-    is_alive = isinstance(end, (int, float)) and now < end < LATEST
-    return is_alive and isinstance(key, str) and bool(KEY.fullmatch(key) and HANDLE.fullmatch(handle))
+    if type(end) not in (float, int) or not now < end < LATEST or type(key) is not str:
+        return False
+    return KEY.fullmatch(key) is not None and HANDLE.fullmatch(handle) is not None
 
 
 def stored_as(sessions: Sessions) -> tuple[bytes | None, int | None]:
@@ -196,7 +225,7 @@ def stored_as(sessions: Sessions) -> tuple[bytes | None, int | None]:
 def take(store: Store, owner: str, handle: str, session: tuple[float, str], ttl: int) -> bool:
     """List a session as this owner's and nobody else's; return whether it was neither ended nor taken meanwhile."""
     name = name_of(handle)
-    for _ in attempts(LONGEST_PAUSE):
+    for _ in attempts():
         record = store.load(name)
         others = [each for each in owners_in(record) if each != owner]
         # While it is not known that the others have it no longer, `end` is to look for it there as well.
@@ -205,12 +234,12 @@ def take(store: Store, owner: str, handle: str, session: tuple[float, str], ttl:
             continue
         change(store, owner, lambda sessions: added(sessions, handle, session))
         for other in others:
-            change(store, other, lambda sessions: sessions.pop(handle, None), cannot_wait=True)
+            change(store, other, lambda sessions: sessions.pop(handle, None))
         settled = store.replace(name, claim, lead_to(owner) if others else claim, ttl)
         if settled is True:
             return True
         if settled is False or owners_in(settled)[:1] != [owner]:
-            change(store, owner, lambda sessions: sessions.pop(handle, None), cannot_wait=True)
+            change(store, owner, lambda sessions: sessions.pop(handle, None))
             return False
     raise overtaken()
 
@@ -243,10 +272,6 @@ def name_of(handle: str) -> str:
     return f"handle:{handle}"
 
 
-def door_of(owner: str) -> str:
-    return f"door:{sha256(owner.encode()).hexdigest()}"
-
-
 def json_in(record: bytes | None) -> t.Any:
     try:
         return json.loads(record or b"null")
@@ -265,16 +290,15 @@ def put(store: Store, key: str, record: bytes | None, new: bytes | None, ttl: in
     return store.replace(key, record, new, ttl) is True
 
 
-def attempts(longest_pause: float) -> t.Iterator[None]:
-    """Begin attempts until there is no more time for them, with pauses in between."""
-    deadline = time.monotonic() + PATIENCE
-    pause = SHORTEST_PAUSE
-    while True:
-        yield
-        if time.monotonic() > deadline:
-            return
+def attempts() -> t.Iterator[float]:
+    """Begin attempts until there is no more time for them, with pauses in between, and yield how long it took so far."""
+    begun, pause = time.monotonic(), FIRST_PAUSE
+    waited = 0.0
+    while waited <= PATIENCE:
+        yield waited
         time.sleep(random.uniform(0, pause))
-        pause = min(pause * 2, longest_pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+        waited = time.monotonic() - begun
 
 
 def overtaken() -> SessionStoreError:

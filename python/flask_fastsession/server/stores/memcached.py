@@ -12,6 +12,7 @@ import weakref
 from collections import defaultdict
 from copy import copy
 from copy import deepcopy
+from functools import partial
 
 from pymemcache import Client
 from pymemcache import HashClient
@@ -155,33 +156,37 @@ class Connections:
 
     def begin(self) -> None:
         self.idle: list[Client] = []
-        self.alive: set[weakref.ref[Client]] = set()
+        self.alive: dict[int, weakref.ref[Client]] = {}
         # The last, so that all of it is done again if it was not done to its end.
         self.process = os.getpid()
 
     def call(self, method: str, *args: object, **options: bool) -> t.Any:
         if self.process != os.getpid():
             self.begin()
-        try:
-            connection = self.idle.pop()
-        except IndexError:
-            return self.call_on(self.another(), method, *args, **options)
-        try:
-            return self.call_on(connection, method, *args, **options)
-        except (MemcacheUnexpectedCloseError, ConnectionError):
-            # The server has closed it while it rested, and with it the others.
-            while self.idle:
-                self.idle.pop().close()
-            if method != "gets":
-                raise
+        connection = self.rested()
+        if connection is not None:
+            try:
+                return self.call_on(connection, method, *args, **options)
+            except (MemcacheUnexpectedCloseError, ConnectionError):
+                # The server has closed it while it rested, and with it the others.
+                while (connection := self.rested()) is not None:
+                    connection.close()
+                if method != "gets":
+                    raise
         return self.call_on(self.another(), method, *args, **options)
+
+    def rested(self) -> Client | None:
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return None
 
     def call_on(self, connection: Client, method: str, *args: object, **options: bool) -> t.Any:
         try:
             reply = getattr(connection, method)(*args, **options)
         except BaseException:
             # A reply may still be on its way to somebody else. What is raised may hold the connection for long.
-            self.alive.discard(weakref.ref(connection))
+            self.alive.pop(id(connection), None)
             connection.close()
             raise
         self.idle.append(connection)
@@ -193,10 +198,11 @@ class Connections:
         else:
             connection = copy(self.client)
             connection.sock = None
-        reference = weakref.ref(connection, self.alive.discard)
-        self.alive.add(reference)
+        # It is called with the reference, which `pop` then returns if the key is not there. None of that is Python code,
+        # so that no signal comes in between.
+        self.alive[id(connection)] = weakref.ref(connection, partial(self.alive.pop, id(connection)))
         if len(self.alive) > self.most:
-            self.alive.discard(reference)
+            del self.alive[id(connection)]
             raise MemcacheError(f"{self.most} calls are under way, as many as max_pool_size allows")
         return t.cast(Client, connection)
 

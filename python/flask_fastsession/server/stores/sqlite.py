@@ -3,33 +3,81 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-import threading
 import time
 import typing as t
-import weakref
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
+from ..store import MOVED_TTL
 from ..store import SessionStoreError
+from .sqlite_connections import Connection
+from .sqlite_connections import Connections
 
+TABLES = ("sessions", "owners")
+
+# Versions before the one that lists owners use ``sessions`` as well: it stays as it is.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (key TEXT PRIMARY KEY, data BLOB NOT NULL, expires REAL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires) WHERE expires IS NOT NULL;
+CREATE TABLE IF NOT EXISTS owners
+    (handle TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS owners_by_owner ON owners (owner);
+CREATE INDEX IF NOT EXISTS owners_by_key ON owners (key);
+CREATE INDEX IF NOT EXISTS owners_by_expiry ON owners (expires);
 """
 
 #: What is alive at a time given as parameter.
 ALIVE = "(expires IS NULL OR expires > ?)"
 
 LOAD = f"SELECT data, expires FROM sessions WHERE key = ? AND {ALIVE}"
+#: The same, along with what is listed of it.
+LOAD_LISTED = (
+    "SELECT sessions.data, sessions.expires, owners.owner, owners.handle, owners.expires"
+    " FROM sessions LEFT JOIN owners ON owners.key = sessions.key"
+    " WHERE sessions.key = ? AND (sessions.expires IS NULL OR sessions.expires > ?)"
+)
+TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}"
+# One that has expired is as good as none.
+CREATE = (
+    "INSERT INTO sessions VALUES (?1, ?2, ?3)"
+    " ON CONFLICT (key) DO UPDATE SET data = ?2, expires = ?3 WHERE expires <= ?4"
+)
 REPLACE = f"UPDATE sessions SET data = ?, expires = ? WHERE key = ? AND data = ? AND {ALIVE}"
+REMOVE = f"DELETE FROM sessions WHERE key = ? AND data = ? AND {ALIVE}"
+SWEEP = "DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE expires <= ? ORDER BY expires LIMIT ?)"
+
+MOVE_LISTED = "UPDATE owners SET key = ? WHERE key = ?"
+ENLIST = (
+    "INSERT INTO owners VALUES (?1, ?2, ?3, ?4) ON CONFLICT (handle) DO UPDATE SET owner = ?2, key = ?3, expires = ?4"
+)
+# Where a request renews a session that another one has moved meanwhile, the key that it knows is the old one.
+RENEW = (
+    "UPDATE owners SET expires = ?, key = CASE"
+    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = owners.key) THEN key ELSE ? END"
+    " WHERE handle = ? AND owner = ? AND expires > ?"
+)
+IS_LISTED = "SELECT 1 FROM owners WHERE handle = ? AND owner = ? AND expires > ?"
+LISTED = "SELECT handle, key FROM owners WHERE owner = ? AND expires > ?"
+UNLIST = "DELETE FROM owners WHERE handle = ? AND owner = ?"
+SWEEP_LISTED = (
+    "DELETE FROM owners WHERE handle IN (SELECT handle FROM owners WHERE expires <= ? ORDER BY expires LIMIT ?)"
+)
+
+ALL_LISTED = "SELECT handle, expires > ? FROM owners WHERE owner = ?"
+DELETE_LISTED = "DELETE FROM sessions WHERE key = (SELECT key FROM owners WHERE handle = ?)"
+END = "DELETE FROM owners WHERE handle = ?"
 
 #: A record is not touched before this share of its life has passed: reading is to cost no writing.
 UNTOUCHED_SHARE = 0.05
 
 #: So many keys are dealt with in one statement.
 AT_ONCE = 500
+
+
+class Record(bytes):
+    """A record that was listed when it was loaded: as which session, of which owner, and until when."""
+
+    listing: tuple[str, str, float]
 
 
 class SQLiteStore:
@@ -41,49 +89,42 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str], timeout: float = 5.0) -> None:
         self.path = Path(path)
-        # What is looked at for each statement is not to be made of a Path each time.
-        self._path = str(path)
         self.timeout = timeout
-        self._idle: list[Connection] = []
-        self._in_use = 0
-        self._is_forking = False
-        # Taken directly where nobody is woken: the condition's own methods are Python code.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        with FORKING:
-            STORES.add(self)
+        schema = filter(None, map(str.strip, SCHEMA.split(";")))
+        self._connections = Connections(self.path, timeout, TABLES, list(schema))
+        self._run = self._connections.run
+        # An app that binds no sessions to users does not look them up.
+        self._load = LOAD
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         now = time.time()
-        rows, _ = self._execute(LOAD, key, now)
+        rows, _ = self._run(executed, self._load, key, now)
         if not rows:
             return None
-        ((data, expires),) = rows
+        data, expires, *listing = rows[0]
         if ttl is not None and (expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= expires - now <= ttl + 1):
             # Where that fails, as it does while somebody else writes for long, what was read is right all the same.
             with suppress(SessionStoreError):
-                self._execute(f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}", now + ttl, key, now)
-        return data if isinstance(data, bytes) else b""
+                self._run(executed, TOUCH, now + ttl, key, now)
+        if not isinstance(data, bytes):
+            return b""
+        if not listing or listing[0] is None:
+            return data
+        record = Record(data)
+        record.listing = tuple(listing)
+        return record
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         now = time.time()
-        # One that has expired is as good as none.
-        _, count = self._execute(
-            "INSERT INTO sessions VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET data = ?2, expires = ?3"
-            " WHERE expires <= ?4",
-            key,
-            data,
-            end_of(ttl, now),
-            now,
-        )
+        _, count = self._run(executed, CREATE, key, data, end_of(ttl, now), now)
         return count == 1
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
         now = time.time()
         if new is None:
-            _, count = self._execute(f"DELETE FROM sessions WHERE key = ? AND data = ? AND {ALIVE}", key, old, now)
+            _, count = self._run(executed, REMOVE, key, old, now)
         else:
-            _, count = self._execute(REPLACE, new, end_of(ttl, now), key, old, now)
+            _, count = self._run(executed, REPLACE, new, end_of(ttl, now), key, old, now)
         if count:
             return True
         return self.load(key) or False
@@ -92,172 +133,134 @@ class SQLiteStore:
         for first in range(0, len(keys), AT_ONCE):
             some = keys[first : first + AT_ONCE]
             marks = ", ".join("?" * len(some))
-            self._execute(f"DELETE FROM sessions WHERE key IN ({marks})", *some)
+            self._run(executed, f"DELETE FROM sessions WHERE key IN ({marks})", *some)
 
     def expires_in(self, key: str) -> int | None:
         now = time.time()
-        rows, _ = self._execute(f"SELECT expires FROM sessions WHERE key = ? AND {ALIVE}", key, now)
+        rows, _ = self._run(executed, f"SELECT expires FROM sessions WHERE key = ? AND {ALIVE}", key, now)
         ((expires,),) = rows or [(None,)]
         return None if expires is None else int(expires - now)
 
+    # --- Moving -----------------------------------------------------------------------------------------------------
+
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        now = time.time()
+        if self._run(moved, key, new_key, old, new, end_of(ttl, now), left, now):
+            return True
+        found = self.load(key)
+        # It may be as before, or be so again, and then it is the new key that is taken.
+        return False if found is None or found == old else found or False
+
+    # --- Owners -----------------------------------------------------------------------------------------------------
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        now = time.time()
+        if renew:
+            _, count = self._run(executed, RENEW, now + ttl, key, handle, owner, now)
+        else:
+            _, count = self._run(executed, ENLIST, handle, owner, key, now + ttl)
+        return count == 1
+
+    def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
+        now = time.time()
+        if isinstance(record, Record) and record.listing[:2] == (owner, handle) and record.listing[2] > now:
+            return True
+        rows, _ = self._run(executed, IS_LISTED, handle, owner, now)
+        self._load = LOAD_LISTED
+        return bool(rows)
+
+    def listed(self, owner: str) -> list[tuple[str, str]]:
+        rows, _ = self._run(executed, LISTED, owner, time.time())
+        return rows
+
+    def unlist(self, owner: str, handle: str) -> None:
+        self._run(executed, UNLIST, handle, owner)
+
+    def end(self, handle: str) -> bool:
+        return self._run(ended, handle, time.time())
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        return self._run(all_ended, owner, frozenset(keep), time.time())
+
+    # --- Room -------------------------------------------------------------------------------------------------------
+
     def sweep(self, limit: int) -> int:
-        _, count = self._execute(
-            "DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE expires <= ? ORDER BY expires LIMIT ?)",
-            time.time(),
-            limit,
-        )
+        now = time.time()
+        _, count = self._run(executed, SWEEP, now, limit)
+        self._run(executed, SWEEP_LISTED, now, limit)
         return count
 
     def shrink(self) -> None:
         """Give back to the file system what the file has no more need of, page by page: nobody waits for long."""
-        ((pages,),), _ = self._execute("PRAGMA freelist_count")
+        while self._run(executed, SWEEP_LISTED, time.time(), AT_ONCE)[1]:
+            pass
+        ((pages,),), _ = self._run(executed, "PRAGMA freelist_count")
         for _ in range(pages):
-            self._execute("PRAGMA incremental_vacuum(1)")
-        self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    # --- Connections ------------------------------------------------------------------------------------------------
-
-    def _execute(self, sql: str, *parameters: object) -> tuple[list[t.Any], int]:
-        """The rows that a statement gives, and how many it has changed."""
-        connection = self._take()
-        try:
-            if connection is None:
-                connection = self._connect()
-            cursor = connection.execute(sql, parameters)
-            answer = cursor.fetchall(), cursor.rowcount
-        except BaseException as error:
-            self._give_back(None)
-            if connection is not None:
-                connection.close()
-            if isinstance(error, (sqlite3.Error, OSError)):
-                raise SessionStoreError(f"the session store {self.path.name} failed: {error}") from error
-            raise
-        self._give_back(connection)
-        return answer
-
-    def _take(self) -> Connection | None:
-        with self._lock:
-            if self._is_forking:
-                self._changed.wait_for(lambda: not self._is_forking)
-            self._in_use += 1
-            connection = self._idle.pop() if self._idle else None
-        if connection is None or connection.file == file_at(self._path):
-            return connection
-        # Somebody has deleted the file or put another in its place.
-        connection.close()
-        return None
-
-    def _give_back(self, connection: Connection | None) -> None:
-        with self._lock:
-            self._in_use -= 1
-            if connection is not None:
-                self._idle.append(connection)
-            if self._is_forking and not self._in_use:
-                self._changed.notify_all()
-
-    def _connect(self) -> Connection:
-        self._make_file()
-        # One thread at a time has it, not always the same.
-        connection = sqlite3.connect(
-            self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False, factory=Connection
-        )
-        try:
-            connection.file = file_at(self._path)
-            # It counts for a file that is still empty, and costs nothing until it is asked for.
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self._use_wal(connection)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(SCHEMA)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _make_file(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # To close any handle on the file ends all locks that other connections of this process have on it, and another
-        # process then takes itself for the last one. So this is done only where there are none.
-        with MAKING, suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-    def _use_wal(self, connection: Connection) -> None:
-        # For this SQLite does not wait by itself.
-        deadline = time.monotonic() + self.timeout
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.002)
+            self._run(executed, "PRAGMA incremental_vacuum(1)")
+        self._run(executed, "PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._connections.close()
 
-    # SQLite's locks are the process's, and a child that inherits a connection may ruin the file. So a fork waits until
-    # no statement runs, and closes all connections before.
-
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-        self._is_forking = True
-        self._changed.wait_for(lambda: not self._in_use, timeout=self.timeout)
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
-
-    def _after_fork(self, is_child: bool) -> None:
-        if is_child:
-            # Who used it then is not here.
-            self._in_use = 0
-        self._is_forking = False
-        self._changed.notify_all()
-        self._lock.release()
+    def _execute(self, sql: str, *parameters: object) -> tuple[list[t.Any], int]:
+        return self._run(executed, sql, *parameters)
 
 
-class Connection(sqlite3.Connection):
-    """A connection that knows which file it is to."""
-
-    file: tuple[int, int] | None
+# --- What is done with a connection -----------------------------------------------------------------------------------
 
 
-def file_at(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def executed(connection: Connection, sql: str, *parameters: object) -> tuple[list[t.Any], int]:
+    """The rows that a statement gives, and how many it has changed."""
+    cursor = connection.execute(sql, parameters)
+    return cursor.fetchall(), cursor.rowcount
 
 
-MAKING = threading.Lock()
-STORES: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
-
-#: Held while a thread forks: two that do at once would wait for each other's stores, and no new one comes meanwhile.
-FORKING = threading.Lock()
-_forking: list[SQLiteStore] = []
+# Where one of these raises an exception, its transaction is rolled back.
 
 
-def _before_fork() -> None:
-    FORKING.acquire()
-    _forking[:] = STORES
-    for store in _forking:
-        store._before_fork()
+def moved(
+    connection: Connection,
+    key: str,
+    new_key: str,
+    old: bytes,
+    new: bytes,
+    expires: float | None,
+    left: bytes | None,
+    now: float,
+) -> bool:
+    connection.execute("BEGIN IMMEDIATE")
+    if left is None:
+        cursor = connection.execute(REMOVE, (key, old, now))
+    else:
+        cursor = connection.execute(REPLACE, (left, now + MOVED_TTL, key, old, now))
+    if cursor.rowcount:
+        cursor = connection.execute(CREATE, (new_key, new, expires, now))
+    if not cursor.rowcount:
+        connection.execute("ROLLBACK")
+        return False
+    connection.execute(MOVE_LISTED, (new_key, key))
+    connection.execute("COMMIT")
+    return True
 
 
-def _after_fork(is_child: bool) -> None:
-    while _forking:
-        _forking.pop()._after_fork(is_child)
-    FORKING.release()
+def ended(connection: Connection, handle: str, now: float) -> bool:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(DELETE_LISTED, (handle,))
+    # One that has expired was none any more.
+    count = connection.execute(f"{END} AND expires > ?", (handle, now)).rowcount
+    connection.execute("COMMIT")
+    return count == 1
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=partial(_after_fork, False), after_in_child=partial(_after_fork, True)
-    )
+def all_ended(connection: Connection, owner: str, keep: t.Collection[str], now: float) -> int:
+    connection.execute("BEGIN IMMEDIATE")
+    rows = connection.execute(ALL_LISTED, (now, owner)).fetchall()
+    ending = {handle: is_alive for handle, is_alive in rows if handle not in keep}
+    connection.executemany(DELETE_LISTED, zip(ending))
+    connection.executemany(END, zip(ending))
+    connection.execute("COMMIT")
+    return sum(ending.values())
 
 
 def end_of(ttl: int | None, now: float) -> float | None:

@@ -1,0 +1,408 @@
+"""Connections to an SQLite file: who has one, what happens to them at a fork, and which files are trusted.
+
+No lock is taken here where a connection is handed out, and nothing is counted. An exception raised by a signal, which
+may come between any two instructions, would leave a lock taken and a count wrong. What must never be half done is one
+call of a built-in method instead: ``list.pop``, ``list.append``, an item of a dict.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+import threading
+import time
+import typing as t
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from weakref import WeakSet
+from weakref import ref
+
+from ..store import SessionStoreError
+
+log = logging.getLogger("flask_fastsession")
+
+T = t.TypeVar("T")
+
+#: Device and inode.
+File: t.TypeAlias = "tuple[int, int]"
+
+#: The files that SQLite keeps beside a database, and trusts as it does the database.
+SIDECARS = ("-wal", "-shm", "-journal")
+
+#: So often a file is opened that others replace meanwhile, before it is an error.
+ATTEMPTS = 5
+
+#: A fork waits no longer than a statement does, and so many seconds more.
+GRACE = 1.0
+
+
+class Connection(sqlite3.Connection):
+    """A connection that knows which file it is to; none, before it is ready for use and after it was closed."""
+
+    file: File | t.Literal[False] | None = False
+
+    def close(self) -> None:
+        self.file = False
+        super().close()
+
+    def __del__(self) -> None:
+        # Where an exception has separated it from whoever had it.
+        with suppress(sqlite3.Error):
+            self.close()
+
+    def can_read(self) -> bool:
+        """Whether a failure has left it as it was; what it has begun is undone."""
+        try:
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+            self.execute("SELECT key FROM sessions LIMIT 1").fetchall()
+        except sqlite3.Error:
+            return False
+        return True
+
+
+class Lease:
+    """One use of a connection, which a fork waits for."""
+
+    __slots__ = ("__weakref__", "connection", "thread", "timeout")
+
+    connection: Connection | None
+    thread: int
+    timeout: float
+
+    def give_up(self) -> None:
+        """Close the connection, if there still is one. It does not matter where this has been interrupted before."""
+        connection = self.connection
+        if connection is not None:
+            connection.close()
+            self.connection = None
+        LEASES.pop(id(self), None)
+
+
+class Connections:
+    """The connections of this process to a file, each used by one thread at a time.
+
+    ``tables`` are the names of what ``schema`` makes, statement by statement.
+    """
+
+    def __init__(self, path: Path, timeout: float, tables: t.Collection[str], schema: t.Iterable[str]) -> None:
+        self.path = path
+        # What is looked at for each statement is not to be made of a Path each time.
+        self._path = str(path)
+        self.timeout = timeout
+        self._schema = schema
+        marks = ", ".join(f"'{name}'" for name in tables)
+        self._is_complete = f"SELECT count(*) = {len(tables)} FROM sqlite_master WHERE name IN ({marks})"
+        self._idle: list[Connection] = []
+        self._has_warned = False
+
+    def run(self, work: t.Callable[..., T], *arguments: object) -> T:
+        """Return what ``work(connection, *arguments)`` returns; raise :exc:`SessionStoreError` if SQLite fails.
+
+        A transaction that it has begun and not ended is rolled back where it raises an exception.
+        """
+        lease = Lease()
+        lease.connection = None
+        lease.thread = threading.get_ident()
+        lease.timeout = self.timeout
+        try:
+            try:
+                LEASES[id(lease)] = ref(lease)
+                # A fork that has begun before has not seen this lease, and one that begins later waits for it.
+                if FORKS:
+                    wait_for_forks(lease)
+                try:
+                    connection = lease.connection = self._idle.pop()
+                except IndexError:
+                    connection = self._connect(lease)
+                if connection.file != file_at(self._path):
+                    # Somebody has deleted the file or put another in its place.
+                    connection.close()
+                    connection = self._connect(lease)
+                answer = work(connection, *arguments)
+                lease.connection = None
+                self._idle.append(connection)
+                LEASES.pop(id(lease), None)
+                return answer
+            except (sqlite3.Error, OSError) as error:
+                return self._after(error, lease, work, *arguments)
+        finally:
+            # All is done by now, unless there was an exception. Both this and what is above may be interrupted by one.
+            if id(lease) in LEASES:
+                lease.give_up()
+
+    def _after(self, error: Exception, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
+        """Try again where that may help, and say what has failed. A connection that can still read is kept."""
+        if getattr(error, "errno", 0) is None:
+            # Not the system's, but raised by the handler of a signal: a TimeoutError is an OSError as well.
+            raise error
+        try:
+            if self._is_mended(error, lease):
+                answer = work(lease.connection, *arguments)
+                self._give_back(lease)
+                return answer
+        except (sqlite3.Error, OSError) as second:
+            error = second
+        if is_harmless(error, lease.connection):
+            self._give_back(lease)
+        lease.give_up()
+        raise SessionStoreError(f"the session store {self.path.name} failed: {error}") from error
+
+    def _is_mended(self, error: Exception, lease: Lease) -> bool:
+        """Whether something was done about the error, so that it may be worth to try again."""
+        connection = lease.connection
+        if connection is None or not is_harmless(error, connection):
+            return False
+        if "readonly" in str(error) or "no such table" in str(error):
+            # As it was opened, the file was read-only, or the disk too full for a new table. That may be over.
+            try:
+                self._connect(lease)
+            except BaseException:
+                if lease.connection is not None and lease.connection is not connection:
+                    lease.connection.close()
+                lease.connection = connection
+                raise
+            connection.close()
+            return True
+        if "full" in str(error):
+            # The log has room that is used again once all of it is in the database.
+            connection.execute("PRAGMA wal_checkpoint")
+            return True
+        return False
+
+    def _give_back(self, lease: Lease) -> None:
+        connection = lease.connection
+        assert connection is not None
+        lease.connection = None
+        self._idle.append(connection)
+        LEASES.pop(id(lease), None)
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    # --- Opening ----------------------------------------------------------------------------------------------------
+
+    def _connect(self, lease: Lease) -> Connection:
+        for _ in range(ATTEMPTS):
+            file = self._found_or_made()
+            try:
+                # One thread at a time has it, not always the same. A file that SQLite makes is for all to read.
+                connection = lease.connection = sqlite3.connect(
+                    f"{self.path.absolute().as_uri()}?mode=rw",
+                    uri=True,
+                    timeout=self.timeout,
+                    isolation_level=None,
+                    check_same_thread=False,
+                    factory=Connection,
+                )
+                CONNECTIONS.add(connection)
+                self._prepare(connection)
+            except sqlite3.OperationalError:
+                if self._trusted() == file:
+                    raise
+            else:
+                # By now SQLite has opened all its files, each by its name.
+                if self._trusted() == file and is_opened_by_name(connection, self._path):
+                    connection.file = file
+                    return connection
+            if lease.connection is not None:
+                lease.connection.close()
+                lease.connection = None
+        raise SessionStoreError(f"{self.path.name} was replaced {ATTEMPTS} times while it was opened")
+
+    def _prepare(self, connection: Connection) -> None:
+        ((is_complete,),) = connection.execute(self._is_complete)
+        if not is_complete:
+            try:
+                self._make_tables(connection)
+            except sqlite3.OperationalError:
+                # A file of the version before, which has no lists, can be read though it cannot be written.
+                if not connection.can_read():
+                    raise
+        # Neither this nor anything else here writes to a database that has all its tables.
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    def _make_tables(self, connection: Connection) -> None:
+        # It counts for a file that is still empty, and costs nothing until it is asked for.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._use_wal(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in self._schema:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+
+    def _use_wal(self, connection: Connection) -> None:
+        # For this SQLite does not wait by itself.
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.002)
+
+    # --- Files ------------------------------------------------------------------------------------------------------
+
+    def _found_or_made(self) -> File | None:
+        self.path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+        if not self._has_warned:
+            self._has_warned = True
+            warn_of_folder(self.path.parent)
+        file = self._trusted()
+        if file is None:
+            make_file(self.path)
+            file = self._trusted()
+        return file
+
+    def _trusted(self) -> File | None:
+        """Which file is there; raise :exc:`SessionStoreError` if it or one beside it may be somebody else's."""
+        for sidecar in SIDECARS:
+            trusted(self._path + sidecar)
+        return trusted(self._path)
+
+
+def file_at(path: str) -> File | None:
+    try:
+        # A link is never followed, and has an inode of its own.
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def trusted(path: str) -> File | None:
+    """Which file there is; raise :exc:`SessionStoreError` if it is a link, or anybody else has or had access to it.
+
+    It is not opened for this. To close any handle on a file ends all locks that other connections of this process have
+    on it, and another process then takes itself for the last one.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    name = os.path.basename(path)
+    if stat.S_ISLNK(found.st_mode):
+        raise SessionStoreError(f"{name} is a symbolic link, which is not followed: set the path of the file itself")
+    if not stat.S_ISREG(found.st_mode):
+        raise SessionStoreError(f"{name} is no regular file: remove it, or set another path")
+    if os.name == "posix":
+        user, mode = os.geteuid(), stat.S_IMODE(found.st_mode)
+        if found.st_uid != user:
+            raise SessionStoreError(
+                f"{name} belongs to the user {found.st_uid}, and this process runs as {user}:"
+                f" remove the file if you do not know it, else run as that user, or chown {user} {name}"
+            )
+        if mode & 0o077:
+            raise SessionStoreError(
+                f"{name} is accessible to other users (mode {mode:o}):"
+                f" remove the file if they may have written to it, else chmod 600 {name}"
+            )
+    return found.st_dev, found.st_ino
+
+
+def warn_of_folder(folder: Path) -> None:
+    mode = folder.stat().st_mode
+    if os.name == "posix" and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        log.warning("Any user can replace the sessions in %s: chmod o-w that directory", folder)
+
+
+def make_file(path: Path) -> None:
+    # Here a handle is closed: see above. So nobody else may have opened the file, and all others wait. To release the
+    # lock once more than was needed is an error, and to do so once too few, after an exception by a signal, a deadlock.
+    try:
+        try:
+            MAKING.acquire()
+            with suppress(FileExistsError):
+                open(path, "xb", opener=partial(os.open, mode=0o600)).close()
+        finally:
+            MAKING.release()
+    finally:
+        with suppress(RuntimeError):
+            MAKING.release()
+
+
+def is_opened_by_name(connection: Connection, path: str) -> bool:
+    """Whether the file was no link while SQLite opened it: it follows links, and says where to."""
+    ((_, _, opened),) = connection.execute("PRAGMA database_list")
+    folder, name = os.path.split(opened)
+    return name == os.path.basename(path) and os.path.samefile(folder, os.path.dirname(path) or ".")
+
+
+def is_harmless(error: Exception, connection: Connection | None) -> bool:
+    """Whether a connection that was ready for use still is."""
+    # What is malformed, or no database, is a DatabaseError of no special kind.
+    if connection is None or connection.file is False or not isinstance(error, sqlite3.OperationalError):
+        return False
+    return connection.can_read()
+
+
+MAKING = threading.RLock()
+
+# --- Forks ----------------------------------------------------------------------------------------------------------
+
+# SQLite's locks are the process's, and a child that inherits a connection may ruin the file. So a fork waits until no
+# statement runs, and closes all connections before.
+
+#: All connections that may be open.
+CONNECTIONS: WeakSet[Connection] = WeakSet()
+
+#: All leases under way. One that was never given up does not matter any more once nobody knows of it.
+LEASES: dict[int, ref[Lease]] = {}
+
+#: As many as threads are about to fork. Connections are had by nobody meanwhile.
+FORKS: list[None] = []
+
+
+def wait_for_forks(lease: Lease) -> None:
+    while FORKS:
+        LEASES.pop(id(lease), None)
+        time.sleep(0.001)
+        LEASES[id(lease)] = ref(lease)
+
+
+def before_fork() -> None:
+    is_done = False
+    try:
+        close_all()
+        is_done = True
+    finally:
+        if not is_done:
+            close_all()
+
+
+def close_all() -> None:
+    started = time.monotonic()
+    while (timeout := longest_timeout()) is not None and time.monotonic() < started + timeout + GRACE:
+        time.sleep(0.0005)
+    in_use = {id(lease.connection) for lease in leases_of_others()}
+    for connection in list(CONNECTIONS):
+        if id(connection) not in in_use:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+def longest_timeout() -> float | None:
+    # No lease may be referred to any longer, as it would last until then.
+    return max((lease.timeout for lease in leases_of_others()), default=None)
+
+
+def leases_of_others() -> list[Lease]:
+    """Those of threads other than this one, which has other things to do at the moment."""
+    thread = threading.get_ident()
+    leases = (each() for each in LEASES.copy().values())
+    return [lease for lease in leases if lease is not None and lease.thread != thread]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=before_fork, after_in_child=CONNECTIONS.clear)
+    # What was registered last is called first before a fork. None of it can be interrupted.
+    os.register_at_fork(before=partial(FORKS.append, None), after_in_parent=FORKS.pop, after_in_child=FORKS.clear)
+    os.register_at_fork(after_in_child=LEASES.clear)
