@@ -21,6 +21,7 @@ from .meta import new_handle
 from .record import TAGGED
 from .record import Data
 from .record import NotARecord
+from .record import PickledRecord
 from .record import RecordFormat
 from .record import tagged
 from .session import ServerSideSession
@@ -60,6 +61,12 @@ class Lifecycle:
         # To ask this of a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
         self.owners = store if isinstance(store, OwnerStore) else None
+        self._logged: set[str] = set()
+
+    def log_once(self, text: str) -> None:
+        if text not in self._logged:
+            self._logged.add(text)
+            log.warning("%s", text)
 
     # --- Find -------------------------------------------------------------------------------------------------------
 
@@ -73,7 +80,7 @@ class Lifecycle:
             try:
                 data, meta = self.read(record)
             except NotARecord as reason:
-                log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
+                self._log_unreadable(reason)
                 raise Refused("malformed") from None
             if self._is_listed(meta, record):
                 return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
@@ -81,6 +88,14 @@ class Lifecycle:
             if self.store.load(key) == record:
                 raise Refused("revoked")
         raise overtaken()
+
+    def _log_unreadable(self, reason: NotARecord) -> None:
+        text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
+        if isinstance(reason, PickledRecord):
+            # There may be one of each visitor, and what is to be done about all of them is the same.
+            self.log_once(text)
+        else:
+            log.warning("%s", text)
 
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
         for key in (self.ids.key(sid), self.ids.other_key(sid)):
@@ -174,11 +189,12 @@ class Lifecycle:
         if swapped is None:
             return False
         record = swapped[1]
+        self._is_stored(session, new_key, record)
         is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
         # If not, it was revoked on its way; or it is another record by now, of somebody who has logged out.
         if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
+            session.cookie_due = None
             return False
-        self._is_stored(session, new_key, record)
         self._unlist_former(stored, session.meta)
         return True
 
@@ -255,6 +271,9 @@ class Lifecycle:
     def _is_stored(self, session: ServerSideSession, key: str, record: bytes) -> None:
         meta, stored = session.meta, session.stored
         sid = session.sid if session.new_sid is not None or stored is None else stored.sid
+        if stored is None or sid != stored.sid:
+            # From here on, as nothing else may come to that, and the old id is none any more.
+            session.cookie_due = "set"
         session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle)
         session.new_sid = None
 
