@@ -15,8 +15,11 @@ from pathlib import Path
 from .interface import Options
 from .interface import ServerSessionInterface
 from .record import RecordFormat
+from .sources import SOURCES
+from .sources import source_of
 from .store import Store
 from .store import SweepingStore
+from .take_over import Sources
 
 if t.TYPE_CHECKING:
     from flask import Config
@@ -84,7 +87,35 @@ def interface_of(app: Flask) -> ServerSessionInterface:
     )
     if options.use_signer and not app.secret_key:
         raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")
-    return ServerSessionInterface(store, RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name)), options)
+    record_format = RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name))
+    return ServerSessionInterface(store, record_format, options, sources_of(app, store))
+
+
+def sources_of(app: Flask, store: Store) -> Sources | None:
+    wanted = app.config.get("SESSION_TAKE_OVER")
+    if wanted is None:
+        return None
+    names = [*SOURCES, "filesystem"]
+    sources = []
+    for one in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
+        source = source_of(app, one, store) if isinstance(one, str) and one in names else one
+        if isinstance(source, type) or not callable(getattr(source, "load", None)):
+            raise ValueError(
+                f"SESSION_TAKE_OVER is one of {', '.join(map(repr, names))}, an object with a method load(sid), or a"
+                f" list of these, not {one!r}"
+            )
+        sources.append(source)
+    deletes = bool_in(app.config, "SESSION_TAKE_OVER_DELETE", False)
+    for source in sources:
+        if deletes and not callable(getattr(source, "delete", None)):
+            raise ValueError(f"SESSION_TAKE_OVER_DELETE needs a source with delete(sid), not {type(source).__name__}")
+    return Sources(tuple(sources), deletes, lifetime_of_sources(app))
+
+
+def lifetime_of_sources(app: Flask) -> int:
+    lifetime = app.config.get("SESSION_TAKE_OVER_LIFETIME")
+    seconds = seconds_of(app.permanent_session_lifetime if lifetime is None else lifetime, "SESSION_TAKE_OVER_LIFETIME")
+    return math.ceil(t.cast(float, seconds))
 
 
 def bool_in(config: Config, name: str, default: bool) -> bool:
@@ -110,14 +141,12 @@ def prefix_of(prefix: object) -> str:
     return prefix
 
 
-def seconds_of(lifetime: object) -> float | None:
+def seconds_of(lifetime: object, name: str = "SESSION_ABSOLUTE_LIFETIME") -> float | None:
     if lifetime is None:
         return None
     seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 1 <= seconds < math.inf:
-        raise ValueError(
-            f"SESSION_ABSOLUTE_LIFETIME is a timedelta or a number of seconds, at least 1, not {lifetime!r}"
-        )
+        raise ValueError(f"{name} is a timedelta or a number of seconds, at least 1, not {lifetime!r}")
     return seconds
 
 

@@ -55,6 +55,8 @@ from .stats import ServerStats
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
+from .take_over import Sources
+from .take_over import TakeOver
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -110,12 +112,15 @@ class ServerSessionInterface(SessionInterface):
     Made by :class:`ServerSession`, as ``app.session_interface``.
     """
 
-    def __init__(self, store: Store, record_format: RecordFormat, options: Options) -> None:
+    def __init__(
+        self, store: Store, record_format: RecordFormat, options: Options, sources: Sources | None = None
+    ) -> None:
         self.store = store
         self.format = record_format
         self.options = options
         self.ids = Ids(options.key_prefix, options.id_length, options.hash_sid)
-        self.lifecycle = Lifecycle(store, record_format, self.ids)
+        take_over = None if sources is None else TakeOver(sources, store, record_format, self.ids)
+        self.lifecycle = Lifecycle(store, record_format, self.ids, take_over)
         self._counts = Counts()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
@@ -153,6 +158,11 @@ class ServerSessionInterface(SessionInterface):
         if self.is_expired(meta):
             self.lifecycle.end(stored)
             raise Refused("expired")
+        user = None if meta.owner is not None else self._user_in(data)
+        if user is not None:
+            stored = stored._replace(claimed_by=owner_name(user))
+            if self.lifecycle.is_revoked(owner_name(user)):
+                raise Refused("revoked")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and self._cookie_of(app, request) != signed(app, sid)
         self._counts.add("loaded")
@@ -241,13 +251,17 @@ class ServerSessionInterface(SessionInterface):
 
     def _complete(self, session: ServerSideSession, now: int) -> None:
         """Set whose the session is, and when it began, if they are needed and not known yet."""
-        meta = session.meta
-        user = None if self.user_key is None or self.lifecycle.owners is None else session.get(self.user_key)
-        # Flask-Login keeps there what `get_id` gives; what else may stand there is nobody's id.
-        if meta.owner is None and isinstance(user, str | int):
+        meta, user = session.meta, self._user_in(session)
+        if meta.owner is None and user is not None:
             self._bind(session, user)
         if meta.begun is None and (self.options.absolute_lifetime is not None or meta.owner is not None):
             meta.begun = now
+
+    def _user_in(self, data: Mapping[str, t.Any]) -> str | int | None:
+        """The user that the data of a session names, where Flask-Login is followed."""
+        user = None if self.user_key is None or self.lifecycle.owners is None else data.get(self.user_key)
+        # Flask-Login keeps there what `get_id` gives; what else may stand there is nobody's id.
+        return user if isinstance(user, str | int) else None
 
     def _end(self, app: Flask, session: ServerSideSession) -> None:
         assert session.stored is not None
@@ -424,8 +438,14 @@ class ServerSessionInterface(SessionInterface):
         if isinstance(session, str) and session == coming_sid():
             session = current_session
         if not isinstance(session, str):
-            # In this request it may have become another user's, who has not listed it yet.
             found = loaded(session)
+            claimed = self._user_in(found)
+            if found.meta.owner is None and claimed is not None:
+                # It would be bound at the end of the request, and is named now.
+                self._bind(found, claimed)
+                if found.stored is not None:
+                    found.stored = found.stored._replace(claimed_by=None)
+            # In this request it may have become another user's, who has not listed it yet.
             handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
             return {handle for handle in handles if handle is not None}
         return self.lifecycle.handles_of(session, user) if SID.fullmatch(session) else {session}

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from .ids import Ids
+from .ids import is_taking
 from .ids import moved_to
 from .ids import new_key_in
 from .merge import merged
@@ -31,6 +32,9 @@ from .store import MovingStore
 from .store import OwnerStore
 from .store import SessionStoreError
 from .store import Store
+
+if t.TYPE_CHECKING:
+    from .take_over import TakeOver
 
 log = logging.getLogger("flask_fastsession")
 
@@ -54,10 +58,11 @@ class MissingMethods(TypeError):
 class Lifecycle:
     """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
 
-    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids) -> None:
+    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids, take_over: TakeOver | None = None) -> None:
         self.store = store
         self.format = record_format
         self.ids = ids
+        self.take_over = take_over
         # To ask this of a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
         self.owners = store if isinstance(store, OwnerStore) else None
@@ -100,12 +105,14 @@ class Lifecycle:
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
         for key in (self.ids.key(sid), self.ids.other_key(sid)):
             record = self.store.load(key, ttl)
-            if record is None:
+            if record is None or is_taking(record):
                 continue
             if new_key_in(record) is not None:
                 # Whoever sends the old id, and did not get the new one, has no business here.
                 raise Refused("revoked")
             return self._rekeyed(sid, key, record, ttl), record
+        if self.take_over is not None and ttl is not None:
+            return self.take_over.find(sid, ttl)
         raise Refused("expired")
 
     def _rekeyed(self, sid: str, key: str, record: bytes, ttl: int | None) -> str:
@@ -208,12 +215,12 @@ class Lifecycle:
             done = swap(key, base, record)
             if done is True:
                 return key, record
-            if done is False:
+            if done is False or is_taking(done):
                 # It ended meanwhile, by a logout as a rule: a logout stays one.
                 return None
             new_key = new_key_in(done)
             if new_key is not None:
-                if stored.owner is None:
+                if stored.owner is None and stored.claimed_by is None:
                     # Whoever knew the old id may be anybody, and has no say in what became of it.
                     return None
                 key = new_key
@@ -229,10 +236,15 @@ class Lifecycle:
             found, meta = self.read(theirs)
         except NotARecord:
             return True
-        if session.meta.owner != stored.owner:
+        is_same_claim = meta.owner is not None and meta.owner == stored.claimed_by == session.meta.owner
+        if session.meta.owner != stored.owner and not is_same_claim:
             # What others wrote is none of this user's.
             return True
-        if meta.owner == stored.owner:
+        if stored.was_of(meta.owner):
+            if is_same_claim and meta.handle != session.meta.handle:
+                # Two requests have found at once whose it has always been.
+                self._unlist(session.meta)
+                session.meta = meta
             before, _ = self.read(base)
             session.replace_data(merged(before, found, dict(session), self.format.dumps))
             return True
@@ -291,7 +303,12 @@ class Lifecycle:
         meta.handle = meta.handle or new_handle()
         # What lists it as the one's, and what lists it as the other's, are to hold side by side.
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
-        return self._list(meta, owner, key, ttl, renew=is_renewal)
+        is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
+        # In this order, as those who revoke first leave their mark, and then end what is listed.
+        if is_listed and meta.owner == stored.claimed_by and self.is_revoked(t.cast(str, meta.owner)):
+            self.require_owners().unlist(owner, meta.handle)
+            return False
+        return is_listed
 
     def _has_another_owner(self, stored: Stored) -> bool:
         """Whether a session is on nobody's list because its user has logged out, rather than because it was revoked."""
@@ -312,9 +329,12 @@ class Lifecycle:
         return self.owners.enlist(owner, meta.handle, key, ttl, renew)
 
     def _unlist_former(self, stored: Stored, meta: SessionMeta) -> None:
-        was_listed = stored.owner is not None and stored.handle is not None
-        if self.owners is not None and was_listed and stored.handle != meta.handle:
-            self.owners.unlist(self.ids.owner_key(t.cast(str, stored.owner)), t.cast(str, stored.handle))
+        if stored.handle != meta.handle:
+            self._unlist(SessionMeta(owner=stored.owner, handle=stored.handle))
+
+    def _unlist(self, meta: SessionMeta) -> None:
+        if self.owners is not None and meta.owner is not None and meta.handle is not None:
+            self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
 
     def listed(self, user: str) -> list[tuple[SessionMeta, str]]:
         """The sessions of a user that are live, and their keys."""
@@ -350,11 +370,12 @@ class Lifecycle:
     def end(self, stored: Stored) -> None:
         """End a session, where it is now if it is a user's: another request of theirs may have moved it since."""
         self._delete_twin(stored.sid)
-        owner = stored.owner
-        self._end_at(stored.key, stored.record, lambda meta: owner is not None and meta.owner == owner)
+        self._end_at(stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner))
 
     def revoke(self, sid: str) -> None:
         """End the session that has this id, or had it within the last ten minutes."""
+        if self.take_over is not None:
+            self.take_over.revoke(sid)
         for key in (self.ids.other_key(sid), self.ids.key(sid)):
             self._end_at(key, self.store.load(key), lambda meta: True)
 
@@ -362,7 +383,14 @@ class Lifecycle:
         return self.require_owners().end(handle)
 
     def revoke_user(self, user: str, keep: Collection[str]) -> int:
-        return self.require_owners().end_all(self.ids.owner_key(user), keep)
+        owners = self.require_owners()
+        if self.take_over is not None:
+            self.take_over.revoke_user(user)
+        return owners.end_all(self.ids.owner_key(user), keep)
+
+    def is_revoked(self, user: str) -> bool:
+        """Whether sessions of this user that no list has yet, as they come from another backend, are refused."""
+        return self.take_over is not None and self.take_over.is_revoked(user)
 
     def handles_of(self, sid: str, user: str) -> set[str]:
         """The handles of the session that has this id, or had it within the last ten minutes, as a user's session."""
@@ -394,8 +422,7 @@ class Lifecycle:
             if has_moved and not may_follow(meta):
                 return
             # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
-            if self.owners is not None and meta.owner is not None and meta.handle is not None:
-                self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
+            self._unlist(meta)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
                 return

@@ -33,6 +33,11 @@ class Stored(t.NamedTuple):
     permanent: bool = False
     owner: str | None = None
     handle: str | None = None
+    #: Whose it is by its data, where it is not bound yet: any request that finds it so binds it.
+    claimed_by: str | None = None
+
+    def was_of(self, owner: str | None) -> bool:
+        return owner == self.owner or (owner is not None and owner == self.claimed_by)
 
 
 @dataclass

@@ -364,6 +364,7 @@ class FlaskSessionTable:
     ) -> None:
         self.key_prefix = key_prefix
         columns: list[Column[t.Any]] = [
+            Column("id", Integer, primary_key=True),
             Column("session_id", String(255)),
             Column("data", LargeBinary),
             Column("expiry", DateTime),
@@ -371,15 +372,36 @@ class FlaskSessionTable:
         self.table = Table(table, MetaData(), *columns, schema=schema)
         self._database = Database(engine)
         self._load = select(self.table).where(self.table.c.session_id == bindparam("key"))
+        self._delete = delete(self.table).where(self.table.c.id == bindparam("the_id"))
 
     def load(self, sid: str) -> bytes | None:
         """Return the record of a session that has not expired, as Flask-Session has encoded it."""
+        row = self._row(sid)
+        return None if row is None or row.data is None else bytes(row.data)
+
+    def expires_in(self, sid: str) -> float | None:
+        """Return in how many seconds a session ends, or ``None`` where there is none."""
+        row = self._row(sid)
+        return None if row is None else float((row.expiry - utc_now()).total_seconds())
+
+    def delete(self, sid: str) -> None:
         key = self.key_prefix + sid
-        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        for row in self._database.rows(self._load, {"key": key}):
+            if row.session_id == key:
+                self._database.change(self._delete, {"the_id": row.id})
+
+    def sids(self) -> t.Iterator[str]:
+        """All ids."""
+        for row in self._database.rows(select(self.table.c.session_id), {}):
+            if row.session_id is not None and row.session_id.startswith(self.key_prefix):
+                yield row.session_id[len(self.key_prefix) :]
+
+    def _row(self, sid: str) -> t.Any:
+        key, now = self.key_prefix + sid, utc_now()
         for row in self._database.rows(self._load, {"key": key}):
             # To MariaDB keys that differ in case are the same.
             if row.session_id == key and row.expiry is not None and row.expiry > now:
-                return None if row.data is None else bytes(row.data)
+                return row
         return None
 
     def close(self) -> None:
@@ -737,6 +759,10 @@ def overtaken() -> SessionStoreError:
 def batches(items: list[T]) -> t.Iterator[list[T]]:
     for first in range(0, len(items), AT_ONCE):
         yield items[first : first + AT_ONCE]
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
 def end_of(ttl: int | None, now: float) -> float | None:
