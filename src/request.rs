@@ -169,8 +169,7 @@ impl SessionInterfaceMixin {
     ) -> PyResult<Option<Bound<'py, PyString>>> {
         contained(|| {
             let line = steps::cookie_line_for(slf, app, response, token, expires, options);
-            let line = step(&slf.get().counters.get().headers, line)?;
-            Ok(line.map(|line| PyString::new(slf.py(), &line)))
+            step(&slf.get().counters.get().headers, line)
         })
     }
 
@@ -383,7 +382,7 @@ fn save<'py>(
         return if is_modified {
             let headers = Headers::of(response)?;
             let line = deletion_line(app, config, &template)?;
-            headers.add_cookie(line, is_accessed)
+            headers.add_cookie(PyString::new(py, line), is_accessed)
         } else {
             add_vary_if(is_accessed, response)
         };
@@ -401,7 +400,7 @@ fn save<'py>(
     let template = template.for_session(is_permanent)?;
     let (line, outcome) = cookie_line(parts, app, config, data, &setup, template)?;
     mark_accessed(parts, data)?;
-    headers.add_cookie(&line, is_accessed)?;
+    headers.add_cookie(line, is_accessed)?;
     interface.get().counters.get().dumps.count(outcome);
     Ok(())
 }
@@ -431,7 +430,7 @@ fn cookie_line<'py>(
     session: &Bound<'py, PyDict>,
     setup: &AppSetup,
     template: &Template,
-) -> Result<(String, Outcome), Fallback> {
+) -> Result<(Bound<'py, PyString>, Outcome), Fallback> {
     let py = session.py();
     let current_app = json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
     let (options, tags) = json::text_writable(setup.serializer.bind(py), Some(&current_app))?;
@@ -452,14 +451,13 @@ fn cookie_line<'py>(
     let (date, timestamp) = if template.has_date() {
         clock.date_and_timestamp(setup.lifetime.as_ref().ok_or(Reason::MaxAge)?, parts)
     } else {
-        clock.timestamp().map(|timestamp| (String::new(), timestamp))
+        clock.timestamp().map(|timestamp| (Vec::new(), timestamp))
     }
     .map_err(|stop| stop.declining(py, Reason::Clock))?;
     token::push_timestamp(&mut token, timestamp);
     let signature = setup.keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
-    let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
-    Ok((template.fill(&token, &date), outcome))
+    Ok((PyString::from_bytes(py, &template.fill(&token, &date)).map_err(Fallback::Raise)?, outcome))
 }
 
 /// An upper bound for what follows the payload: two dots, eight bytes of time and the longest signature.

@@ -93,7 +93,7 @@ pub fn cookie_line_for<'py>(
     token: &Bound<'py, PyAny>,
     expires: &Bound<'py, PyAny>,
     options: &Bound<'py, PyDict>,
-) -> Result<String, Fallback> {
+) -> Result<Bound<'py, PyString>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     flask::own_of_response(parts, response)?;
@@ -116,8 +116,8 @@ pub fn cookie_line_for<'py>(
     if template.length(token.len()) > max_cookie_size(&config)? {
         return Err(Reason::Size.into());
     }
-    let date = date.as_ref().map_or(Ok(""), |date| str::from_utf8(date).map_err(|_| Reason::Clock))?;
-    Ok(template.fill(token, date))
+    let line = template.fill(token.as_bytes(), date.as_ref().map_or(&[], |date| &date[..]));
+    PyString::from_bytes(py, &line).map_err(Fallback::Raise)
 }
 
 pub fn deletion_line_for<'py>(
