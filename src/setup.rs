@@ -31,9 +31,17 @@ pub struct AppView<'py> {
 
 impl<'py> AppView<'py> {
     pub fn of(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Self, Reason> {
+        Self::with_config(parts, app, config_of(parts, app)?)
+    }
+
+    /// The same for an app whose [`config_of`] is known.
+    pub fn with_config(
+        parts: &FlaskParts,
+        app: &Bound<'py, PyAny>,
+        config: Bound<'py, PyDict>,
+    ) -> Result<Self, Reason> {
         let py = app.py();
         let class = app.get_type();
-        let config = config_of(parts, app)?;
         let secret_key = if parts.app.is_stock(&class) {
             config_value(&config, intern!(py, "SECRET_KEY"))?
         } else if parts.has_plain_key(&class) {

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::error::{Fallback, Reason, contained};
-use crate::guard::flask::{self, FlaskParts};
+use crate::guard::flask::{self, FlaskParts, own_attributes};
 use crate::guard::json;
 use crate::headers::Headers;
 use crate::key_cache::intern;
@@ -65,7 +65,8 @@ pub fn new_serializer<'py>(
 ) -> Result<Option<Bound<'py, PyAny>>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
-    let interface_view = parts.makes_stock_serializers(interface)?;
+    let own = own_attributes(interface).ok_or(Reason::Hook)?;
+    let interface_view = parts.makes_stock_serializers(interface, &own)?;
     let view = AppView::of(parts, app)?;
     if !view.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
         return Ok(Some(py.None().into_bound(py)));
