@@ -150,7 +150,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         if type(made) is tuple:
             (made,) = made
             # Each serializer that itsdangerous makes writes something, which the app's own JSON provider is to notice.
-            made.is_text_serializer = isinstance(made.serializer.dumps({}), str)
+            made.is_text_serializer = isinstance(signing.write_json(made.serializer, {}), str)
         return t.cast("itsdangerous.URLSafeTimedSerializer | None", made)
 
     def _make_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:

@@ -186,9 +186,8 @@ pub fn text_writable<'py>(
 ) -> Result<(TextOptions, Tags<'py>), Fallback> {
     let py = serializer.py();
     let stock = Stock::get(py);
-    let tags = Tags::of(serializer)?;
+    let tags = Tags::of_stock_methods(serializer)?;
     tags.stand_in_stock_order()?;
-    is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
     is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
     let Some(app) = app else {
         return Ok((TextOptions { sort_keys: false, ensure_ascii: true }, tags));
@@ -226,8 +225,7 @@ impl<'py> Json<'py> {
     pub fn of(serializer: &Bound<'py, PyAny>) -> Result<Self, Fallback> {
         let py = serializer.py();
         let stock = Stock::get(py);
-        let tags = Tags::of(serializer)?;
-        is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
+        let tags = Tags::of_stock_methods(serializer)?;
         is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
         let provider = current_app(py)?.map(|app| {
             Ok::<_, Fallback>(own_of_provider(&stock.reading_provider, &provider_of(&app)?, intern!(py, "dumps"))?)
@@ -258,12 +256,19 @@ impl<'py> Tags<'py> {
         is_tagged.then(|| Self { serializer: serializer.clone(), stock }).ok_or(Reason::JsonTags)
     }
 
+    /// Those of a serializer that tags and untags by Flask's own methods.
+    pub fn of_stock_methods(serializer: &Bound<'py, PyAny>) -> Result<Self, Reason> {
+        let stock = Stock::get(serializer.py());
+        let tags = Self::of(serializer)?;
+        is_unpatched(&stock.tagged_class, &stock.tagged_serializer, serializer.py()).map(|()| tags)
+    }
+
     pub fn py(&self) -> Python<'py> {
         self.serializer.py()
     }
 
     /// Whether values are offered to Flask's own tags, in Flask's own order.
-    fn stand_in_stock_order(&self) -> Result<(), Reason> {
+    pub fn stand_in_stock_order(&self) -> Result<(), Reason> {
         let py = self.serializer.py();
         let order = self.serializer.getattr(intern!(py, "order")).map_err(|_| Reason::JsonTags)?;
         let order = order.cast_exact::<PyList>().map_err(|_| Reason::JsonTags)?;
