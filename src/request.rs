@@ -24,7 +24,7 @@ use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::headers::Headers;
 use crate::key_cache::intern;
-use crate::setup::{AppSetup, AppSetups, AppView, CookieSetup, config_of, is_truthy};
+use crate::setup::{AppConfig, AppSetup, AppSetups, AppView, CookieSetup, is_truthy};
 use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
 use crate::wire::payload;
@@ -136,6 +136,23 @@ impl SessionInterfaceMixin {
                 cookie::find(header?, "").map(|_| ()).map_err(|_| Reason::CookieHeader)
             });
             step(&slf.get().counters.get().cookies, header.map_err(Fallback::from)).map(|found| found.is_some())
+        })
+    }
+
+    /// What `request.cookies.get(self.get_cookie_name(app))` gives where both are Flask's own; else `NotImplemented`.
+    fn _find_token<'py>(
+        slf: &Bound<'py, Self>,
+        app: &Bound<'py, PyAny>,
+        request: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        contained(|| {
+            Ok(steps::find_token(slf, app, request).map_or_else(
+                |_| slf.py().NotImplemented().into_bound(slf.py()),
+                |token| {
+                    slf.get().counters.get().cookies.count(Outcome::Native);
+                    token.into_any()
+                },
+            ))
         })
     }
 
@@ -391,25 +408,26 @@ fn save<'py>(
         return Err(Fallback::Reject);
     }
     let interface_view = parts.save_hooks_are_stock(interface, &own)?;
-    let config = config_of(parts, app)?;
+    let app_config = AppConfig::of(parts, app)?;
+    let config = &app_config.config;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
-    let template = CookieSetup::find(&interface.get().cookies, interface, parts, &config)?;
+    let template = CookieSetup::find(&interface.get().cookies, interface, parts, config)?;
     if data.is_empty() {
         return if is_modified {
             let headers = Headers::of(response)?;
-            let line = deletion_line(app, &config, &template)?;
+            let line = deletion_line(app, config, &template)?;
             headers.add_cookie(PyString::new(py, line), is_accessed)
         } else {
             add_vary_if(is_accessed, response)
         };
     }
     let is_permanent = is_permanent(data)?;
-    if !(is_modified || is_permanent && is_truthy(&config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
+    if !(is_modified || is_permanent && is_truthy(config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
         add_vary_if(is_accessed, response)?;
         return mark_accessed(parts, data);
     }
     parts.makes_plain_serializers(py)?;
-    let view = AppView::with_config(parts, app, config)?;
+    let view = app_config.view(parts, app)?;
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)
         .map_err(|stop| stop.declining(py, Reason::Keys))?;
