@@ -189,16 +189,16 @@ class Failed:
 
 
 def write_json(serializer: t.Any, value: t.Any) -> str | bytes:
-    """Return what ``serializer.dumps(value)`` gives: tagged natively where it may be, and written as Flask has it written."""
+    """Return what ``serializer.dumps(value)`` gives: tagged natively where it may be, and written as Flask has it."""
     tagged = tag(serializer, value)
     if tagged is NotImplemented:
         return serializer.dumps(value)  # type: ignore[no-any-return]
-    return tagged_json.dumps(tagged, separators=(",", ":"))
+    return tagged_json.dumps(tagged, separators=(",", ":"))  # type: ignore[attr-defined,no-any-return]
 
 
 def read_json(serializer: t.Any, text: str) -> t.Any:
     """Return what ``serializer.loads(text)`` gives where that is Flask's own method."""
-    value = tagged_json.loads(text)
+    value = tagged_json.loads(text)  # type: ignore[attr-defined]
     untagged = untag(serializer, value)
     return serializer._untag_scan(value) if untagged is NotImplemented else untagged
 
