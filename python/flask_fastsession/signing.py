@@ -193,7 +193,7 @@ def write_json(serializer: t.Any, value: t.Any) -> str | bytes:
     tagged = tag(serializer, value)
     if tagged is NotImplemented:
         return serializer.dumps(value)  # type: ignore[no-any-return]
-    return tagged_json.dumps(tagged, separators=(",", ":"))  # type: ignore[attr-defined,no-any-return]
+    return tagged_json.dumps(tagged, separators=(",", ":"))  # type: ignore[attr-defined]
 
 
 def read_json(serializer: t.Any, text: str) -> t.Any:
