@@ -265,6 +265,7 @@ fn open<'py>(
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
     if !minds_options && has_options(&own) {
+        // Not counted: it will be called again.
         return Err(Fallback::Reject);
     }
     let interface_view = parts.open_hooks_are_stock(interface, &own)?;
@@ -405,6 +406,7 @@ fn save<'py>(
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
     if !minds_options && has_options(&own) {
+        // Not counted: it will be called again.
         return Err(Fallback::Reject);
     }
     let interface_view = parts.save_hooks_are_stock(interface, &own)?;
