@@ -82,7 +82,7 @@ class Memory:
             self.records.pop(key, None)
 
 
-class WithRecords(OwnerRecords, Memory):  # type: ignore[misc]
+class WithRecords(OwnerRecords, Memory):
     """As memcached, or any store of five methods: whose sessions are is in records, and moving takes several steps."""
 
 

@@ -835,7 +835,7 @@ class Swapping:
         self.before = before
         self.after = after
         self.is_called = False
-        monkeypatch.setattr(sqlite_connections.sqlite3, "connect", self)
+        monkeypatch.setattr("sqlite3.connect", self)
 
     def __call__(self, *args: t.Any, **options: t.Any) -> t.Any:
         if self.is_called:

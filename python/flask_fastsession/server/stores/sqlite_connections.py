@@ -351,7 +351,7 @@ def is_harmless(error: Exception, connection: Connection | None) -> bool:
 
 
 def is_raised_by_signal(error: Exception) -> bool:
-    """Whether an error is not the system's: the ``TimeoutError`` that a handler of signals raises is an OSError, too."""
+    """Whether an error is not the system's: a ``TimeoutError`` that a handler of signals raises is an OSError, too."""
     return isinstance(error, OSError) and error.errno is None
 
 
