@@ -43,7 +43,7 @@ demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, and
 serve: $(VENV)/extension $(DEMO_TOOLS) ## Serve the same app on 127.0.0.1:5000 (PORT=...) until stopped
 	@$(BIN)/python -m examples.serve --port $(PORT)
 
-servers: ## Install the programs that tests start: redis-server, memcached, chromium (Debian)
+servers: ## Install the programs that tests start: servers of Redis, memcached, PostgreSQL and MariaDB, chromium (Debian)
 	scripts/servers.sh
 	scripts/chromium.sh
 

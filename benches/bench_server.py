@@ -64,7 +64,7 @@ from benches.timing import take_turns
 from flask_fastsession import __version__
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server import ServerSessionInterface
-from flask_fastsession.server.session import Facts
+from flask_fastsession.server.meta import SessionMeta
 from tests.server.servers import HOST
 from tests.server.servers import delaying_proxy
 from tests.server.servers import memcached_server
@@ -182,7 +182,7 @@ class Visitor:
         if record is None:
             return None
         data = interface.format.loads(record)
-        Facts.taken_from(data)
+        SessionMeta.taken_from(data)
         return data
 
 

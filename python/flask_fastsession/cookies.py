@@ -426,36 +426,38 @@ class Record:
 def find_record(app: Flask, value: str) -> Record:
     """Look up the session that a cookie names, and leave its life as it is."""
     from .server.interface import ServerSessionInterface
-    from .server.record import NotARecord
-    from .server.session import Facts
+    from .server.lifecycle import Refused
 
     interface = app.session_interface
     if not isinstance(interface, ServerSessionInterface):
         return Record("the app does not keep its sessions in a store of this package")
     try:
         with request_with(app, value) as request:
-            sid = interface._sid_in(app, request)
+            sid = interface.sid_in(app, request)
+    except Refused:
+        return Record("the app takes it for no id: it is not signed, or by none of its keys")
     except Exception as error:
         return Record(failing(error))
-    if sid is None:
-        return Record("the app takes it for no id: it is not signed, or by none of its keys")
     try:
-        key = interface._key(sid)
-        record = interface.store.load(key)
-        if record is None:
-            return Record("the store has no such session: it has ended, or never begun")
-        data = interface.format.loads(record)
-        expires_at = end_of(interface.store, key)
-    except NotARecord:
-        return Record("what the store has cannot be read")
+        stored, data, meta = interface.lifecycle.find(sid, None)
+        expires_at = end_of(interface.store, stored.key)
+    except Refused as refusal:
+        return Record(REFUSED[str(refusal)])
     except Exception as error:
         # A store of the app's own may raise others than it should.
         return Record(f"the store failed: {type(error.__cause__ or error).__name__}")
-    facts = Facts.taken_from(data)
-    if interface._has_ended(facts):
+    if interface.is_expired(meta):
         return Record("the session is at the end of its absolute lifetime")
-    begun = None if facts.begun is None else date_of(facts.begun)
-    return Record(None, data, begun, facts.user, len(record), expires_at)
+    begun = None if meta.begun is None else date_of(meta.begun)
+    return Record(None, data, begun, meta.owner, len(stored.record), expires_at)
+
+
+#: Why the store has no session for an id.
+REFUSED = {
+    "expired": "the store has no such session: it has ended, or never begun",
+    "malformed": "what the store has cannot be read",
+    "revoked": "the session was revoked, or has moved to another id",
+}
 
 
 def end_of(store: t.Any, key: str) -> datetime | None:

@@ -15,8 +15,10 @@
 
 ``other_store`` is a second one on the same data, with connections of its own; if it is left out, ``store`` is used in
 its place. What is in the store already does no harm, and what the tests put there may be removed at any time. A store
-that can be swept is tested by :class:`SweepingStoreTests`, which has the same tests and more. All of this needs pytest,
-takes a few seconds, and sleeps where a record is to expire, unless ``passes`` is overridden.
+that can be swept is tested by :class:`SweepingStoreTests`, one that moves records by :class:`MovingStoreTests`, and one
+that lists whose sessions it has by :class:`OwnerStoreTests`. Each has the tests of :class:`StoreTests` and more; for a
+store that does several of these, name several as bases. All of this needs pytest, takes a few seconds, and sleeps where
+a record is to expire, unless ``passes`` is overridden.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from .server.store import MOVED_TTL
+from .server.store import MovingStore
+from .server.store import OwnerStore
 from .server.store import Store
 from .server.store import SweepingStore
 
-__all__ = ["StoreTests", "SweepingStoreTests"]
+__all__ = ["MovingStoreTests", "OwnerStoreTests", "StoreTests", "SweepingStoreTests"]
 
 T = t.TypeVar("T")
+S = t.TypeVar("S", bound=Store)
 
 #: Long enough that no record of a test expires by itself.
 LONG = 1000
@@ -355,11 +361,690 @@ class SweepingStoreTests(StoreTests):
         assert store.load(expired[0]) == b"new"
 
 
+class MovingStoreTests(StoreTests):
+    """What a store has to do that moves records."""
+
+    @pytest.fixture
+    def new_key(self) -> str:
+        return a_key()
+
+    @pytest.mark.parametrize("left", [None, b"\0elsewhere", bytes(range(256))], ids=["nothing", "marker", "bytes"])
+    def test_a_record_is_moved(
+        self, store: MovingStore, other_store: MovingStore, key: str, new_key: str, left: bytes | None
+    ) -> None:
+        store.create(key, b"old", LONG)
+        assert other_store.move(key, new_key, b"old", b"new", LONG, left) is True
+        for either in (store, other_store):
+            assert either.load(new_key) == b"new"
+            assert either.load(key) == left
+        assert store.replace(new_key, b"new", b"newer", LONG) is True
+        assert other_store.load(new_key) == b"newer"
+
+    def test_a_record_is_moved_as_it_was_loaded(self, store: MovingStore, key: str, new_key: str) -> None:
+        store.create(key, b"old", LONG)
+        loaded = store.load(key, LONG)
+        assert loaded is not None
+        assert store.move(key, new_key, loaded, b"new", LONG, b"left") is True
+        assert store.move(key, a_key(), loaded, b"new", LONG, None) == b"left"
+        assert store.load(new_key) == b"new"
+
+    def test_any_bytes_are_moved(self, store: MovingStore, key: str, new_key: str) -> None:
+        data = bytes(range(256)) * 400
+        store.create(key, data, LONG)
+        assert store.move(key, new_key, data, data[::-1], LONG, data) is True
+        assert store.load(new_key) == data[::-1]
+        assert store.load(key) == data
+
+    def test_what_is_left_behind_is_a_record_like_others(self, store: MovingStore, key: str, new_key: str) -> None:
+        store.create(key, b"old", LONG)
+        store.move(key, new_key, b"old", b"new", LONG, b"left")
+        assert store.create(key, b"data", LONG) is False
+        assert store.replace(key, b"old", b"data", LONG) == b"left"
+        assert store.replace(key, b"left", None, LONG) is True
+        assert store.load(key) is None
+        assert store.load(new_key) == b"new"
+
+    def test_a_record_is_moved_on_and_back(self, store: MovingStore, key: str, new_key: str) -> None:
+        store.create(key, b"1", LONG)
+        assert store.move(key, new_key, b"1", b"2", LONG, None) is True
+        assert store.move(new_key, key, b"2", b"3", LONG, b"left") is True
+        assert store.load(key) == b"3"
+        assert store.load(new_key) == b"left"
+
+    def test_another_record_is_returned_and_not_moved(
+        self, store: MovingStore, other_store: MovingStore, key: str, new_key: str
+    ) -> None:
+        store.create(key, b"data", LONG)
+        for expected in (b"old", b"dat", b"data ", b"DATA", b"data\0"):
+            for left in (None, b"left"):
+                found = other_store.move(key, new_key, expected, b"new", LONG, left)
+                assert isinstance(found, bytes)
+                assert found == b"data"
+        assert store.load(key) == b"data"
+        assert store.load(new_key) is None
+
+    @pytest.mark.parametrize("left", [None, b"left"], ids=["nothing", "marker"])
+    def test_what_is_not_there_is_not_moved(
+        self, store: MovingStore, key: str, new_key: str, left: bytes | None
+    ) -> None:
+        assert store.move(key, new_key, b"old", b"new", LONG, left) is False
+        store.create(key, b"old", LONG)
+        store.delete(key)
+        assert store.move(key, new_key, b"old", b"new", LONG, left) is False
+        assert store.load(key) is store.load(new_key) is None
+
+    @pytest.mark.parametrize("left", [None, b"left"], ids=["nothing", "marker"])
+    def test_nothing_is_moved_over_another_record(
+        self, store: MovingStore, key: str, new_key: str, left: bytes | None
+    ) -> None:
+        store.create(key, b"old", LONG)
+        store.create(new_key, b"other", LONG)
+        assert store.move(key, new_key, b"old", b"new", LONG, left) is False
+        # There are two reasons why not, and it may give either.
+        assert store.move(key, new_key, b"older", b"new", LONG, left) in (False, b"old")
+        assert store.load(key) == b"old"
+        assert store.load(new_key) == b"other"
+
+    def test_how_long_it_lives_where_it_has_moved_to(self, store: MovingStore, other_store: MovingStore) -> None:
+        lives = [(LONG, 1), (None, 1), (1, LONG), (1, None)]
+        moved = [self.moved_in_time(store, *life) for life in lives]
+        expired, taken = a_key(), a_key()
+        store.create(expired, b"old", 1)
+        store.create(taken, b"other", 1)
+        self.passes(1.2)
+        for either in (other_store, store):
+            assert [either.load(new_key) for _, new_key in moved] == [None, None, b"new", b"new"]
+            assert [either.load(key) for key, _ in moved] == [b"left"] * 4
+        assert store.move(expired, a_key(), b"old", b"new", LONG, b"left") is False
+        assert store.load(expired) is None
+        # What has expired there is as good as none.
+        assert store.move(moved[2][1], taken, b"new", b"newer", LONG, None) is True
+        assert other_store.load(taken) == b"newer"
+
+    def moved_in_time(self, store: MovingStore, ttl: int | None, new_ttl: int | None) -> tuple[str, str]:
+        for _ in range(TRIES):
+            key, new_key = a_key(), a_key()
+            store.create(key, b"old", ttl)
+            if store.move(key, new_key, b"old", b"new", new_ttl, b"left") is True:
+                return key, new_key
+        raise AssertionError(f"{TRIES} records of one second were gone at once")
+
+    def test_when_that_ends_which_is_left_behind(self, store: t.Any, key: str, new_key: str) -> None:
+        store.create(key, b"old", None)
+        store.move(key, new_key, b"old", b"new", LONG, b"left")
+        if hasattr(store, "expires_in"):
+            assert store.expires_in(key) in range(MOVED_TTL - 10, MOVED_TTL + 1)
+            assert store.expires_in(new_key) in range(LONG - 10, LONG + 1)
+
+    # --- Many at once -----------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("left", [None, b"left"], ids=["nothing", "marker"])
+    def test_one_of_many_moves(self, store: MovingStore, other_store: MovingStore, left: bytes | None) -> None:
+        for key in [a_key() for _ in range(ROUNDS)]:
+            store.create(key, b"old", LONG)
+            new_keys = [a_key() for _ in range(THREADS)]
+
+            def move(own: MovingStore, n: int, key: str = key, new_keys: list[str] = new_keys) -> bool | bytes:
+                return own.move(key, new_keys[n], b"old", b"%d" % n, LONG, left)
+
+            done = at_once(move, store, other_store)
+            assert done.count(True) == 1
+            assert done.count(left or False) == THREADS - 1
+            winner = done.index(True)
+            assert [store.load(each) for each in new_keys] == [
+                b"%d" % n if n == winner else None for n in range(THREADS)
+            ]
+
+    def test_one_of_many_moves_to_a_key(self, store: MovingStore, other_store: MovingStore) -> None:
+        for new_key in [a_key() for _ in range(ROUNDS)]:
+            keys = [a_key() for _ in range(THREADS)]
+            for key in keys:
+                store.create(key, b"old", LONG)
+
+            def move(own: MovingStore, n: int, new_key: str = new_key, keys: list[str] = keys) -> bool | bytes:
+                return own.move(keys[n], new_key, b"old", b"%d" % n, LONG, None)
+
+            done = at_once(move, store, other_store)
+            winner = done.index(True)
+            assert done == [n == winner for n in range(THREADS)]
+            assert store.load(new_key) == b"%d" % winner
+            assert [store.load(key) for key in keys] == [None if n == winner else b"old" for n in range(THREADS)]
+
+    def test_a_record_is_never_at_both_keys_nor_at_none(self, store: MovingStore, other_store: MovingStore) -> None:
+        for key in [a_key() for _ in range(ROUNDS)]:
+            new_key = a_key()
+            store.create(key, b"old", LONG)
+            is_over = threading.Event()
+
+            def move_or_look(
+                own: MovingStore, thread: int, key: str = key, new_key: str = new_key, is_over: t.Any = is_over
+            ) -> None:
+                if thread == 0:
+                    try:
+                        assert own.move(key, new_key, b"old", b"new", LONG, b"left") is True
+                    finally:
+                        is_over.set()
+                    return
+                is_last = False
+                while not is_last:
+                    is_last = is_over.is_set()
+                    if thread % 4 < 2:
+                        # What has not come yet has not left yet, or did so between the two looks.
+                        there, here = own.load(new_key), own.load(key)
+                        assert (there, here) in ((None, b"old"), (None, b"left"), (b"new", b"left"))
+                    else:
+                        here, there = own.load(key), own.load(new_key)
+                        assert (there, here) in ((None, b"old"), (b"new", b"old"), (b"new", b"left"))
+
+            at_once(move_or_look, store, other_store)
+
+    def test_no_change_is_lost_to_a_move(self, store: MovingStore, other_store: MovingStore, key: str) -> None:
+        """Half of the threads change the record, and half of them move it."""
+        store.create(key, b"|", LONG)
+
+        def change_or_move(own: MovingStore, thread: int) -> None:
+            at = key
+            for number in range(ROUNDS):
+                # Whoever fails was overtaken by a change of somebody else, and there are only so many.
+                for _ in range(THREADS * ROUNDS):
+                    at, data = followed(own, at)
+                    new = data + b"%d-%d|" % (thread, number)
+                    new_key = a_key()
+                    if thread % 4 < 2:
+                        done = own.replace(at, data, new, LONG)
+                    else:
+                        done = own.move(at, new_key, data, new, LONG, b"\0" + new_key.encode())
+                    if done is True:
+                        break
+
+        at_once(change_or_move, store, other_store)
+        _, data = followed(store, key)
+        assert len(set(data.split(b"|")) - {b""}) == data.count(b"|") - 1 == THREADS * ROUNDS
+
+    def test_what_is_deleted_is_not_moved(self, store: MovingStore, other_store: MovingStore) -> None:
+        for key in [a_key() for _ in range(ROUNDS)]:
+            store.create(key, b"old", LONG)
+            new_keys = [a_key() for _ in range(THREADS)]
+
+            def delete_or_move(
+                own: MovingStore, n: int, key: str = key, new_keys: list[str] = new_keys
+            ) -> bool | bytes:
+                if n == 0:
+                    return own.replace(key, b"old", None, LONG)
+                return own.move(key, new_keys[n], b"old", b"new", LONG, None)
+
+            done = at_once(delete_or_move, store, other_store)
+            assert done.count(True) == 1
+            assert done.count(False) == THREADS - 1
+            found = [n for n, new_key in enumerate(new_keys) if store.load(new_key) is not None]
+            assert found == ([] if done[0] else [done.index(True)])
+            assert store.load(key) is None
+
+
+def followed(store: Store, key: str) -> tuple[str, bytes]:
+    """Where a record is that has been moved from a key any number of times, and what it is."""
+    data = store.load(key)
+    while data is not None and data.startswith(b"\0"):
+        key = data[1:].decode()
+        data = store.load(key)
+    assert data is not None, "it is at no key"
+    return key, data
+
+
+class OwnerStoreTests(StoreTests):
+    """What a store has to do that lists whose sessions it has."""
+
+    #: So many sessions of one owner are listed in a test. Say so if your store lists fewer.
+    sessions_listed = 3000
+
+    @pytest.fixture
+    def owner(self) -> str:
+        return an_owner()
+
+    def test_to_begin_with_nothing_is_listed(self, store: OwnerStore, owner: str, key: str) -> None:
+        handle = a_handle()
+        store.create(key, b"data", LONG)
+        assert store.listed(owner) == []
+        assert not is_alive(store, owner, handle, key)
+        store.unlist(owner, handle)
+        assert store.end(handle) is False
+        assert store.end_all(owner) == 0
+        assert store.end_all(owner, [handle]) == 0
+        assert store.enlist(owner, handle, key, LONG, renew=True) is False
+        assert store.listed(owner) == []
+        assert not is_alive(store, owner, handle, key)
+        assert store.load(key) == b"data"
+
+    def test_sessions_are_listed(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        sessions = [begun(store, owner), begun(other_store, owner), begun(store, owner)]
+        stranger = an_owner()
+        strange = begun(store, stranger)
+        for either in (store, other_store):
+            assert sorted(either.listed(owner)) == sorted(sessions)
+            assert either.listed(stranger) == [strange]
+            for handle, key in sessions:
+                assert is_alive(either, owner, handle, key)
+                assert not is_alive(either, stranger, handle, key)
+            assert not is_alive(either, owner, strange[0], strange[1])
+
+    def test_it_stays_listed_while_its_record_changes(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str
+    ) -> None:
+        handle, key = begun(store, owner)
+        assert other_store.replace(key, b"data", b"new", LONG) is True
+        assert store.load(key, LONG) == b"new"
+        assert store.replace(key, b"data", None, LONG) == b"new"
+        for either in (store, other_store):
+            assert either.listed(owner) == [(handle, key)]
+            assert is_alive(either, owner, handle, key)
+
+    def test_a_session_is_listed_once_however_often_that_is_done(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str
+    ) -> None:
+        handle, key = begun(store, owner)
+        for renew in (False, True, False, True):
+            assert other_store.enlist(owner, handle, key, LONG, renew=renew) is True
+        assert store.listed(owner) == [(handle, key)]
+        assert store.end_all(owner) == 1
+        assert other_store.listed(owner) == []
+
+    @pytest.mark.parametrize("renew", [True, False])
+    def test_the_key_that_is_listed_is_the_latest(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str, renew: bool
+    ) -> None:
+        handle, _ = begun(store, owner)
+        new_key = a_key()
+        store.create(new_key, b"data", LONG)
+        assert store.enlist(owner, handle, new_key, LONG, renew=renew) is True
+        assert other_store.listed(owner) == [(handle, new_key)]
+        assert is_alive(other_store, owner, handle, new_key)
+        assert other_store.end(handle) is True
+        assert store.load(new_key) is None
+        assert store.listed(owner) == []
+
+    def test_what_is_listed_moves_along(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        sessions = [begun(store, owner) for _ in range(3)]
+        new_keys = [a_key() for _ in range(3)]
+        for (handle, key), new_key in zip(sessions, new_keys, strict=True):
+            assert moved(store, owner, handle, key, new_key) is True
+        handles = [handle for handle, _ in sessions]
+        for either in (store, other_store):
+            assert sorted(either.listed(owner)) == sorted(zip(handles, new_keys, strict=True))
+            assert all(is_alive(either, owner, *session) for session in zip(handles, new_keys, strict=True))
+        assert other_store.end(handles[0]) is True
+        assert store.end_all(owner) == 2
+        assert [other_store.load(new_key) for new_key in new_keys] == [None] * 3
+
+    def test_handles_are_any_visible_ascii_and_so_are_owners(self, store: OwnerStore, owner: str, key: str) -> None:
+        visible = "".join(map(chr, range(0x21, 0x7F)))
+        handles = [visible[n : n + 31] + secrets.token_urlsafe(6) for n in (0, 31, 63)]
+        owners = [(owner + visible + "x" * 250)[:250], owner + "*", owner + "'--", owner + "%s", owner + "x"]
+        owners += [owner + "X", owner + "_", owner + ":"]
+        pairs = [(each, handle + str(n)) for n, each in enumerate(owners) for handle in handles]
+        keys = [a_key() for _ in pairs]
+        for (each, handle), where in zip(pairs, keys, strict=True):
+            store.create(where, b"data", LONG)
+            assert store.enlist(each, handle, where, LONG, renew=False) is True
+        for number, each in enumerate(owners):
+            own = slice(number * 3, number * 3 + 3)
+            expected = [(handle, where) for (_, handle), where in zip(pairs[own], keys[own], strict=True)]
+            assert sorted(store.listed(each)) == sorted(expected)
+        assert store.end(pairs[0][1]) is True
+        assert store.end_all(owners[0]) == 2
+        assert [len(store.listed(each)) for each in owners] == [0] + [3] * (len(owners) - 1)
+
+    # --- One owner --------------------------------------------------------------------------------------------------
+
+    def test_who_enlists_a_session_takes_it_from_the_owner_before(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str
+    ) -> None:
+        handle, key = begun(store, owner)
+        left = begun(store, owner)
+        taker = an_owner()
+        assert other_store.enlist(taker, handle, key, LONG, renew=True) is False
+        assert is_alive(store, owner, handle, key)
+        assert other_store.enlist(taker, handle, key, LONG, renew=False) is True
+        for either in (store, other_store):
+            assert either.listed(owner) == [left]
+            assert either.listed(taker) == [(handle, key)]
+            assert not is_alive(either, owner, handle, key)
+            assert is_alive(either, taker, handle, key)
+            assert either.enlist(owner, handle, key, LONG, renew=True) is False
+        store.unlist(owner, handle)
+        assert store.end_all(owner) == 1
+        assert is_alive(other_store, taker, handle, key)
+        assert store.end(handle) is True
+        assert other_store.listed(taker) == []
+        assert other_store.load(key) is None
+
+    # --- The end ----------------------------------------------------------------------------------------------------
+
+    def test_an_unlisted_session_keeps_its_record(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        (handle, key), other = begun(store, owner), begun(store, owner)
+        store.unlist(an_owner(), handle)
+        assert is_alive(other_store, owner, handle, key)
+        other_store.unlist(owner, handle)
+        assert store.listed(owner) == [other]
+        assert not is_alive(store, owner, handle, key)
+        assert store.load(key) == b"data"
+        store.unlist(owner, handle)
+        assert store.end(handle) is False
+        assert store.load(key) == b"data"
+        new_key = a_key()
+        moved(store, owner, handle, key, new_key)
+        assert not is_alive(store, owner, handle, new_key)
+        assert other_store.listed(owner) == [other]
+        assert store.end_all(owner) == 1
+
+    def test_one_session_is_ended(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        (handle, key), other = begun(store, owner), begun(store, owner)
+        assert other_store.end(handle) is True
+        for either in (store, other_store):
+            assert either.load(key) is None
+            assert either.listed(owner) == [other]
+            assert is_alive(either, owner, *other)
+            assert either.end(handle) is False
+
+    @pytest.mark.parametrize("collection", [list, tuple, set, frozenset, dict.fromkeys])
+    def test_all_sessions_are_ended_but_those_to_keep(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str, collection: Callable[[list[str]], t.Any]
+    ) -> None:
+        sessions = [begun(store, owner) for _ in range(5)]
+        stranger = an_owner()
+        strange = begun(store, stranger)
+        kept, ended = sessions[:2], sessions[2:]
+        assert other_store.end_all(owner, collection([a_handle(), strange[0], kept[0][0], kept[1][0]])) == 3
+        for either in (store, other_store):
+            assert sorted(either.listed(owner)) == sorted(kept)
+            assert all(is_alive(either, owner, *session) for session in kept)
+            assert [either.load(key) for _, key in ended] == [None] * 3
+            assert is_alive(either, stranger, *strange)
+        assert store.end_all(owner, collection([])) == 2
+        assert other_store.listed(owner) == []
+        assert store.end_all(owner) == 0
+        assert other_store.listed(stranger) == [strange]
+
+    def test_what_is_not_where_the_list_says_is_ended_all_the_same(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str
+    ) -> None:
+        """As it is while another request moves it by several commands, or had been stopped amid them."""
+        (handle, key), other = begun(store, owner), begun(store, owner)
+        new_keys = [a_key(), a_key()]
+        for each, new_key in zip((key, other[1]), new_keys, strict=True):
+            store.create(new_key, b"data", LONG)
+            assert store.replace(each, b"data", b"\0" + new_key.encode(), LONG) is True
+        assert other_store.end(handle) is True
+        assert store.end_all(owner) == 1
+        for either in (store, other_store):
+            assert either.listed(owner) == []
+            assert not is_alive(either, owner, handle, new_keys[0])
+            assert not is_alive(either, owner, other[0], new_keys[1])
+            assert either.enlist(owner, handle, new_keys[0], LONG, renew=True) is False
+
+    @pytest.mark.parametrize("end", ["unlist", "end", "end_all", "end_all but others", "taken"])
+    def test_what_was_ended_is_not_renewed(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str, end: str
+    ) -> None:
+        handle, key = begun(store, owner)
+        other = begun(store, owner)
+        if end == "unlist":
+            store.unlist(owner, handle)
+        elif end == "end":
+            store.end(handle)
+        elif end == "taken":
+            store.enlist(an_owner(), handle, key, LONG, renew=False)
+        else:
+            store.end_all(owner, () if end == "end_all" else [other[0]])
+        # As a request does that began before.
+        store.create(key, b"data", LONG)
+        for either in (other_store, store):
+            assert either.enlist(owner, handle, key, LONG, renew=True) is False
+            assert not is_alive(either, owner, handle, key)
+            assert handle not in dict(either.listed(owner))
+        if end != "taken":
+            assert store.enlist(owner, handle, key, LONG, renew=False) is True
+            assert is_alive(other_store, owner, handle, key)
+
+    def test_a_long_list(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        def begin(own: OwnerStore, thread: int) -> list[tuple[str, str]]:
+            return [begun(own, owner) for _ in range(thread, self.sessions_listed, THREADS)]
+
+        sessions = [session for some in at_once(begin, store, other_store) for session in some]
+        assert len(sessions) == self.sessions_listed
+        assert sorted(store.listed(owner)) == sorted(sessions)
+        kept, ended, *_ = sessions
+        assert is_alive(store, owner, *kept)
+        assert other_store.end(ended[0]) is True
+        assert other_store.end_all(owner, [kept[0]]) == self.sessions_listed - 2
+        assert store.listed(owner) == [kept]
+        assert [key for _, key in sessions if store.load(key) is not None] == [kept[1]]
+
+    # --- Time -------------------------------------------------------------------------------------------------------
+
+    def test_a_session_is_listed_for_as_long_as_was_said_last(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str
+    ) -> None:
+        outlived = [begun(store, owner, LONG, 1), begun(store, owner, LONG, LONG), begun(store, owner, LONG, LONG)]
+        for renew, (handle, key) in zip((True, False), outlived[1:], strict=True):
+            store.enlist(owner, handle, key, 1, renew=renew)
+        renewed = [self.renewed_in_time(store, owner, renew) for renew in (True, False)]
+        gone = [begun(store, owner, 1, 1) for _ in range(3)]
+        self.passes(1.2)
+        for either in (other_store, store):
+            assert [session for session in outlived if is_alive(either, owner, *session)] == []
+            assert [session for session in renewed if not is_alive(either, owner, *session)] == []
+            assert sorted(either.listed(owner)) == sorted(renewed)
+        for handle, key in (outlived[0], gone[0]):
+            assert store.enlist(owner, handle, key, LONG, renew=True) is False
+        assert not is_alive(store, owner, *outlived[0])
+        store.unlist(owner, gone[1][0])
+        assert store.end(outlived[1][0]) is False
+        assert store.end(gone[2][0]) is False
+        assert store.end_all(owner) == 2
+
+    def renewed_in_time(self, store: OwnerStore, owner: str, renew: bool) -> tuple[str, str]:
+        for _ in range(TRIES):
+            handle, key = begun(store, owner, LONG, 1)
+            if store.enlist(owner, handle, key, LONG, renew=renew):
+                return handle, key
+        raise AssertionError(f"{TRIES} listings of one second were gone at once")
+
+    @pytest.mark.parametrize("days", [31, 20 * 365, 100 * 365], ids=["a month", "twenty years", "a century"])
+    def test_a_listing_of_long_life(self, store: OwnerStore, owner: str, days: int) -> None:
+        ttl = days * 24 * 60 * 60
+        handle, key = begun(store, owner, ttl, ttl)
+        assert store.enlist(owner, handle, key, ttl, renew=True) is True
+        assert is_alive(store, owner, handle, key)
+        assert store.end(handle) is True
+
+    # --- Many at once -----------------------------------------------------------------------------------------------
+
+    def test_no_session_is_lost_that_many_list(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        """While others are taken off the list, and renewed."""
+
+        def begin(own: OwnerStore, thread: int) -> list[tuple[str, str]]:
+            sessions = []
+            for _ in range(ROUNDS):
+                handle, key = begun(own, owner)
+                left = begun(own, owner)
+                assert own.enlist(owner, handle, key, LONG, renew=True) is True
+                if thread % 4 < 2:
+                    own.unlist(owner, left[0])
+                else:
+                    assert own.end(left[0]) is True
+                sessions.append((handle, key))
+            return sessions
+
+        sessions = [session for some in at_once(begin, store, other_store) for session in some]
+        assert sorted(store.listed(owner)) == sorted(sessions)
+        assert other_store.end_all(owner) == THREADS * ROUNDS
+
+    def test_one_of_many_owners_has_a_session(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        for _ in range(ROUNDS):
+            handle, key = begun(store, owner)
+            owners = [an_owner() for _ in range(THREADS)]
+
+            def take(own: OwnerStore, n: int, handle: str = handle, key: str = key, owners: list[str] = owners) -> None:
+                own.enlist(owners[n], handle, key, LONG, renew=False)
+
+            at_once(take, store, other_store)
+            lists = [store.listed(each) for each in (owner, *owners)]
+            assert sorted(lists) == [[]] * THREADS + [[(handle, key)]]
+            (last,) = [each for each in owners if store.listed(each)]
+            assert is_alive(other_store, last, handle, key)
+            assert other_store.end(handle) is True
+            assert store.listed(last) == []
+
+    def test_one_of_many_ends_a_session(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        for _ in range(ROUNDS):
+            handle, key = begun(store, owner)
+            done = at_once(lambda own, n, handle=handle: own.end(handle), store, other_store)  # type: ignore[misc]
+            assert sorted(done) == [False] * (THREADS - 1) + [True]
+            assert store.load(key) is None
+
+    def test_each_session_is_ended_by_one_of_many(self, store: OwnerStore, other_store: OwnerStore, owner: str) -> None:
+        for number in range(ROUNDS):
+            sessions = [begun(store, owner) for _ in range(THREADS)]
+
+            def end(own: OwnerStore, n: int, number: int = number, sessions: list[tuple[str, str]] = sessions) -> int:
+                return own.end(sessions[n][0]) if (n + number) % 4 < 2 else own.end_all(owner)
+
+            assert sum(at_once(end, store, other_store)) == THREADS
+            assert store.listed(owner) == []
+            assert [key for _, key in sessions if store.load(key) is not None] == []
+
+    @pytest.mark.parametrize("end", ["end", "end_all", "end_all but one", "unlist"])
+    def test_what_was_ended_is_dead_wherever_it_goes(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str, end: str
+    ) -> None:
+        """Sessions are moved and renewed by all threads but one, which ends them, and do not find back."""
+        for _ in range(ROUNDS):
+            sessions = [begun(store, owner) for _ in range(THREADS)]
+            kept = sessions[-1]
+            is_ended = threading.Event()
+            keys: list[list[str]] = [[key] for _, key in sessions]
+
+            def end_or_run(
+                own: OwnerStore,
+                n: int,
+                sessions: list[tuple[str, str]] = sessions,
+                keys: list[list[str]] = keys,
+                is_ended: threading.Event = is_ended,
+            ) -> None:
+                if n:
+                    runs(own, owner, sessions[n][0], keys[n], is_ended)
+                    return
+                try:
+                    if end.startswith("end_all"):
+                        own.end_all(owner, [sessions[-1][0]] if "one" in end else ())
+                        return
+                    for handle, _ in sessions:
+                        if end == "end":
+                            own.end(handle)
+                        else:
+                            own.unlist(owner, handle)
+                finally:
+                    is_ended.set()
+
+            at_once(end_or_run, store, other_store)
+            left = [sessions[-1][0]] if "one" in end else []
+            for either in (store, other_store):
+                assert [handle for handle, _ in either.listed(owner)] == left
+                for (handle, _), known in zip(sessions, keys, strict=True):
+                    alive = [key for key in known if is_alive(either, owner, handle, key)]
+                    assert alive == ([known[-1]] if handle in left else [])
+            if left:
+                assert store.listed(owner) == [(kept[0], keys[-1][-1])]
+                assert store.end_all(owner) == 1
+
+    @pytest.mark.parametrize("keeps", [False, True])
+    def test_all_are_ended_though_others_begin(
+        self, store: OwnerStore, other_store: OwnerStore, owner: str, keeps: bool
+    ) -> None:
+        kept = begun(store, owner)
+        keep = [kept[0]] if keeps else []
+        is_over = threading.Event()
+
+        def end_or_begin(own: OwnerStore, thread: int) -> tuple[int, int]:
+            """How many it has ended, or how many it has begun, with and without those that were ended at once."""
+            ended = listed = tried = 0
+            try:
+                while thread and not is_over.is_set():
+                    handle, key = a_handle(), a_key()
+                    own.create(key, b"data", LONG)
+                    listed += own.enlist(owner, handle, key, LONG, renew=False)
+                    tried += 1
+                for _ in range(0 if thread else ROUNDS):
+                    before = {handle for handle, _ in own.listed(owner)}
+                    ended += own.end_all(owner, keep)
+                    assert before & {handle for handle, _ in own.listed(owner)} == set(keep)
+            finally:
+                if not thread:
+                    is_over.set()
+            return (listed, tried) if thread else (ended, ended)
+
+        (ended, _), *begun_by = at_once(end_or_begin, store, other_store)
+        ended += store.end_all(owner, keep) - (not keeps)
+        assert sum(listed for listed, _ in begun_by) <= ended <= sum(tried for _, tried in begun_by)
+        assert other_store.listed(owner) == ([kept] if keeps else [])
+
+
+def an_owner() -> str:
+    return f"test:owner:{secrets.token_urlsafe(24)}"
+
+
+def a_handle() -> str:
+    return f"h.{secrets.token_urlsafe(16)}"
+
+
+def begun(store: OwnerStore, owner: str, ttl: int = LONG, listed_ttl: int = LONG) -> tuple[str, str]:
+    """The handle and the key of a new session."""
+    handle, key = a_handle(), a_key()
+    assert store.create(key, b"data", ttl) is True
+    is_listed = store.enlist(owner, handle, key, listed_ttl, renew=False)
+    assert is_listed is True or 1 in (ttl, listed_ttl)
+    return handle, key
+
+
+def is_alive(store: OwnerStore, owner: str, handle: str, key: str) -> bool:
+    """Whether a session is one to whom asks for it by this key."""
+    record = store.load(key)
+    return record is not None and not record.startswith(b"\0") and store.is_listed(owner, handle, record)
+
+
+def moved(store: OwnerStore, owner: str, handle: str, key: str, new_key: str) -> bool:
+    """Move a listed session as the session interface does: in one step, or where a store has none, in several."""
+    left = b"\0" + new_key.encode()
+    if isinstance(store, MovingStore):
+        return store.move(key, new_key, b"data", b"data", LONG, left) is True
+    store.create(new_key, b"data", LONG)
+    if store.replace(key, b"data", left, LONG) is True:
+        return store.enlist(owner, handle, new_key, LONG, renew=True)
+    store.delete(new_key)
+    return False
+
+
+def runs(store: OwnerStore, owner: str, handle: str, keys: list[str], is_ended: threading.Event) -> None:
+    """Move and renew a session, adding each key it gets, until after it was ended."""
+    has_ended = False
+    while not has_ended:
+        has_ended = is_ended.is_set()
+        new_key = a_key()
+        # Known before it is tried: whoever moves it does not know either how far that got when it fails.
+        is_moved = moved(store, owner, handle, keys[-1], new_key)
+        if is_moved:
+            keys.append(new_key)
+        else:
+            keys.insert(0, new_key)
+        store.replace(keys[-1], b"data", b"data", LONG)
+        store.enlist(owner, handle, keys[-1], LONG, renew=True)
+
+
 def a_key() -> str:
     return f"test:{secrets.token_urlsafe(24)}"
 
 
-def at_once(act: Callable[[Store, int], T], *stores: Store) -> list[T]:
+def at_once(act: Callable[[S, int], T], *stores: S) -> list[T]:
     """What each of many threads returns that begin together, half of them on the one store and half on the other."""
     barrier = threading.Barrier(THREADS)
 

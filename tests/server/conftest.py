@@ -17,6 +17,7 @@ from flask import Flask
 from flask_fastsession import ServerSession
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server import Store
+from flask_fastsession.server.owners import OwnerRecords
 
 from .servers import Server
 from .servers import memcached_server
@@ -160,7 +161,7 @@ class MemoryStore:
         self.records[key] = data, None if ttl is None else self.now + ttl
 
 
-class SpyStore:
+class SpyStore(OwnerRecords):
     """Counts what is asked of another store, and lets a test fail it, or do something just before or after."""
 
     def __init__(self, store: Store | None = None) -> None:

@@ -37,7 +37,7 @@ from werkzeug.exceptions import InternalServerError
 
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server import SessionStoreError
-from flask_fastsession.server.extension import METHODS
+from flask_fastsession.server.config import METHODS
 from tests.faults.support import ROOT
 from tests.faults.support import Ending
 from tests.faults.support import status_text

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import random
 import selectors
 import shutil
@@ -21,6 +22,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 from collections.abc import Callable
@@ -29,8 +31,12 @@ from contextlib import ExitStack
 from contextlib import contextmanager
 from contextlib import suppress
 from dataclasses import dataclass
+from dataclasses import field
 from functools import partial
 from pathlib import Path
+
+if t.TYPE_CHECKING:
+    from typing_extensions import Self
 
 HOST = "127.0.0.1"
 
@@ -65,6 +71,8 @@ class Server:
     #: What a server that is ready answers to what.
     hello: tuple[bytes, bytes]
     unix_socket: Path | None = None
+    #: As whom it runs, if not as who starts it: options of Popen.
+    user: dict[str, t.Any] = field(default_factory=dict)
     host: t.ClassVar[str] = HOST
 
     @property
@@ -74,7 +82,12 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                self.command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                **self.user,
             )
         try:
             wait_until(self.is_ready, f"{self.command[0]} to answer")
@@ -115,7 +128,7 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
     @contextmanager
-    def running(self) -> Iterator[Server]:
+    def running(self) -> Iterator[Self]:
         self.start()
         try:
             yield self
@@ -143,6 +156,113 @@ def memcached_server(folder: Path, *options: str) -> t.ContextManager[Server]:
     return Server(command, folder, port, hello=(b"version", b"VERSION")).running()
 
 
+@dataclass
+class SQLServer(Server):
+    """A database server with an empty database named ``test``, which a restart leaves as it is."""
+
+    #: The URL of that database for SQLAlchemy; its user may do anything.
+    url: str = ""
+
+    def is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise ServerFailed(f"{self.command[0]} ended with {self.process.returncode}")
+        # Tests that need no such server are to need no such package.
+        from sqlalchemy.exc import DBAPIError
+
+        with suppress(DBAPIError):
+            self.execute("SELECT 1")
+            return True
+        return False
+
+    def execute(self, *statements: str) -> None:
+        """Run statements by a connection of their own, past everything that tests look at."""
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    def kill(self) -> None:
+        # With SIGKILL the processes of PostgreSQL that serve a client each would go on for a while.
+        self.process.send_signal(signal.SIGQUIT if "postgres" in self.command[0] else signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def postgresql_server(*options: str) -> Iterator[SQLServer]:
+    """A PostgreSQL; ``options`` are more of its command line."""
+    initdb = program("initdb", *POSTGRESQL_FOLDERS)
+    with database_folder("postgres") as (folder, user):
+        data = folder / "data"
+        command = [initdb, "--pgdata", str(data), "--username", "root", "--auth", "trust", "--no-sync"]
+        prepare([*command, "--locale", "C", "--encoding", "UTF8"], folder, user)
+        port = free_port()
+        settings = {
+            "port": port,
+            "listen_addresses": HOST,
+            "unix_socket_directories": folder,
+            "fsync": "off",
+            "autovacuum": "off",
+        }
+        command = [program("postgres", *POSTGRESQL_FOLDERS), "-D", str(data), *options]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        url = f"postgresql+psycopg://root@{HOST}:{port}"
+        server = SQLServer(command, folder, port, hello=(b"", b""), user=user, url=f"{url}/postgres")
+        with server.running():
+            server.execute("CREATE DATABASE test")
+            server.url = f"{url}/test"
+            yield server
+
+
+@contextmanager
+def mariadb_server(*options: str) -> Iterator[SQLServer]:
+    """A MariaDB; ``options`` are more of its command line."""
+    install = program("mariadb-install-db")
+    with database_folder("mysql") as (folder, user):
+        data = folder / "data"
+        small = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2"]
+        command = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+        prepare([*command, "--skip-test-db", *small], folder, user)
+        port = free_port()
+        command = [program("mariadbd", "/usr/sbin"), "--no-defaults", f"--datadir={data}", f"--port={port}"]
+        command += [f"--socket={folder / 'socket'}", f"--bind-address={HOST}", "--skip-name-resolve", *small, *options]
+        url = f"mysql+pymysql://root@{HOST}:{port}"
+        server = SQLServer(command, folder, port, hello=(b"", b""), user=user, url=url)
+        with server.running():
+            # Its default collation takes upper and lower case for the same, as MariaDB's is where nobody changes it.
+            server.execute("CREATE DATABASE test")
+            server.url = f"{url}/test"
+            yield server
+
+
+#: Debian has its programs only here.
+POSTGRESQL_FOLDERS = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+
+
+@contextmanager
+def database_folder(user: str) -> Iterator[tuple[Path, dict[str, t.Any]]]:
+    """A folder for a server that does not run as root, and the options of Popen for that."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if os.geteuid() != 0:
+            yield folder, {}
+            return
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError:
+            entry = pwd.getpwnam("nobody")
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+        yield folder, {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def prepare(command: list[str], folder: Path, user: dict[str, t.Any]) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, **user)
+    if done.returncode != 0:
+        raise ServerFailed(f"{command[0]} failed: {done.stdout}{done.stderr}")
+
+
 @contextmanager
 def redis_cluster(folder: Path, *options: str, replicas: int = 0) -> Iterator[list[Server]]:
     """Three masters of a Redis Cluster, with so many replicas each; ``options`` are more of their command lines."""
@@ -168,8 +288,11 @@ def is_in_cluster(node: Server) -> bool:
     return b"cluster_state:ok" in node.ask(b"CLUSTER INFO")
 
 
-def program(name: str) -> str:
+def program(name: str, *folders: str) -> str:
+    """The path of a program that can be in some folders beside those where a shell looks."""
     path = shutil.which(name)
+    for folder in folders:
+        path = path or shutil.which(f"{folder}/{name}")
     if path is None:
         raise ServerMissing(name)
     return path

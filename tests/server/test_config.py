@@ -95,8 +95,8 @@ def test_sqlite_timeout(tmp_path: Path) -> None:
 def test_key_prefix(spied_app: MakeApp, spy: SpyStore) -> None:
     for prefix in ("session:", "app/", ""):
         spy.store.records.clear()
-        cookie = peer.cookie_with(spied_app(SESSION_KEY_PREFIX=prefix), {"user": 1})
-        assert list(spy.store.records) == [prefix + cookie]
+        app = spied_app(SESSION_KEY_PREFIX=prefix, SESSION_HASH_SID=False)
+        assert list(spy.store.records) == [prefix + peer.cookie_with(app, {"user": 1})]
     assert interface_of(spied_app()).options.key_prefix == "session:"
 
 
@@ -114,7 +114,7 @@ def test_which_format_a_store_has_if_nothing_is_said(store_type: str, make_app: 
     app = make_app()
     sid = peer.cookie_with(app, {"user": 1})
     interface = interface_of(app)
-    data = interface.store.load(interface.options.key_prefix + sid)
+    data = interface.store.load(interface.ids.key(sid))
     assert data is not None
     assert data.startswith(b"~") == (store_type == "sqlite")
 

@@ -19,7 +19,9 @@ from .servers import Server
 from .servers import ServerFailed
 from .servers import ServerMissing
 from .servers import delaying_proxy
+from .servers import mariadb_server
 from .servers import memcached_server
+from .servers import postgresql_server
 from .servers import redis_cluster
 from .servers import redis_server
 
@@ -27,6 +29,8 @@ NEEDED: dict[str, Callable[[Path], t.ContextManager[object]]] = {
     "redis-server": redis_server,
     "memcached": memcached_server,
     "redis-cli": redis_cluster,
+    "initdb": lambda _: postgresql_server(),
+    "mariadb-install-db": lambda _: mariadb_server(),
 }
 
 

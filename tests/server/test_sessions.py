@@ -124,7 +124,7 @@ CALLS: dict[str, tuple[Act, dict[str, int]]] = {
     "written often": (lambda: [write() for _ in range(5)], {"load": 1, "replace": 1}),
     "written as it was": (write_the_same, {"load": 1}),
     "changed in place": (append, {"load": 1, "replace": 1}),
-    "ended": (lambda: session.clear(), {"load": 1, "delete": 1}),
+    "ended": (lambda: session.clear(), {"load": 1, "delete": 1, "replace": 1}),
 }
 
 
@@ -212,7 +212,7 @@ def test_what_is_no_id_never_reaches_the_store(app: Flask, spy: SpyStore, no_id:
 @pytest.mark.parametrize("sid", ["a" * 16, "Z_-9" * 32])
 def test_what_may_be_an_id_is_looked_up(app: Flask, spy: SpyStore, sid: str) -> None:
     handle(app, lambda: session.get("user"), sid)
-    assert spy.keys == [f"session:{sid}"]
+    assert spy.keys == [hashed_key(sid), f"session:{sid}"]
 
 
 def test_an_unknown_id_is_not_adopted(app: Flask, spy: SpyStore) -> None:
@@ -220,7 +220,7 @@ def test_an_unknown_id_is_not_adopted(app: Flask, spy: SpyStore) -> None:
     response = handle(app, write, given)
     assert cookie_of(response) not in (None, given)
     key, _ = record_of(spy)
-    assert key == f"session:{cookie_of(response)}"
+    assert key == hashed_key(t.cast(str, cookie_of(response)))
 
 
 def test_ids_are_all_different_and_as_long_as_configured(spied_app: MakeApp) -> None:
@@ -232,15 +232,39 @@ def test_ids_are_all_different_and_as_long_as_configured(spied_app: MakeApp) -> 
         assert all(peer.session_of(app, sid)["user"] == "ann" for sid in ids)
 
 
-def test_hashed_ids_are_not_in_the_store(spied_app: MakeApp, spy: SpyStore) -> None:
-    app = spied_app(SESSION_HASH_SID=True)
+def hashed_key(sid: str) -> str:
+    return f"session:#{sha256(sid.encode()).hexdigest()}"
+
+
+def test_hashed_ids_are_not_in_the_store(app: Flask, spy: SpyStore) -> None:
     cookie = begun(app)
     key, data = record_of(spy)
-    digest = sha256(cookie.encode()).hexdigest()
-    assert key == f"session:{digest}"
+    assert key == hashed_key(cookie)
     assert cookie.encode() not in data
     assert peer.session_of(app, cookie)["user"] == "ann"
-    assert "user" not in peer.session_of(app, digest)
+    for stored_name in (key.removeprefix("session:"), key.removeprefix("session:#"), key):
+        assert "user" not in peer.session_of(app, stored_name)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_ids_are_hashed_by_some_processes_and_not_by_others(spied_app: MakeApp, spy: SpyStore, before: bool) -> None:
+    """As while a deployment is under way: nobody is logged out, and an end is one everywhere."""
+    old, new = (spied_app(SESSION_HASH_SID=is_hashed) for is_hashed in (before, not before))
+    cookie = begun(old)
+    for app in (new, old, new, old):
+        assert peer.session_of(app, cookie)["user"] == "ann"
+        handle(app, write, cookie)
+    assert len(spy.store.records) == 1
+    handle(old, lambda: session.clear(), cookie)
+    assert spy.store.records == {}
+    assert "user" not in peer.session_of(new, cookie)
+
+
+def test_a_session_under_its_id_is_given_the_key_of_its_hash_when_found(spied_app: MakeApp, spy: SpyStore) -> None:
+    cookie = begun(spied_app(SESSION_HASH_SID=False))
+    assert record_of(spy)[0] == f"session:{cookie}"
+    assert peer.session_of(spied_app(), cookie)["user"] == "ann"
+    assert record_of(spy)[0] == hashed_key(cookie)
 
 
 # --- Signed cookies -------------------------------------------------------------------------------------------------
@@ -250,7 +274,7 @@ def test_a_signed_cookie(spied_app: MakeApp, spy: SpyStore) -> None:
     app = spied_app(SESSION_USE_SIGNER=True)
     cookie = begun(app)
     sid = Signer("secret", salt="flask-session", key_derivation="hmac").unsign(cookie).decode()
-    assert record_of(spy)[0] == f"session:{sid}"
+    assert record_of(spy)[0] == hashed_key(sid)
     assert peer.session_of(app, cookie)["user"] == "ann"
     spy.counted()
     for forged in (sid, cookie[:-1] + ("A" if cookie[-1] != "A" else "E"), f"{sid}.", "." + cookie, cookie + "x"):
@@ -353,9 +377,30 @@ def test_a_deleted_cookie_is_deleted_but_once(app: Flask, cookie: str) -> None:
     assert cookie_of(handle(app, lambda: session.get("user"), cookie)) is None
 
 
-def test_emptied_by_hand_is_ended(app: Flask, spy: SpyStore, cookie: str) -> None:
-    assert cookie_of(handle(app, lambda: [session.pop(key) for key in BEGIN], cookie)) == ""
-    assert spy.store.records == {}
+def test_emptied_by_hand_is_not_ended(app: Flask, spy: SpyStore, cookie: str) -> None:
+    """Another request may put something into it."""
+    handle(app, lambda: [session.pop(key) for key in BEGIN], cookie)
+    assert peer.session_of(app, cookie) == {"_permanent": True}
+    handle(app, write, cookie)
+    assert peer.session_of(app, cookie)["more"] == 2
+
+
+@pytest.mark.parametrize("is_popped_first", [True, False])
+def test_what_is_written_while_the_last_key_is_popped_is_kept(
+    spied_app: MakeApp, spy: SpyStore, is_popped_first: bool
+) -> None:
+    app = spied_app()
+    cookie = t.cast(str, cookie_of(handle(app, lambda: session.update(note=1))))
+    inner, outer = (write, lambda: session.pop("note"))[:: -1 if is_popped_first else 1]
+    responses = []
+
+    def act() -> None:
+        outer()
+        responses.append(handle(app, inner, cookie))
+
+    responses.append(handle(app, act, cookie))
+    assert {cookie_of(response) for response in responses} <= {None, cookie}
+    assert peer.session_of(app, cookie) == {"_permanent": True, "more": 2}
 
 
 # --- Times ----------------------------------------------------------------------------------------------------------
@@ -574,7 +619,7 @@ def test_untouched_sessions_are_refreshed_if_so_configured(times: Callable[..., 
     assert spy.counted() == {"load": 1, "replace": 1}
     assert not at.is_set(nothing, "of-nobody-known-here")
     assert cookie_of(handle(at.app, nothing)) is None
-    assert spy.counted() == {"load": 1}
+    assert spy.counted() == {"load": 2}
 
 
 def test_untouched_sessions_are_not_refreshed_otherwise(times: Callable[..., Times]) -> None:

@@ -1,4 +1,4 @@
-"""``flask session``: look into a session cookie, make one, have an app examined, and measure what its sessions cost.
+"""``flask session``: look into session cookies, examine an app and its cost, and operate sessions on the server.
 
 Flask loads this along with any of its commands, so there is nothing here but names; a command is imported when it is
 called.
@@ -11,13 +11,22 @@ from importlib import import_module
 import click
 from flask.cli import FlaskGroup
 
-#: The commands, each in the module of its name, and the first sentence of its help.
+#: The commands, each with its module and the first sentence of its help.
 COMMANDS = {
-    "bench": "Measure what sessions cost, with Flask's own code and with this package.",
-    "doctor": "Examine the sessions of the app.",
-    "inspect": "Take a session cookie apart.",
-    "sign": "Make a session cookie for a test, and print its value.",
+    "bench": ("bench", "Measure what sessions cost, with Flask's own code and with this package."),
+    "cleanup": ("operate", "Remove expired sessions from a store that does not do so by itself."),
+    "convert": ("convert", "Take over all sessions of another backend at once, old pickles as well."),
+    "doctor": ("doctor", "Examine the sessions of the app."),
+    "init-db": ("operate", "Create the table of sessions, where they are stored by SQLAlchemy."),
+    "inspect": ("inspect", "Take a session cookie apart."),
+    "list": ("operate", "List the sessions of a user that are on the server."),
+    "revoke": ("operate", "End sessions on the server."),
+    "revoke-user": ("operate", "End all sessions of a user that are on the server."),
+    "sign": ("sign", "Make a session cookie for a test, and print its value."),
 }
+
+#: Those whose function cannot have their name.
+FUNCTIONS = {"init-db": "init_db", "list": "list_", "revoke-user": "revoke_user"}
 
 
 class LazyGroup(click.Group):
@@ -29,7 +38,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f".{name}", __name__), name)
+        module, _ = COMMANDS[name]
+        command: click.Command = getattr(import_module(f".{module}", __name__), FUNCTIONS.get(name, name))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -37,8 +47,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, self._help_of(ctx, name)) for name in self.list_commands(ctx)])
 
     def _help_of(self, ctx: click.Context, name: str) -> str:
-        command = None if name in COMMANDS else self.get_command(ctx, name)
-        return COMMANDS.get(name, "") if command is None else command.get_short_help_str()
+        if name in COMMANDS:
+            return COMMANDS[name][1]
+        command = self.get_command(ctx, name)
+        return "" if command is None else command.get_short_help_str()
 
 
 class SharedGroup(LazyGroup):

@@ -1,16 +1,22 @@
-"""Sessions whose data is on the server: in SQLite, Redis, memcached, or a store of your own."""
+"""Sessions whose data is on the server: in SQLite, SQL, Redis, memcached, or a store of your own."""
 
 from .extension import ServerSession
 from .interface import ServerSessionInterface
+from .interface import SessionInfo
 from .session import ServerSideSession
+from .store import MovingStore
+from .store import OwnerStore
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
 
 __all__ = [
+    "MovingStore",
+    "OwnerStore",
     "ServerSession",
     "ServerSessionInterface",
     "ServerSideSession",
+    "SessionInfo",
     "SessionStoreError",
     "Store",
     "SweepingStore",

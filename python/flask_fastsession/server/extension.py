@@ -1,39 +1,27 @@
-"""Server-side sessions as an extension of Flask: what the config says, made into a session interface."""
+"""Server-side sessions as an extension of Flask."""
 
 from __future__ import annotations
 
-import math
-import os
-import re
 import typing as t
-from datetime import timedelta
-from pathlib import Path
+import warnings
+from collections.abc import Iterable
 
-import click
+from flask import current_app
+from flask import has_app_context
+from flask.sessions import SessionMixin
 
-from .interface import Options
+from ..cli.operate import cleanup
+from .config import bool_in
+from .config import checker_of
+from .config import interface_of
+from .interface import AnySession
 from .interface import ServerSessionInterface
-from .record import RecordFormat
-from .session import ServerSideSession
-from .store import Store
-from .store import SweepingStore
+from .interface import SessionInfo
+from .logins import follow_logins
+from .stats import ServerStats
 
 if t.TYPE_CHECKING:
-    from flask import Config
     from flask import Flask
-
-#: How each type of store writes sessions, if the config does not say. Flask-Session writes msgpack.
-FORMATS = {"sqlite": "tagged", "redis": "msgpack", "memcached": "msgpack"}
-
-#: Seconds that SQLite can be told to wait: it counts milliseconds in 32 bits, and takes too many for none at all.
-LONGEST_TIMEOUT = 2_000_000
-
-#: An SQLite file is swept after so many requests that stored something, on average.
-SWEPT_EVERY = 500
-
-BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-
-METHODS = ("load", "create", "replace", "delete")
 
 
 class ServerSession:
@@ -42,179 +30,68 @@ class ServerSession:
     ::
 
         app = Flask(__name__)
-        ServerSession(app)
+        sessions = ServerSession(app)
 
     With nothing configured they are kept in the file ``sessions.sqlite`` in ``app.instance_path``. The config is read
     once, here; what is wrong with it is a :exc:`ValueError`. After that ``app.session_interface`` is a
-    :class:`ServerSessionInterface`, and ``flask session_cleanup`` a command. Its counterpart is
-    ``flask_session.Session``.
+    :class:`ServerSessionInterface`, ``app.extensions["flask_fastsession"]`` is this object, and ``flask session`` has
+    commands for them. Its counterpart is ``flask_session.Session``.
+
+    One object may serve several apps by :meth:`init_app`. Its methods are then for the app of the current context.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._interface: ServerSessionInterface | None = None
         if app is not None:
             self.init_app(app)
+            self._interface = t.cast(ServerSessionInterface, app.session_interface)
 
     def init_app(self, app: Flask) -> None:
+        """Read the config of an app, and keep its sessions on the server from now on. Raise :exc:`ValueError`.
+
+        A second time this does nothing but warn: sessions that are kept one way are not there in the other.
+        """
+        if "flask_fastsession" in app.extensions and isinstance(app.session_interface, ServerSessionInterface):
+            warnings.warn(f"init_app was called before for the app {app.name!r}; now it has no effect", stacklevel=2)
+            return
         interface = interface_of(app)
+        interface.at_first_request = checker_of(app, interface)
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
-        app.cli.add_command(click.Command("session_cleanup", callback=cleaner(interface), help=CLEANUP_HELP))
+        app.extensions["flask_fastsession"] = self
+        # The name of Flask-Session's command. It is `flask session cleanup` as well.
+        app.cli.add_command(cleanup, "session_cleanup")
         if is_following:
             follow_logins(app, interface)
 
+    @property
+    def interface(self) -> ServerSessionInterface:
+        """That of the current app, or of the one given at first. Raise :exc:`RuntimeError` if there is neither."""
+        found = current_app.session_interface if has_app_context() else self._interface
+        if not isinstance(found, ServerSessionInterface):
+            raise RuntimeError("no app context, or its app has no server-side sessions: call init_app(app) first")
+        return found
 
-def interface_of(app: Flask) -> ServerSessionInterface:
-    config = app.config
-    kind = config.get("SESSION_TYPE", "sqlite")
-    store = STORES[kind](app) if isinstance(kind, str) and kind in STORES else kind
-    if isinstance(store, (str, type)) or not all(callable(getattr(store, method, None)) for method in METHODS):
-        raise ValueError(f"SESSION_TYPE is one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}")
-    name = FORMATS.get(kind, "tagged") if isinstance(kind, str) else "tagged"
-    sweeps = isinstance(store, SweepingStore)
-    options = Options(
-        key_prefix=prefix_of(config.get("SESSION_KEY_PREFIX", "session:")),
-        permanent=bool_in(config, "SESSION_PERMANENT", True),
-        id_length=id_length_of(config.get("SESSION_ID_LENGTH", 32)),
-        use_signer=bool_in(config, "SESSION_USE_SIGNER", False),
-        hash_sid=bool_in(config, "SESSION_HASH_SID", False),
-        refresh_unaccessed=bool_in(config, "SESSION_REFRESH_UNACCESSED", False),
-        absolute_lifetime=seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
-        cleanup_n_requests=cleanup_of(config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None)),
-    )
-    if options.use_signer and not app.secret_key:
-        raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")
-    return ServerSessionInterface(store, RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name)), options)
+    def regenerate(self, session: SessionMixin) -> None:
+        """See :meth:`ServerSideSession.regenerate`."""
+        self.interface.regenerate(session)
 
+    def bind_user(self, session: SessionMixin, user_id: object) -> None:
+        """See :meth:`ServerSessionInterface.bind_user`."""
+        self.interface.bind_user(session, user_id)
 
-def bool_in(config: Config, name: str, default: bool) -> bool:
-    value = config.get(name, default)
-    # Any text is true to Python, "false" from the environment as well.
-    found = BOOLS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, (str, int)) else None
-    if found is None:
-        raise ValueError(f"{name} is True or False, not {value!r}")
-    return found
+    def sessions_of(self, user_id: object) -> list[SessionInfo]:
+        """See :meth:`ServerSessionInterface.sessions_of`."""
+        return self.interface.sessions_of(user_id)
 
+    def revoke(self, *sessions: AnySession) -> None:
+        """See :meth:`ServerSessionInterface.revoke`."""
+        self.interface.revoke(*sessions)
 
-def id_length_of(length: object) -> int:
-    # Sixteen characters are the least, and 128 the most, that an id in a cookie may have.
-    if not isinstance(length, int) or not 12 <= length <= 96:
-        raise ValueError(f"SESSION_ID_LENGTH is a number of random bytes from 12 to 96, not {length!r}")
-    return length
+    def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
+        """See :meth:`ServerSessionInterface.revoke_user`."""
+        self.interface.revoke_user(user_id, keep)
 
-
-def prefix_of(prefix: object) -> str:
-    # With the longest id it is to be a key for any store.
-    if not isinstance(prefix, str) or not re.fullmatch(r"[!-~]{0,120}", prefix):
-        raise ValueError(f"SESSION_KEY_PREFIX is up to 120 visible ASCII characters without spaces, not {prefix!r}")
-    return prefix
-
-
-def seconds_of(lifetime: object) -> float | None:
-    if lifetime is None:
-        return None
-    seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 1 <= seconds < math.inf:
-        raise ValueError(
-            f"SESSION_ABSOLUTE_LIFETIME is a timedelta or a number of seconds, at least 1, not {lifetime!r}"
-        )
-    return seconds
-
-
-def cleanup_of(number: object) -> int | None:
-    if number is None or (isinstance(number, int) and not isinstance(number, bool) and number >= 0):
-        return number
-    raise ValueError(f"SESSION_CLEANUP_N_REQUESTS is a number of requests, or None, not {number!r}")
-
-
-# --- Stores ---------------------------------------------------------------------------------------------------------
-
-
-def sqlite_store(app: Flask) -> Store:
-    from .stores.sqlite import SQLiteStore
-
-    path = app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
-    if not isinstance(path, (str, os.PathLike)) or os.fspath(path) in ("", ":memory:") or "\0" in str(path):
-        raise ValueError(f"SESSION_SQLITE_PATH is the path of a file that processes can share, not {path!r}")
-    timeout = app.config.get("SESSION_SQLITE_TIMEOUT", 5.0)
-    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 <= timeout <= LONGEST_TIMEOUT:
-        raise ValueError(f"SESSION_SQLITE_TIMEOUT is a number of seconds up to {LONGEST_TIMEOUT}, not {timeout!r}")
-    return SQLiteStore(Path(app.instance_path) / path, timeout)
-
-
-def redis_store(app: Flask) -> Store:
-    client = client_of(app, "SESSION_REDIS", "redis", "redis.Redis(host=...)")
-    from .stores.redis import RedisStore
-
-    return RedisStore(client)
-
-
-def memcached_store(app: Flask) -> Store:
-    client = client_of(app, "SESSION_MEMCACHED", "pymemcache", "pymemcache.PooledClient((host, port), no_delay=True)")
-    from .stores.memcached import MemcachedStore
-
-    return MemcachedStore(client)
-
-
-def client_of(app: Flask, name: str, package: str, example: str) -> object:
-    client = app.config.get(name)
-    if client is None:
-        raise ValueError(f"{name} is not configured: set it to a client of {package}, such as {example}")
-    return client
-
-
-STORES: dict[str, t.Callable[[Flask], Store]] = {
-    "sqlite": sqlite_store,
-    "redis": redis_store,
-    "memcached": memcached_store,
-}
-
-
-# --- What happens around them ---------------------------------------------------------------------------------------
-
-CLEANUP_HELP = "Remove sessions that have expired from the store, where it does not do so by itself."
-
-
-def cleaner(interface: ServerSessionInterface) -> t.Callable[[], None]:
-    def clean() -> None:
-        if not isinstance(interface.store, SweepingStore):
-            click.echo("Nothing to do: this store removes by itself what has expired.")
-            return
-        removed = 0
-        for count in interface.sweep():
-            removed += count
-            click.echo(f"\r{removed} removed ...", nl=False, err=True)
-        if hasattr(interface.store, "shrink"):
-            interface.store.shrink()
-        click.echo("\r", nl=False, err=True)
-        click.echo(f"{removed} expired sessions removed.")
-
-    return clean
-
-
-def follow_logins(app: Flask, interface: ServerSessionInterface) -> None:
-    """Regenerate at each login, and have the session be its user's, where Flask-Login is in use."""
-    try:
-        import flask_login
-    except ImportError:
-        return
-    from flask import session
-
-    # Sessions from before have it, too, as those of Flask-Session.
-    interface.user_key = "_user_id"
-
-    def is_ours() -> bool:
-        # Flask-SocketIO for one has sessions of its own for what is no request.
-        return isinstance(session._get_current_object(), ServerSideSession)  # type: ignore[attr-defined]
-
-    def begin(sender: object, user: t.Any, **extra: object) -> None:
-        if is_ours():
-            interface.regenerate(session)
-            interface.bind_user(session, user.get_id())
-
-    def end(sender: object, **extra: object) -> None:
-        if is_ours():
-            interface.bind_user(session, None)
-
-    for signal in (flask_login.user_logged_in, flask_login.user_loaded_from_cookie):
-        signal.connect(begin, app, weak=False)
-    flask_login.user_logged_out.connect(end, app, weak=False)
+    def stats(self) -> ServerStats:
+        """See :class:`~flask_fastsession.server.stats.ServerStats`."""
+        return self.interface.stats()

@@ -3,45 +3,60 @@
 ::
 
     cookie -> id -> key -> record, loaded at first access -> data -> session
-    session -> data -> record, if it has changed -> compare and set, merging what others wrote -> cookie, if it is due
+    session -> plan -> record, if it has changed -> compare and set, merging what others wrote -> cookie, if it is due
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import re
-import secrets
 import time
 import typing as t
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from datetime import timedelta
-from hashlib import sha256
+from datetime import timezone
 
+from flask import current_app
+from flask import has_app_context
+from flask import has_request_context
+from flask import request as current_request
+from flask import session as current_session
 from flask.sessions import SessionInterface
-from itsdangerous import BadSignature
-from itsdangerous import Signer
 
+from .. import signals
 from .._native import add_vary
 from .._native import find_cookie
-from .merge import merged
-from .record import TAGGED
-from .record import Data
-from .record import NotARecord
+from .ids import SID
+from .ids import Ids
+from .ids import signed
+from .ids import unsigned
+from .lifecycle import Lifecycle
+from .lifecycle import Refused
+from .lifecycle import stored_of
+from .meta import SessionMeta
+from .meta import new_handle
+from .meta import note_text
+from .meta import owner_name
 from .record import RecordFormat
-from .record import tagged
-from .session import Facts
+from .saving import RENEWED_SHARE
+from .saving import Plan
+from .saving import plan_of
+from .session import Loaded
 from .session import ServerSideSession
-from .session import Stored
 from .session import UnloadedSession
+from .session import is_in_event
+from .stats import Counts
+from .stats import ServerStats
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
-from .users import ATTEMPTS
-from .users import RENEWED_SHARE
-from .users import Users
+from .take_over import Sources
+from .take_over import TakeOver
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -51,11 +66,11 @@ if t.TYPE_CHECKING:
 
 log = logging.getLogger("flask_fastsession")
 
-#: What may be an id. Anything else in a cookie never reaches the store.
-SID = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
-
-#: So many expired records are removed by the way.
+#: How many expired records are removed at a time.
 SWEPT = 1000
+
+#: A request takes no longer, in seconds, as far as the list of a user's sessions is concerned.
+LONGEST_REQUEST = 600
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,25 @@ class Options:
     refresh_unaccessed: bool = False
     absolute_lifetime: float | None = None
     cleanup_n_requests: int | None = None
+    note: Callable[[Request], str] | None = None
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """One of the sessions of a user, as a page of their devices shows it.
+
+    ``name`` is random, stays the same for as long as the session is this user's, and gives nobody access to it. Times
+    are in UTC. ``note`` is what ``SESSION_NOTE`` made of the request in which the session became the user's.
+    """
+
+    name: str
+    begun: datetime | None
+    last_seen: datetime | None
+    note: str | None
+
+
+#: What names a session: its id, its handle, what :meth:`ServerSessionInterface.sessions_of` returns, or itself.
+AnySession: t.TypeAlias = "str | SessionInfo | SessionMixin"
 
 
 class ServerSessionInterface(SessionInterface):
@@ -78,273 +112,215 @@ class ServerSessionInterface(SessionInterface):
     Made by :class:`ServerSession`, as ``app.session_interface``.
     """
 
-    def __init__(self, store: Store, record_format: RecordFormat, options: Options) -> None:
+    def __init__(
+        self, store: Store, record_format: RecordFormat, options: Options, sources: Sources | None = None
+    ) -> None:
         self.store = store
         self.format = record_format
         self.options = options
-        self.users = Users(store, options.key_prefix)
+        self.ids = Ids(options.key_prefix, options.id_length, options.hash_sid)
+        take_over = None if sources is None else TakeOver(sources, store, record_format, self.ids)
+        self.lifecycle = Lifecycle(store, record_format, self.ids, take_over)
+        self._counts = Counts()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
-        # To ask this of a protocol takes as long as a load from SQLite.
+        #: Called when the first session is opened.
+        self.at_first_request: Callable[[], None] | None = None
         self._is_swept = isinstance(store, SweepingStore)
 
-    # --- In ---------------------------------------------------------------------------------------------------------
+    # --- Open -------------------------------------------------------------------------------------------------------
 
     def open_session(self, app: Flask, request: Request) -> UnloadedSession:
         """Return a session that is loaded when it is first looked at."""
+        check = self.at_first_request
+        if check is not None:
+            self.at_first_request = None
+            check()
         return UnloadedSession(self, app, request)
 
-    def load(self, app: Flask, request: Request) -> tuple[Data, Data]:
-        """Return the data and the attributes of the session that belongs to the cookie of a request.
+    def load(self, app: Flask, request: Request) -> Loaded:
+        """Return the session that belongs to the cookie of a request; raise :exc:`SessionStoreError`."""
+        try:
+            if self._cookie_of(app, request):
+                return self._load(app, request)
+        except Refused as refusal:
+            reason = str(refusal)
+            self._counts.add_refused(reason)
+            signals.session_refused.send(app, reason=reason)
+        except SessionStoreError:
+            self._counts.add("failed")
+            raise
+        return Loaded({"_permanent": True} if self.options.permanent else {}, SessionMeta())
 
-        Raise :exc:`SessionStoreError`.
-        """
-        sid = self._sid_in(app, request)
-        loaded = None
-        if sid is not None:
-            loaded = self._loaded_from(sid, self.store.load(self._key(sid), self._ttl(lifetime_of(app))))
-        if sid is None or loaded is None:
-            return {"_permanent": True} if self.options.permanent else {}, {"new": True, "facts": Facts()}
-        if self.options.use_signer:
-            # Otherwise a key that has been replaced could never be given up.
-            loaded[1]["is_cookie_outdated"] = self._cookie_of(app, request) != self._signed(app, sid)
-        return loaded
+    def _load(self, app: Flask, request: Request) -> Loaded:
+        sid = self.sid_in(app, request)
+        stored, data, meta = self.lifecycle.find(sid, self._ttl(lifetime_of(app)))
+        if self.is_expired(meta):
+            self.lifecycle.end(stored)
+            raise Refused("expired")
+        user = None if meta.owner is not None else self._user_in(data)
+        if user is not None:
+            stored = stored._replace(claimed_by=owner_name(user))
+            if self.lifecycle.is_revoked(owner_name(user)):
+                raise Refused("revoked")
+        # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
+        is_outdated = self.options.use_signer and self._cookie_of(app, request) != signed(app, sid)
+        self._counts.add("loaded")
+        return Loaded(data, meta, stored, is_outdated)
+
+    def sid_in(self, app: Flask, request: Request) -> str:
+        """Return the id in the cookie of a request; raise :exc:`Refused`."""
+        cookie = self._cookie_of(app, request)
+        sid = unsigned(app, cookie) if self.options.use_signer else cookie
+        if sid is None:
+            raise Refused("forged")
+        if not SID.fullmatch(sid):
+            raise Refused("malformed")
+        return sid
 
     def _cookie_of(self, app: Flask, request: Request) -> str:
         name = self.get_cookie_name(app)
         cookie = find_cookie(request, name)
         return request.cookies.get(name, "") if cookie is None else cookie
 
-    def _sid_in(self, app: Flask, request: Request) -> str | None:
-        cookie = self._cookie_of(app, request)
-        if cookie and self.options.use_signer:
-            try:
-                cookie = self._signer(app).unsign(cookie).decode()
-            except (BadSignature, UnicodeDecodeError):
-                return None
-        return cookie if SID.fullmatch(cookie) else None
-
-    def _loaded_from(self, sid: str, record: bytes | None) -> tuple[Data, Data] | None:
-        if record is None:
-            return None
-        try:
-            data = self.format.loads(record)
-        except NotARecord as reason:
-            log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
-            return None
-        facts = Facts.taken_from(data)
-        if self._has_ended(facts):
-            self.store.delete(self._key(sid))
-            return None
-        stored = Stored(record, data.get("_permanent", False))
-        return data, {"sid": sid, "facts": facts, "bound_to": facts.user, "stored": stored}
-
-    def _has_ended(self, facts: Facts) -> bool:
+    def is_expired(self, meta: SessionMeta) -> bool:
+        """Whether a session is at the end of its absolute lifetime."""
         limit = self.options.absolute_lifetime
-        return limit is not None and (facts.begun is None or time.time() >= facts.begun + limit)
+        return limit is not None and (meta.begun is None or time.time() >= meta.begun + limit)
 
-    # --- Out --------------------------------------------------------------------------------------------------------
+    # --- Save -------------------------------------------------------------------------------------------------------
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Store a session if it has changed, and set its cookie if that is due; raise :exc:`SessionStoreError`."""
         assert isinstance(session, ServerSideSession)
         if session.accessed:
             self._add_vary(response)
+        try:
+            self._save_unless_failed(app, session)
+        finally:
+            # Whatever has failed, the browser is told what was done before: this may be the response that is sent.
+            self._send_cookie(app, session, response)
+
+    def _save_unless_failed(self, app: Flask, session: ServerSideSession) -> None:
         if session.failure is not None:
             # The response says so, or is about to; Flask saves the session along with its answer to the error.
             return
         if isinstance(session, UnloadedSession):
             if self.options.refresh_unaccessed:
-                self._refresh_unaccessed(app, session, response)
+                self._refresh_unaccessed(app, session)
             return
         try:
-            self._save(app, session, response)
+            self._save(app, session)
         except SessionStoreError as error:
             session.failure = error
+            self._counts.add("failed")
             raise
 
-    def _refresh_unaccessed(self, app: Flask, session: UnloadedSession, response: Response) -> None:
-        if self._sid_in(app, session.source[2]) is None:
+    def _refresh_unaccessed(self, app: Flask, session: UnloadedSession) -> None:
+        if not self._cookie_of(app, session.source[2]):
             return
         try:
             session.load()
             # Not by the view, whose response varies no more than before if no cookie is set.
             session.accessed = False
-            self._save(app, session, response)
+            self._save(app, session)
         except SessionStoreError as error:
             # The view has done without the session, and the next request is as good as this one.
             log.warning("A session that was not looked at could not be renewed: %s", error)
 
-    def _save(self, app: Flask, session: ServerSideSession, response: Response) -> None:
-        if self._is_over(session):
-            self._end(app, session, response)
-        elif self._store(app, session):
-            self._set_cookie(app, session, response)
-            if not session.accessed:
-                self._add_vary(response)
+    def _save(self, app: Flask, session: ServerSideSession) -> None:
+        now, lifetime = int(time.time()), lifetime_of(app)
+        self._complete(session, now)
+        plan = plan_of(
+            session, now=now, lifetime=lifetime, refreshes=t.cast(bool, app.config["SESSION_REFRESH_EACH_REQUEST"])
+        )
+        if plan.ends:
+            self._end(app, session)
+        if plan.begins and is_in_event():
+            self.lifecycle.log_once(
+                "A session that begins in an event of Flask-SocketIO is not stored: no response would tell the browser "
+                "its id. Let it begin in a view."
+            )
+            return
+        if plan.begins:
+            self._begin(app, session, plan, now, lifetime)
+        has_its_id = not plan.writes or self._write(app, session, plan, now, lifetime)
+        if plan.sets_cookie and has_its_id:
+            session.cookie_due = "set"
         self._sweep_now_and_then()
 
-    def _end(self, app: Flask, session: ServerSideSession, response: Response) -> None:
-        if session.stored is None:
-            # The cookie is of no use, if there is one. But by now the browser may have another, from a login that was
-            # answered while this request was on its way with the id from before.
-            return
-        self._leave(session)
-        response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
-        if not session.accessed:
-            self._add_vary(response)
+    def _complete(self, session: ServerSideSession, now: int) -> None:
+        """Set whose the session is, and when it began, if they are needed and not known yet."""
+        meta, user = session.meta, self._user_in(session)
+        if meta.owner is None and user is not None:
+            self._bind(session, user)
+        if meta.begun is None and (self.options.absolute_lifetime is not None or meta.owner is not None):
+            meta.begun = now
 
-    def _is_over(self, session: ServerSideSession) -> bool:
-        """Whether nothing is left in it. One that was not cleared, but lost its last key, is compared and deleted here:
-        others may have put something into it meanwhile."""
-        for _ in range(ATTEMPTS):
-            if not session.is_empty:
-                return False
-            if session.stored is None or session.sid is None or session.is_cleared:
-                return True
-            done = self.store.replace(self._key(session.sid), session.stored.record, None, None)
-            if isinstance(done, bool):
-                # Where another request has ended or moved it meanwhile, there is nothing left to end.
-                session.stored = session.stored if done else None
-                return True
-            self._merge(session, session.stored.record, done)
-            session.stored = Stored(done, session.permanent)
-        raise overtaken()
+    def _user_in(self, data: Mapping[str, t.Any]) -> str | int | None:
+        """The user that the data of a session names, where Flask-Login is followed."""
+        user = None if self.user_key is None or self.lifecycle.owners is None else data.get(self.user_key)
+        # Flask-Login keeps there what `get_id` gives; what else may stand there is nobody's id.
+        return user if isinstance(user, str | int) else None
 
-    def _leave(self, session: ServerSideSession) -> None:
-        """Have nothing more to do with what is stored, which is deleted, or is to be."""
-        assert session.sid is not None
-        if session.is_cleared:
-            self.store.delete(self._key(session.sid))
-        self._unlist(session, session.sid)
-        session.sid = session.stored = session.bound_to = None
-        session.is_cleared = False
+    def _end(self, app: Flask, session: ServerSideSession) -> None:
+        assert session.stored is not None
+        self.lifecycle.end(session.stored)
+        session.stored, session.was_cleared, session.cookie_due = None, False, "delete"
+        self._counts.add("ended")
+        signals.session_ended.send(app)
 
-    def _store(self, app: Flask, session: ServerSideSession) -> bool:
-        """Write what has changed, and return whether the cookie is to be set."""
-        if session.is_cleared and session.stored is not None:
-            # Others may be writing to it: what was ended is not to come back with what they write.
-            self._leave(session)
-        facts, now, lifetime = session.facts, int(time.time()), lifetime_of(app)
-        self._complete(facts, session, now)
-        is_due = has_no_cookie(session)
-        is_refreshed = session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
-        is_renewed = (is_refreshed or facts.user is not None) and (is_due or is_to_be_renewed(facts, now, lifetime))
-        is_as_stored = is_renewed and not is_due and self._is_as_stored(session)
-        if is_renewed:
-            facts.until = now + lifetime
-        if session.permanent:
-            is_due = is_due or (is_renewed if is_refreshed else session.modified)
-        record = self._record_of(session)
-        if session.stored is not None and record == session.stored.record and not session.is_moving:
-            return is_due
-        ttl = self._ttl(lifetime, 0 if facts.begun is None else now - facts.begun)
-        if session.stored is None or session.sid is None:
-            return self._create(session, record, ttl)
-        if session.is_moving:
-            return self._move(session, ttl)
+    def _begin(self, app: Flask, session: ServerSideSession, plan: Plan, now: int, lifetime: int) -> None:
+        session.was_cleared = False
+        if plan.renews:
+            session.meta.expires_at = now + lifetime
+        self.lifecycle.begin(session, self._ttl(lifetime), listing_ttl(lifetime))
+        self._counts.add("created")
+        signals.session_created.send(app)
+
+    def _write(self, app: Flask, session: ServerSideSession, plan: Plan, now: int, lifetime: int) -> bool:
+        """Return whether the id that the session says it has is that of a live session."""
+        assert session.stored is not None
+        meta = session.meta
+        is_only_renewed = plan.renews and not plan.moves and self.lifecycle.record_of(session) == session.stored.record
+        if plan.renews:
+            meta.expires_at = now + lifetime
+        ttl = self._ttl(lifetime, 0 if meta.begun is None else now - meta.begun)
+        if plan.moves:
+            has_its_id = self.lifecycle.move(session, ttl, listing_ttl(lifetime))
+            self._counts.add("regenerated" if has_its_id else "dropped")
+            if has_its_id:
+                signals.session_regenerated.send(app)
+            return has_its_id
+        record = self.lifecycle.record_of(session)
+        if record == session.stored.record:
+            return True
         try:
-            if is_renewed or facts.user != session.bound_to:
-                self._list(session, session.sid)
-            return self._replace(session, session.sid, record, ttl) and is_due
+            has_its_id = self.lifecycle.write(session, record, ttl, listing_ttl(lifetime) if plan.renews else None)
         except SessionStoreError as error:
-            if not is_as_stored:
+            if not is_only_renewed:
                 raise
-            # Nothing is lost: it is renewed by another request.
+            # Nothing is lost: another request renews it.
             log.warning("A session could not be renewed: %s", error)
             return False
-
-    def _complete(self, facts: Facts, data: Data, now: int) -> None:
-        """Set when the session began, and its user, if they are needed and not known yet."""
-        if self.options.absolute_lifetime is not None and facts.begun is None:
-            facts.begun = now
-        user = None if self.user_key is None else data.get(self.user_key)
-        # Flask-Login keeps there what `get_id` gives; what else may stand there is nobody's id.
-        if facts.user is None and isinstance(user, str | int):
-            facts.user = str(user)
-
-    def _is_as_stored(self, session: ServerSideSession) -> bool:
-        return session.stored is not None and self._record_of(session) == session.stored.record
-
-    def _record_of(self, session: ServerSideSession) -> bytes:
-        data, stored = session.facts.put_into(dict(session)), session.stored
-        if self.format.name != "tagged" and stored is not None and stored.record.startswith(TAGGED):
-            # It stays as it is until it changes, though it could be in the configured format by now.
-            with suppress(TypeError, ValueError):
-                record = tagged(data)
-                if record == stored.record:
-                    return record
-        return self.format.dumps(data)
-
-    def _create(self, session: ServerSideSession, record: bytes, ttl: int) -> bool:
-        for _ in range(ATTEMPTS):
-            sid = secrets.token_urlsafe(self.options.id_length)
-            self._list(session, sid)
-            if self.store.create(self._key(sid), record, ttl):
-                return self._has_begun(session, sid, record)
-        raise SessionStoreError("the store has a record for every new id")
-
-    def _has_begun(self, session: ServerSideSession, sid: str, record: bytes) -> bool:
-        """Whether all sessions of the user were not revoked while this one was made."""
-        user = session.facts.user
-        if user is not None and self._name(sid) not in self.users.names_of(user):
-            self.store.delete(self._key(sid))
-            return False
-        session.sid, session.new, session.is_moving = sid, False, False
-        session.bound_to, session.stored = user, Stored(record, session.permanent)
-        return True
-
-    def _replace(self, session: ServerSideSession, sid: str, record: bytes | None, ttl: int) -> bool:
-        """Compare and set, or with ``None`` compare and delete. Return whether the session was still there."""
-        assert session.stored is not None
-        known = session.stored.record
-        for _ in range(ATTEMPTS):
-            done = self.store.replace(self._key(sid), known, record, ttl)
-            if done is True:
-                if record is not None:
-                    session.bound_to, session.stored = session.facts.user, Stored(record, session.permanent)
-                return True
-            if done is False:
-                # It was deleted meanwhile, by a logout as a rule: a logout stays one.
-                return False
-            self._merge(session, known, done)
-            known = done
-            record = record and self._record_of(session)
-        raise overtaken()
-
-    def _merge(self, session: ServerSideSession, base: bytes, theirs: bytes) -> None:
-        try:
-            found = self.format.loads(theirs)
-        except NotARecord:
-            return
-        before = self.format.loads(base)
-        facts = Facts.taken_from(found)
-        Facts.taken_from(before)
-        data = merged(before, found, dict(session), self.format.dumps)
-        dict.clear(session)
-        dict.update(session, data)
-        if session.facts.user == session.bound_to:
-            session.facts.user = session.bound_to = facts.user
-
-    def _move(self, session: ServerSideSession, ttl: int) -> bool:
-        """Give the session another id, unless it has been deleted meanwhile.
-
-        The old one goes first: if the store fails then, the session has ended, and nobody has two.
-        """
-        old = session.sid
-        assert old is not None
-        if not self._replace(session, old, None, ttl):
-            return False
-        self._unlist(session, old)
-        return self._create(session, self._record_of(session), ttl)
+        self._counts.add("written" if session.stored.record == record or has_its_id else "dropped")
+        return has_its_id
 
     # --- The cookie -------------------------------------------------------------------------------------------------
 
-    def _set_cookie(self, app: Flask, session: ServerSideSession, response: Response) -> None:
-        assert session.sid is not None
-        value = self._signed(app, session.sid) if self.options.use_signer else session.sid
-        expires = self.get_expiration_time(app, session)
-        response.set_cookie(self.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app))
+    def _send_cookie(self, app: Flask, session: ServerSideSession, response: Response) -> None:
+        """Tell the browser what is due. Which response of a request is sent is not known: each tells it."""
+        if session.cookie_due is None:
+            return
+        if session.cookie_due == "delete":
+            response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
+        else:
+            sid = stored_of(session).sid
+            value = signed(app, sid) if self.options.use_signer else sid
+            expires = self.get_expiration_time(app, session)
+            response.set_cookie(self.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app))
+        if not session.accessed:
+            self._add_vary(response)
 
     def _cookie_attributes(self, app: Flask) -> dict[str, t.Any]:
         attributes: dict[str, t.Any] = {
@@ -364,21 +340,7 @@ class ServerSessionInterface(SessionInterface):
         if not add_vary(response):
             response.vary.add("Cookie")
 
-    def _signed(self, app: Flask, sid: str) -> str:
-        return self._signer(app).sign(sid).decode()
-
-    def _signer(self, app: Flask) -> Signer:
-        keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
-        return Signer(keys, salt="flask-session", key_derivation="hmac")
-
-    # --- Ids and keys -----------------------------------------------------------------------------------------------
-
-    def _name(self, sid: str) -> str:
-        """What the store knows a session by."""
-        return sha256(sid.encode()).hexdigest() if self.options.hash_sid else sid
-
-    def _key(self, sid: str) -> str:
-        return self.options.key_prefix + self._name(sid)
+    # --- Lifetime ---------------------------------------------------------------------------------------------------
 
     def _ttl(self, lifetime: int, age: int = 0) -> int:
         """For how long the record of a session lives that began so many seconds ago."""
@@ -394,100 +356,154 @@ class ServerSessionInterface(SessionInterface):
                 # The session is stored, and somebody else will sweep.
                 log.warning("Expired sessions could not be removed: %s", error)
 
-    # --- For the application ----------------------------------------------------------------------------------------
-
-    def regenerate(self, session: SessionMixin) -> None:
-        """Give a session another id when it is saved, so that who knew the old one is left with nothing.
-
-        To be called when somebody logs in or gains rights. On Flask-Login's signals it is done by itself.
-        """
-        self._loaded(session).is_moving = True
-
-    def bind_user(self, session: SessionMixin, user_id: str | None) -> None:
-        """Say whose session this is, for :meth:`sessions_of` and :meth:`revoke_user`; ``None`` stands for nobody's."""
-        self._loaded(session).facts.user = None if user_id is None else str(user_id)
-
-    def sessions_of(self, user_id: str) -> list[str]:
-        """Return what the store knows the user's sessions by, oldest first: their ids, or hashes of these."""
-        user, prefix = str(user_id), self.options.key_prefix
-        return [name for name in self.users.names_of(user) if self._user_in(self.store.load(prefix + name)) == user]
-
-    def revoke(self, *sids: str) -> None:
-        """End sessions, given by their ids or as in :meth:`sessions_of`. No request in flight brings them back."""
-        names = {name for sid in sids for name in (sid, self._name(sid)) if SID.fullmatch(name)}
-        self.store.delete(*(self.options.key_prefix + name for name in names))
-
-    def revoke_user(self, user_id: str, keep: str | None = None) -> None:
-        """End all sessions of a user but the one to ``keep``, given as for :meth:`revoke`; that of the request, say."""
-        user, kept = str(user_id), set() if keep is None else {keep, self._name(keep)}
-        for _ in range(ATTEMPTS):
-            record, names = self.users.load(user)
-            if record is None:
-                return
-            ended = [self.options.key_prefix + name for name in names if name not in kept and self._may_be(name, user)]
-            self.store.delete(*ended)
-            left = {name: end for name, end in names.items() if name in kept}
-            if self.users.replace(user, record, left) is True:
-                # One that was listed, but not yet stored, may have begun in between; now none does any more.
-                self.store.delete(*ended)
-                return
-        raise SessionStoreError(f"new sessions of the user began {ATTEMPTS} times meanwhile")
-
     def sweep(self) -> Iterator[int]:
         """Remove expired records from a store that does not do so by itself, and yield how many at each step."""
         while isinstance(self.store, SweepingStore) and (count := self.store.sweep(SWEPT)):
             yield count
 
-    def _loaded(self, session: t.Any) -> ServerSideSession:
-        session = getattr(session, "_get_current_object", lambda: session)()
-        if isinstance(session, UnloadedSession):
-            session.load()
-        if not isinstance(session, ServerSideSession):
-            raise TypeError(f"a server-side session is wanted, not {type(session).__name__}")
-        return session
+    def stats(self) -> ServerStats:
+        """Return what this process has done with sessions since it began."""
+        return self._counts.as_dict()
 
-    # --- Whose a session is -------------------------------------------------------------------------------------------
+    # --- For the application ----------------------------------------------------------------------------------------
 
-    def _may_be(self, name: str, user: str) -> bool:
-        """Whether a session is the user's, or nobody's so far and perhaps about to be his."""
-        return self._user_in(self.store.load(self.options.key_prefix + name)) in (None, user)
+    def regenerate(self, session: SessionMixin) -> None:
+        """Give a session another id when it is saved: :meth:`ServerSideSession.regenerate`."""
+        loaded(session).regenerate()
 
-    def _user_in(self, record: bytes | None) -> str | None:
-        try:
-            facts = Facts() if record is None else Facts.taken_from(self.format.loads(record))
-        except NotARecord:
-            return None
-        return None if self._has_ended(facts) else facts.user
+    def bind_user(self, session: SessionMixin, user_id: object) -> None:
+        """Say whose session this is, for :meth:`sessions_of` and :meth:`revoke_user`; ``None`` stands for nobody's.
 
-    def _list(self, session: ServerSideSession, sid: str) -> None:
-        """Have the session among those of its user, before it is stored as such.
-
-        It stays among those of the one before, whose it may be again while this request is under way.
+        Raise :exc:`TypeError` where the store lacks the methods of :class:`OwnerStore`.
         """
-        user, until = session.facts.user, session.facts.until
-        if user is not None and until is not None:
-            self.users.add(user, self._name(sid), until)
+        self.lifecycle.require_owners()
+        found = loaded(session)
+        if user_id is None:
+            found.meta.owner = found.meta.handle = found.meta.note = None
+        else:
+            self._bind(found, user_id)
 
-    def _unlist(self, session: ServerSideSession, sid: str) -> None:
-        if session.bound_to is not None:
-            self.users.remove(session.bound_to, self._name(sid))
+    def _bind(self, session: ServerSideSession, user_id: object) -> None:
+        meta, owner = session.meta, owner_name(user_id)
+        if meta.owner != owner:
+            meta.owner, meta.handle, meta.note = owner, new_handle(), None
+            if self.options.note is not None and has_request_context():
+                meta.note = note_text(self.options.note(current_request))
+
+    def sessions_of(self, user_id: object) -> list[SessionInfo]:
+        """Return the user's live sessions, oldest first."""
+        listed = self.lifecycle.listed(owner_name(user_id))
+        found = [self._info(meta, key) for meta, key in listed if not self.is_expired(meta)]
+        return sorted(found, key=lambda info: (info.begun is not None, info.begun or 0))
+
+    def revoke(self, *sessions: AnySession) -> None:
+        """End sessions at once, under whatever ids they have by now. No request in flight brings them back.
+
+        Each is given as :meth:`sessions_of` returns it, by its name, by an id that it has or had within the last ten
+        minutes, or as ``flask.session``.
+        """
+        for session in sessions:
+            self._revoke(session)
+
+    def _revoke(self, session: AnySession) -> None:
+        if isinstance(session, SessionInfo):
+            session = session.name
+        if isinstance(session, str) and session == coming_sid():
+            session = current_session
+        if not isinstance(session, str):
+            found = loaded(session)
+            if found.stored is not None:
+                self.lifecycle.end(found.stored)
+            found.clear()
+        elif SID.fullmatch(session):
+            self.lifecycle.revoke(session)
+        else:
+            self.lifecycle.revoke_handle(session)
+        self._have_revoked(1)
+
+    def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
+        """End all sessions that a user has at this moment, but those to ``keep``, given as for :meth:`revoke`."""
+        user = owner_name(user_id)
+        handles = {handle for each in several(keep) for handle in self._handles(each, user)}
+        self._have_revoked(self.lifecycle.revoke_user(user, handles))
+
+    def _have_revoked(self, count: int) -> None:
+        self._counts.add("revoked", count)
+        for _ in range(count):
+            signals.session_revoked.send(current_app_or_none())
+
+    def _handles(self, session: AnySession, user: str) -> set[str]:
+        if isinstance(session, SessionInfo):
+            session = session.name
+        if isinstance(session, str) and session == coming_sid():
+            session = current_session
+        if not isinstance(session, str):
+            found = loaded(session)
+            claimed = self._user_in(found)
+            if found.meta.owner is None and claimed is not None:
+                # It would be bound at the end of the request, and is named now.
+                self._bind(found, claimed)
+                if found.stored is not None:
+                    found.stored = found.stored._replace(claimed_by=None)
+            # In this request it may have become another user's, who has not listed it yet.
+            handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
+            return {handle for handle in handles if handle is not None}
+        return self.lifecycle.handles_of(session, user) if SID.fullmatch(session) else {session}
+
+    def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
+        assert meta.handle is not None
+        return SessionInfo(meta.handle, in_utc(meta.begun), in_utc(self._last_seen(meta, key)), meta.note)
+
+    def _last_seen(self, meta: SessionMeta, key: str) -> int | None:
+        """When a session was last loaded, to a twentieth of its lifetime."""
+        app = current_app_or_none()
+        if app is None:
+            return None
+        now, lifetime = int(time.time()), lifetime_of(app)
+        seen = [] if meta.expires_at is None else [meta.expires_at - lifetime]
+        expires_in = getattr(self.store, "expires_in", lambda key: None)(key)
+        if expires_in is not None:
+            seen.append(now + expires_in - self._ttl(lifetime, now - (meta.begun or now)))
+        return min(max(seen), now) if seen else None
 
 
-def overtaken() -> SessionStoreError:
-    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by other requests")
+def loaded(session: t.Any) -> ServerSideSession:
+    session = getattr(session, "_get_current_object", lambda: session)()
+    if isinstance(session, UnloadedSession):
+        session.load()
+    if not isinstance(session, ServerSideSession):
+        raise TypeError(f"a server-side session is wanted, not {type(session).__name__}")
+    return session
+
+
+def coming_sid() -> str | None:
+    """The id that the session of this request is about to have, and that the store does not know yet."""
+    found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+    return found.new_sid if isinstance(found, ServerSideSession) else None
+
+
+def current_app_or_none() -> Flask | None:
+    return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
+
+
+def several(sessions: AnySession | Iterable[AnySession] | None) -> list[AnySession]:
+    if sessions is None:
+        return []
+    # A session is iterable, too, by its keys.
+    is_one = isinstance(sessions, (str, SessionInfo, Mapping)) or sessions is current_session
+    return [t.cast(AnySession, sessions)] if is_one else list(t.cast("Iterable[AnySession]", sessions))
+
+
+def in_utc(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def listing_ttl(lifetime: int) -> int:
+    """For how long a user's list has a session: it may be read for a while after it was renewed last."""
+    return lifetime + int(lifetime * RENEWED_SHARE) + LONGEST_REQUEST
 
 
 def lifetime_of(app: Flask) -> int:
     """``PERMANENT_SESSION_LIFETIME`` in whole seconds, at least one."""
     lifetime: timedelta = app.permanent_session_lifetime
     return max(int(lifetime.total_seconds()), 1)
-
-
-def has_no_cookie(session: ServerSideSession) -> bool:
-    """Whether the visitor has no cookie for the session as it is now."""
-    stored = session.stored
-    return stored is None or session.is_moving or session.is_cookie_outdated or stored.permanent != session.permanent
-
-
-def is_to_be_renewed(facts: Facts, now: int, lifetime: int) -> bool:
-    return facts.until is None or abs(facts.until - now - lifetime) >= lifetime * RENEWED_SHARE

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import typing as t
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from flask import has_request_context
+from flask import request
 from flask.sessions import SessionMixin
 from werkzeug.datastructures import CallbackDict
 
+from .meta import SessionMeta
 from .record import Data
 from .store import SessionStoreError
 
@@ -20,105 +25,117 @@ if t.TYPE_CHECKING:
 
 
 class Stored(t.NamedTuple):
-    """What the store holds of a session."""
+    """What the store holds of a session: the record, under which id and key, and what that says."""
 
+    sid: str
+    key: str
     record: bytes
-    permanent: bool
+    permanent: bool = False
+    owner: str | None = None
+    handle: str | None = None
+    #: Whose it is by its data, where it is not bound yet: any request that finds it so binds it.
+    claimed_by: str | None = None
+
+    def was_of(self, owner: str | None) -> bool:
+        return owner == self.owner or (owner is not None and owner == self.claimed_by)
 
 
-class Facts:
-    """What is stored along with a session and is not the application's.
+@dataclass
+class Loaded:
+    """The session that belongs to the cookie of a request."""
 
-    When it began, and until when it lives if it is not renewed, as its cookie and the list of its user's sessions have
-    it, in whole seconds since 1970; and whose it is.
-    """
-
-    __slots__ = ("begun", "until", "user")
-
-    def __init__(self, begun: int | None = None, until: int | None = None, user: str | None = None) -> None:
-        self.begun = begun
-        self.until = until
-        self.user = user
-
-    @classmethod
-    def taken_from(cls, data: Data) -> Facts:
-        """Remove the facts from the data of a record, and return them."""
-        found = data.pop(FACTS, None)
-        if not isinstance(found, dict):
-            return cls()
-        begun, until, user = found.get("begun"), found.get("until"), found.get("user")
-        return cls(
-            begun if isinstance(begun, int) else None,
-            until if isinstance(until, int) else None,
-            user if isinstance(user, str) else None,
-        )
-
-    def put_into(self, data: Data) -> Data:
-        """Add to the data of a record what is known."""
-        known: Data = {}
-        if self.begun is not None:
-            known["begun"] = self.begun
-        if self.until is not None:
-            known["until"] = self.until
-        if self.user is not None:
-            known["user"] = self.user
-        if known:
-            data[FACTS] = known
-        return data
-
-
-#: The key in a record, never seen by the application.
-FACTS = "_server_side"
+    data: Data
+    meta: SessionMeta
+    #: ``None`` where the request brought none that is in the store.
+    stored: Stored | None = None
+    #: Whether the cookie would be written otherwise now, though it holds the same id.
+    is_cookie_outdated: bool = False
 
 
 class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     """The session of one request, a dict as :class:`flask.sessions.SecureCookieSession` is.
 
-    ``sid`` is its id, as in the cookie; ``None`` until a new session has been stored. ``new`` is true where the request
-    brought none that is in the store.
+    ``new`` is true where the request brought none that is in the store, until it is stored.
     """
 
-    sid: str | None = None
-    new = False
     modified = False
     accessed = False
-    facts: Facts
+    #: How many random bytes its next id has.
+    id_length = 32
+    meta: SessionMeta
     stored: Stored | None = None
-    #: Whether the session is to have another id when it is saved.
-    is_moving = False
+    #: The id that it is to have when it is saved, if that is another one.
+    new_sid: str | None = None
     #: Whether what is stored is to end, rather than to change.
-    is_cleared = False
-    #: Whether the cookie of the request is not what would be set now, though it holds the same id.
+    was_cleared = False
     is_cookie_outdated = False
-    #: The user it was stored as belonging to.
-    bound_to: str | None = None
+    #: What each response that may still be sent has to tell the browser: to set the cookie, or to delete it.
+    cookie_due: t.Literal["set", "delete"] | None = None
     #: What kept it from being loaded or stored.
     failure: SessionStoreError | None = None
 
     def __init__(self) -> None:
         # That of CallbackDict would do no more than to give each session its own on_update.
-        self.facts = Facts()
+        self.meta = SessionMeta()
 
     @staticmethod
     def on_update(session: ServerSideSession) -> None:
         session.accessed = session.modified = True
 
     @property
+    def new(self) -> bool:  # type: ignore[override]
+        return self.stored is None
+
+    @property
+    def sid(self) -> str:
+        """The id that the cookie holds after this request."""
+        if self.new_sid is None and (self.stored is None or self.was_cleared):
+            self.new_sid = secrets.token_urlsafe(self.id_length)
+        return self.new_sid or self.stored.sid  # type: ignore[union-attr]
+
+    @property
+    def needs_new_id(self) -> bool:
+        """Whether what is stored moves to another id."""
+        return self.stored is not None and not self.was_cleared and self.new_sid is not None
+
+    def regenerate(self) -> None:
+        """Give it another id when it is saved, so that whoever knows the old one has no session.
+
+        Call this when somebody logs in or gains rights. With Flask-Login it happens by itself. In an event of
+        Flask-SocketIO nothing happens: no response would tell the browser the new id.
+        """
+        if not is_in_event():
+            self.new_sid = secrets.token_urlsafe(self.id_length)
+
+    @property
     def is_empty(self) -> bool:
-        """Whether it holds nothing but that it is permanent, or not."""
+        """Whether ``_permanent`` is its only key."""
         return not len(self) or self.keys() == {"_permanent"}
 
     def __bool__(self) -> bool:
         return not self.is_empty
 
     def clear(self) -> None:
-        """Remove all but whether it is permanent, as Flask-Session does: the next user's is to be as long-lived."""
+        """End the session. What is put into it from then on is another one, with an id of its own.
+
+        Whether it is permanent stays, as in Flask-Session.
+        """
         permanent = self.get("_permanent")
         super().clear()
-        # What is put into it now is another session.
-        self.is_cleared, self.facts = True, Facts()
+        self.was_cleared, self.new_sid, self.meta = True, None, SessionMeta()
         if permanent is not None:
             dict.__setitem__(self, "_permanent", permanent)
+
+    def replace_data(self, data: Data) -> None:
+        """Put other data in its place, without the marks of a change by the application."""
+        dict.clear(self)
+        dict.update(self, data)
+
+
+def is_in_event() -> bool:
+    """Whether this is an event of Flask-SocketIO, whose request has a namespace and an event, and no response."""
+    # Applications may well call something of their own the namespace of a request.
+    return has_request_context() and hasattr(request, "namespace") and hasattr(request, "event")
 
 
 class UnloadedSession(ServerSideSession):
@@ -144,13 +161,14 @@ class UnloadedSession(ServerSideSession):
                 raise self.failure
             interface, app, request = self.source
             try:
-                data, attributes = interface.load(app, request)
+                loaded = interface.load(app, request)
             except SessionStoreError as error:
                 self.failure = error
                 raise
-            dict.clear(self)
-            dict.update(self, data)
-            vars(self).update(attributes, accessed=True)
+            self.replace_data(loaded.data)
+            self.meta, self.stored = loaded.meta, loaded.stored
+            self.is_cookie_outdated = loaded.is_cookie_outdated
+            self.id_length, self.accessed = interface.ids.length, True
             self.__class__ = ServerSideSession  # type: ignore[assignment]
             del self.source, self.turn
 
@@ -177,7 +195,7 @@ def known_when_loaded(name: str) -> property:
 #: All that looks at the data of a dict, or changes it, and all that is known of a session once it is loaded.
 SPECIAL_METHODS = ("bool", "contains", "delitem", "eq", "getitem", "ior", "iter", "len", "ne", "or")
 MORE_SPECIAL_METHODS = ("reduce_ex", "repr", "reversed", "ror", "setitem")
-METHODS = ("clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values")
+METHODS = ("clear", "copy", "get", "items", "keys", "pop", "popitem", "regenerate", "setdefault", "update", "values")
 ATTRIBUTES = ("new", "sid")
 
 for name in (*(f"__{name}__" for name in SPECIAL_METHODS + MORE_SPECIAL_METHODS), *METHODS):

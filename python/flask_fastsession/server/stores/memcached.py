@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
+import re
 import time
 import typing as t
+import weakref
+from collections import defaultdict
 from copy import copy
 from copy import deepcopy
+from functools import partial
 
 from pymemcache import Client
 from pymemcache import HashClient
 from pymemcache import PooledClient
 from pymemcache.exceptions import MemcacheError
-from pymemcache.pool import ObjectPool
+from pymemcache.exceptions import MemcacheUnexpectedCloseError
 from pymemcache.serde import FLAG_PICKLE
 
+from ..owners import OwnerRecords
 from ..store import SessionStoreError
 
 #: Longer times memcached takes for a moment in seconds since 1970.
@@ -28,10 +34,22 @@ LAST_MOMENT = 2**31 - 1
 ATTEMPTS = 64
 
 
-class MemcachedStore:
+#: So many records are deleted before the replies are read.
+AT_ONCE = 500
+
+#: A server in a URL. Its port is that of memcached if it names none.
+SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+PORT = 11211
+
+#: For so many seconds a client waits that is made from a URL.
+TIMEOUT = 3.0
+
+
+class MemcachedStore(OwnerRecords):
     """Keeps sessions by a pymemcache client: ``PooledClient``, ``HashClient`` or ``Client``.
 
-    Memcached forgets what it has no room for: a session may be gone at any time.
+    Memcached forgets what it has no room for: a session may be gone at any time. The 1 000 newest sessions of a user
+    are listed.
     """
 
     def __init__(self, client: t.Any) -> None:
@@ -74,12 +92,19 @@ class MemcachedStore:
         raise SessionStoreError(f"memcached: overtaken {ATTEMPTS} times")
 
     def delete(self, *keys: str) -> None:
+        keys_by_server: dict[Connections, list[str]] = defaultdict(list)
         for key in keys:
-            self._call("delete", key, noreply=False)
+            keys_by_server[self.server_of(key)].append(key)
+        for server, its_keys in keys_by_server.items():
+            for first in range(0, len(its_keys), AT_ONCE):
+                self._call_on(server, "delete_many", its_keys[first : first + AT_ONCE], noreply=False)
 
     def _call(self, method: str, key: str, *args: object, **options: bool) -> t.Any:
+        return self._call_on(self.server_of(key), method, key, *args, **options)
+
+    def _call_on(self, server: Connections, method: str, *args: object, **options: bool) -> t.Any:
         try:
-            return self.server_of(key).call(method, key, *args, **options)
+            return server.call(method, *args, **options)
         except (MemcacheError, OSError) as error:
             raise SessionStoreError(f"memcached did not do what it was asked: {type(error).__name__}") from error
 
@@ -117,47 +142,94 @@ class Connections:
     """Connections to one server, made as a client makes them: one for each call that is under way.
 
     They are none of the client's own, which would run out of them while they rest here.
+
+    An exception may come between any two instructions, from a signal or a timeout of gevent's. So nothing is counted,
+    locked or marked that would have to be undone. A connection is in ``idle`` while no reply is on its way, or else a
+    local variable: one that an exception drops is closed when it is freed, and then is in ``alive`` no more, by itself.
     """
 
     def __init__(self, client: t.Any) -> None:
         self.client = client
+        pool = getattr(client, "client_pool", None)
+        self.most: float = math.inf if pool is None else pool.max_size
         self.begin()
 
     def begin(self) -> None:
         self.idle: list[Client] = []
-        if isinstance(self.client, PooledClient):
-            # Nothing is given back to it: it counts, so that there are no more than the client may have.
-            self.pool = ObjectPool(self.client._create_client, max_size=self.client.client_pool.max_size)
+        self.alive: dict[int, weakref.ref[Client]] = {}
+        # The last, so that all of it is done again if it was not done to its end.
         self.process = os.getpid()
 
     def call(self, method: str, *args: object, **options: bool) -> t.Any:
-        connection = self.take()
-        try:
-            return getattr(connection, method)(*args, **options)
-        except BaseException:
-            # An answer may still be on its way to somebody else.
-            connection.close()
-            raise
-        finally:
-            self.idle.append(connection)
-
-    def take(self) -> Client:
         if self.process != os.getpid():
             self.begin()
+        connection = self.rested()
+        if connection is not None:
+            try:
+                return self.call_on(connection, method, *args, **options)
+            except (MemcacheUnexpectedCloseError, ConnectionError):
+                # The server has closed it while it rested, and with it the others.
+                while (connection := self.rested()) is not None:
+                    connection.close()
+                if method != "gets":
+                    raise
+        return self.call_on(self.another(), method, *args, **options)
+
+    def rested(self) -> Client | None:
         try:
             return self.idle.pop()
         except IndexError:
-            return self.another()
+            return None
+
+    def call_on(self, connection: Client, method: str, *args: object, **options: bool) -> t.Any:
+        try:
+            reply = getattr(connection, method)(*args, **options)
+        except BaseException:
+            # A reply may still be on its way to somebody else. What is raised may hold the connection for long.
+            self.alive.pop(id(connection), None)
+            connection.close()
+            raise
+        self.idle.append(connection)
+        return reply
 
     def another(self) -> Client:
         if isinstance(self.client, PooledClient):
-            try:
-                return t.cast(Client, self.pool.get())
-            except RuntimeError as error:
-                raise MemcacheError(str(error)) from error
-        connection = copy(self.client)
-        connection.sock = None
-        return connection
+            connection = self.client._create_client()
+        else:
+            connection = copy(self.client)
+            connection.sock = None
+        # It is called with the reference, which `pop` returns if the key is not there. None of that is Python code, so
+        # that no signal comes in between.
+        self.alive[id(connection)] = weakref.ref(connection, partial(self.alive.pop, id(connection)))
+        if len(self.alive) > self.most:
+            del self.alive[id(connection)]
+            raise MemcacheError(f"{self.most} calls are under way, as many as max_pool_size allows")
+        return t.cast(Client, connection)
+
+
+def client_at(url: str) -> PooledClient | HashClient:
+    """Make a client from ``memcached://host:port``, or from ``memcached://host:port,host:port`` for several servers."""
+    scheme, _, hosts = url.partition("://")
+    servers = [server_in(host) for host in hosts.removesuffix("/").split(",")]
+    if scheme.lower() != "memcached" or not all(servers):
+        # There may be a password in it, and it is not repeated.
+        raise ValueError(
+            "SESSION_MEMCACHED is to be a client of pymemcache or a URL such as memcached://localhost:11211, or"
+            " memcached://one:11211,two:11211 for several servers"
+        )
+    options = {"no_delay": True, "connect_timeout": TIMEOUT, "timeout": TIMEOUT}
+    if len(servers) == 1:
+        return PooledClient(servers[0], **options)
+    return HashClient(servers, use_pooling=True, **options)
+
+
+def server_in(text: str) -> tuple[str, int] | None:
+    found = SERVER.fullmatch(text)
+    if found is None:
+        return None
+    address, name, port = found.groups()
+    number = int(port or PORT)
+    return (address or name, number) if 0 < number < 2**16 else None
 
 
 def expires(ttl: int | None) -> int:

@@ -1,0 +1,130 @@
+"""``flask session list``, ``revoke``, ``revoke-user``, ``cleanup`` and ``init-db``: sessions on the server."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from collections.abc import Callable
+from datetime import datetime
+
+import click
+from flask import Flask
+
+from ..server.interface import ServerSessionInterface
+from ..server.interface import SessionInfo
+from ..server.lifecycle import MissingMethods
+from ..server.store import SessionStoreError
+from ..server.store import SweepingStore
+from .app import with_app
+from .errors import BadInput
+from .errors import Command
+from .text import TAKES_COOKIE
+from .text import as_json
+from .text import echo
+from .text import echo_json
+from .text import echo_table
+from .text import iso
+
+
+def with_sessions(command: Callable[..., None]) -> Callable[..., None]:
+    """Have a command called with the app's interface; what the store cannot do is said in one line."""
+
+    @functools.wraps(command)
+    def wrapper(app: Flask, *args: t.Any, **kwargs: t.Any) -> None:
+        interface = app.session_interface
+        if not isinstance(interface, ServerSessionInterface):
+            raise BadInput("the app keeps its sessions in cookies, not on the server; call ServerSession(app) for that")
+        try:
+            command(interface, *args, **kwargs)
+        except (SessionStoreError, MissingMethods) as error:
+            raise BadInput(str(error)) from None
+
+    return with_app(wrapper)
+
+
+@click.command("list", cls=Command)
+@click.argument("user")
+@as_json
+@with_sessions
+def list_(interface: ServerSessionInterface, user: str, as_json: bool) -> None:
+    """List the sessions of a user that are on the server, oldest first.
+
+    USER is the user's id, as given to bind_user; with Flask-Login what get_id() returns. A session's name is what
+    `flask session revoke` takes; it gives nobody access to the session.
+    """
+    sessions = interface.sessions_of(user)
+    if as_json:
+        echo_json([as_object(session) for session in sessions])
+    elif sessions:
+        rows = [(one.name, moment(one.begun), moment(one.last_seen), one.note or "") for one in sessions]
+        echo_table([("name", "begun", "last seen", "note"), *rows])
+    else:
+        echo("No sessions.")
+
+
+@click.command(cls=Command, context_settings=TAKES_COOKIE)
+@click.argument("sessions", nargs=-1, required=True)
+@with_sessions
+def revoke(interface: ServerSessionInterface, sessions: tuple[str, ...]) -> None:
+    """End sessions on the server, by their names or ids.
+
+    SESSIONS are names as `flask session list` prints them, or ids as in cookies. A session that has ended already, or
+    never was, is no error.
+    """
+    interface.revoke(*sessions)
+
+
+@click.command("revoke-user", cls=Command)
+@click.argument("user")
+@click.option("--keep", multiple=True, metavar="NAME", help="A session that goes on; may be given several times.")
+@with_sessions
+def revoke_user(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) -> None:
+    """End all sessions of a user that are on the server.
+
+    USER is the user's id, as for `flask session list`. A remember cookie of Flask-Login still logs its user in.
+    """
+    before = interface.stats()["revoked"]
+    interface.revoke_user(user, keep=keep)
+    count = interface.stats()["revoked"] - before
+    echo(f"{count} session{'s' if count != 1 else ''} ended.")
+
+
+@click.command(cls=Command)
+@with_sessions
+def cleanup(interface: ServerSessionInterface) -> None:
+    """Remove expired sessions from a store that does not do so by itself, and give back their room."""
+    if not isinstance(interface.store, SweepingStore):
+        echo("Nothing to do: this store removes expired sessions by itself.")
+        return
+    removed = 0
+    for count in interface.sweep():
+        removed += count
+        click.echo(f"\r{removed} removed ...", nl=False, err=True)
+    if hasattr(interface.store, "shrink"):
+        interface.store.shrink()
+    click.echo("\r", nl=False, err=True)
+    echo(f"{removed} expired sessions removed.")
+
+
+@click.command("init-db", cls=Command)
+@with_sessions
+def init_db(interface: ServerSessionInterface) -> None:
+    """Create the table of sessions, where they are stored by SQLAlchemy. A table that is there stays as it is."""
+    create = getattr(interface.store, "init_db", None)
+    if create is None:
+        raise BadInput('there is no table to create: SESSION_TYPE is not "sqlalchemy"')
+    create()
+    echo("The table of sessions is there.")
+
+
+def as_object(session: SessionInfo) -> dict[str, t.Any]:
+    times = {"begun": session.begun, "last_seen": session.last_seen}
+    return {
+        "name": session.name,
+        **{name: None if time is None else iso(time) for name, time in times.items()},
+        "note": session.note,
+    }
+
+
+def moment(time: datetime | None) -> str:
+    return "unknown" if time is None else f"{time:%Y-%m-%d %H:%M} UTC"

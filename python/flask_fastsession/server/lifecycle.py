@@ -1,0 +1,444 @@
+"""What can happen to a stored session: found, begun, written, moved, ended, revoked.
+
+Each is a step that a store takes at once, or several of which each may be the last that happens.
+docs/session_states.md draws the states between them.
+"""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import suppress
+
+from .ids import Ids
+from .ids import is_taking
+from .ids import moved_to
+from .ids import new_key_in
+from .merge import merged
+from .meta import SessionMeta
+from .meta import new_handle
+from .record import TAGGED
+from .record import Data
+from .record import NotARecord
+from .record import PickledRecord
+from .record import RecordFormat
+from .record import tagged
+from .session import ServerSideSession
+from .session import Stored
+from .store import MOVED_TTL
+from .store import MovingStore
+from .store import OwnerStore
+from .store import SessionStoreError
+from .store import Store
+
+if t.TYPE_CHECKING:
+    from .take_over import TakeOver
+
+log = logging.getLogger("flask_fastsession")
+
+#: A change that so many others overtake is an error.
+ATTEMPTS = 64
+
+#: A session that moved is followed through so many ids.
+HOPS = 1000
+
+OWNER_METHODS = ("enlist", "is_listed", "listed", "unlist", "end", "end_all")
+
+
+class Refused(Exception):
+    """An id whose session has ended, was revoked, or cannot be read; its text is the reason, in one word."""
+
+
+class MissingMethods(TypeError):
+    """The store does not know whose a session is."""
+
+
+class Lifecycle:
+    """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
+
+    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids, take_over: TakeOver | None = None) -> None:
+        self.store = store
+        self.format = record_format
+        self.ids = ids
+        self.take_over = take_over
+        # To ask this of a protocol takes as long as a load from SQLite.
+        self.mover = store if isinstance(store, MovingStore) else None
+        self.owners = store if isinstance(store, OwnerStore) else None
+        self._logged: set[str] = set()
+
+    def log_once(self, text: str) -> None:
+        if text not in self._logged:
+            self._logged.add(text)
+            log.warning("%s", text)
+
+    # --- Find -------------------------------------------------------------------------------------------------------
+
+    def find(self, sid: str, ttl: int | None) -> tuple[Stored, Data, SessionMeta]:
+        """Return what is stored of a session, which lives for ``ttl`` seconds from now; raise :exc:`Refused`.
+
+        One command, and another for a session that is a user's. Without ``ttl`` nothing changes in the store.
+        """
+        for _ in range(ATTEMPTS):
+            key, record = self._found(sid, ttl)
+            try:
+                data, meta = self.read(record)
+            except NotARecord as reason:
+                self._log_unreadable(reason)
+                raise Refused("malformed") from None
+            if self._is_listed(meta, record):
+                return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+            # It was revoked; or its user has logged out in between, and then it says so by now.
+            if self.store.load(key) == record:
+                raise Refused("revoked")
+        raise overtaken()
+
+    def _log_unreadable(self, reason: NotARecord) -> None:
+        text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
+        if isinstance(reason, PickledRecord):
+            # There may be one of each visitor, and what is to be done about all of them is the same.
+            self.log_once(text)
+        else:
+            log.warning("%s", text)
+
+    def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
+        for key in (self.ids.key(sid), self.ids.other_key(sid)):
+            record = self.store.load(key, ttl)
+            if record is None or is_taking(record):
+                continue
+            if new_key_in(record) is not None:
+                # Whoever sends the old id, and did not get the new one, has no business here.
+                raise Refused("revoked")
+            return self._rekeyed(sid, key, record, ttl), record
+        if self.take_over is not None and ttl is not None:
+            return self.take_over.find(sid, ttl)
+        raise Refused("expired")
+
+    def _rekeyed(self, sid: str, key: str, record: bytes, ttl: int | None) -> str:
+        """Store a session by the hash of its id, if it is not yet, and return its key."""
+        own = self.ids.key(sid)
+        if key == own or not self.ids.is_hashed or ttl is None:
+            return key
+        # Where that fails, the session is found by its old key next time, too.
+        with suppress(SessionStoreError):
+            if self._put_at(own, key, record, record, ttl, None) is True:
+                with suppress(NotARecord):
+                    self._relist(self.read(record)[1], own, ttl)
+                return own
+        return key
+
+    def _is_listed(self, meta: SessionMeta, record: bytes) -> bool:
+        if self.owners is None or meta.owner is None or meta.handle is None:
+            return True
+        return self.owners.is_listed(self.ids.owner_key(meta.owner), meta.handle, record)
+
+    def read(self, record: bytes) -> tuple[Data, SessionMeta]:
+        """Return what a record says; raise :exc:`NotARecord`."""
+        data = self.format.loads(record)
+        meta = SessionMeta.taken_from(data)
+        return data, meta
+
+    # --- Begin, write, move -----------------------------------------------------------------------------------------
+
+    def begin(self, session: ServerSideSession, ttl: int, listing_ttl: int) -> None:
+        """Store a session for the first time, under the id that it says it has."""
+        meta, owner = session.meta, self.owner_key(session)
+        if owner is not None:
+            meta.handle = meta.handle or new_handle()
+        record = self.record_of(session)
+        for _ in range(ATTEMPTS):
+            key = self.ids.key(session.sid)
+            if self.store.create(key, record, ttl):
+                break
+            session.new_sid = None
+        else:
+            raise SessionStoreError("the store has a record for every new id")
+        if owner is not None:
+            # Until it is listed nobody can use it, should this be as far as it gets.
+            self._list(meta, owner, key, listing_ttl, renew=False)
+        self._is_stored(session, key, record)
+
+    def write(self, session: ServerSideSession, record: bytes, ttl: int, listing_ttl: int | None) -> bool:
+        """Store what has changed, beside what others have written since it was loaded.
+
+        Return whether the session is still there, and at the id it was loaded by. With ``listing_ttl`` its owner lists
+        it for so many seconds from now.
+        """
+        stored = stored_of(session)
+        if listing_ttl is not None and not self._enlist(session, stored.key, listing_ttl):
+            return False
+        swapped = self._swap(session, record, lambda key, old, new: self.store.replace(key, old, new, ttl))
+        if swapped is None:
+            return False
+        key, record = swapped
+        if key != stored.key and listing_ttl is not None:
+            self._relist(session.meta, key, listing_ttl)
+        self._is_stored(session, key, record)
+        self._unlist_former(stored, session.meta)
+        return key == stored.key
+
+    def move(self, session: ServerSideSession, ttl: int, listing_ttl: int) -> bool:
+        """Give a session its new id, and write it. Return whether it is still live.
+
+        Of two requests that both move it, the later one has lost it: the earlier one may be anybody's who knew the id.
+        """
+        stored = stored_of(session)
+        if not self._enlist(session, stored.key, listing_ttl) and not self._has_another_owner(stored):
+            return False
+        new_key = self.ids.key(session.sid)
+
+        def put(key: str, old: bytes, new: bytes) -> bool | bytes:
+            done = self._put_at(new_key, key, old, new, ttl, moved_to(new_key))
+            return False if isinstance(done, bytes) and new_key_in(done) is not None else done
+
+        swapped = self._swap(session, self.record_of(session), put)
+        if swapped is None:
+            return False
+        record = swapped[1]
+        self._is_stored(session, new_key, record)
+        is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
+        # If not, it was revoked on its way; or it is another record by now, of somebody who has logged out.
+        if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
+            session.cookie_due = None
+            return False
+        self._unlist_former(stored, session.meta)
+        return True
+
+    def _swap(
+        self, session: ServerSideSession, record: bytes, swap: Callable[[str, bytes, bytes], bool | bytes]
+    ) -> tuple[str, bytes] | None:
+        """Put a record in the place of the one loaded, or of what others have made of that; return where, and which."""
+        stored = stored_of(session)
+        key, base = stored.key, stored.record
+        for _ in range(ATTEMPTS):
+            done = swap(key, base, record)
+            if done is True:
+                return key, record
+            if done is False or is_taking(done):
+                # It ended meanwhile, by a logout as a rule: a logout stays one.
+                return None
+            new_key = new_key_in(done)
+            if new_key is not None:
+                if stored.owner is None and stored.claimed_by is None:
+                    # Whoever knew the old id may be anybody, and has no say in what became of it.
+                    return None
+                key = new_key
+                continue
+            if not self._merge(session, stored, base, done):
+                return None
+            base, record = done, self.record_of(session)
+        raise overtaken()
+
+    def _merge(self, session: ServerSideSession, stored: Stored, base: bytes, theirs: bytes) -> bool:
+        """Have the session say what others have written beside its own changes. Return whether it may be written."""
+        try:
+            found, meta = self.read(theirs)
+        except NotARecord:
+            return True
+        is_same_claim = meta.owner is not None and meta.owner == stored.claimed_by == session.meta.owner
+        if session.meta.owner != stored.owner and not is_same_claim:
+            # What others wrote is none of this user's.
+            return True
+        if stored.was_of(meta.owner):
+            if is_same_claim and meta.handle != session.meta.handle:
+                # Two requests have found at once whose it has always been.
+                self._unlist(session.meta)
+                session.meta = meta
+            before, _ = self.read(base)
+            session.replace_data(merged(before, found, dict(session), self.format.dumps))
+            return True
+        # It is somebody else's by now, and takes nothing from this request but another id.
+        if session.needs_new_id:
+            session.replace_data(found)
+            session.meta = meta
+        return session.needs_new_id
+
+    def _put_at(self, new_key: str, key: str, old: bytes, new: bytes, ttl: int, left: bytes | None) -> bool | bytes:
+        if self.mover is not None:
+            return self.mover.move(key, new_key, old, new, ttl, left)
+        # The new one first: nobody knows its key yet, and whatever happens then, the session is not lost.
+        if not self.store.create(new_key, new, ttl):
+            return False
+        try:
+            done = self.store.replace(key, old, left, None if left is None else MOVED_TTL)
+        except BaseException:
+            with suppress(SessionStoreError):
+                self.store.delete(new_key)
+            raise
+        if done is not True:
+            self.store.delete(new_key)
+        return done
+
+    def record_of(self, session: ServerSideSession) -> bytes:
+        data, stored = session.meta.put_into(dict(session)), session.stored
+        if self.format.name != "tagged" and stored is not None and stored.record.startswith(TAGGED):
+            # It stays as it is until it changes, though it could be in the configured format by now.
+            with suppress(TypeError, ValueError):
+                record = tagged(data)
+                if record == stored.record:
+                    return record
+        return self.format.dumps(data)
+
+    def _is_stored(self, session: ServerSideSession, key: str, record: bytes) -> None:
+        meta, stored = session.meta, session.stored
+        sid = session.sid if session.new_sid is not None or stored is None else stored.sid
+        if stored is None or sid != stored.sid:
+            # From here on, as nothing else may come to that, and the old id is none any more.
+            session.cookie_due = "set"
+        session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle)
+        session.new_sid = None
+
+    # --- Whose it is ------------------------------------------------------------------------------------------------
+
+    def owner_key(self, session: ServerSideSession) -> str | None:
+        owner = session.meta.owner
+        return None if owner is None or self.owners is None else self.ids.owner_key(owner)
+
+    def _enlist(self, session: ServerSideSession, key: str, ttl: int) -> bool:
+        """List a session before it says itself whose it is. Return whether it is still live."""
+        owner, meta, stored = self.owner_key(session), session.meta, stored_of(session)
+        if owner is None:
+            return True
+        meta.handle = meta.handle or new_handle()
+        # What lists it as the one's, and what lists it as the other's, are to hold side by side.
+        is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
+        is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
+        # In this order, as those who revoke first leave their mark, and then end what is listed.
+        if is_listed and meta.owner == stored.claimed_by and self.is_revoked(t.cast(str, meta.owner)):
+            self.require_owners().unlist(owner, meta.handle)
+            return False
+        return is_listed
+
+    def _has_another_owner(self, stored: Stored) -> bool:
+        """Whether a session is on nobody's list because its user has logged out, rather than because it was revoked."""
+        record = self.store.load(stored.key)
+        try:
+            return record is not None and self.read(record)[1].owner != stored.owner
+        except NotARecord:
+            return False
+
+    def _relist(self, meta: SessionMeta, key: str, ttl: int) -> bool:
+        """Have the list say where a session is now, if it still lists it."""
+        if self.owners is None or meta.owner is None or meta.handle is None:
+            return True
+        return self.owners.enlist(self.ids.owner_key(meta.owner), meta.handle, key, ttl, True)
+
+    def _list(self, meta: SessionMeta, owner: str, key: str, ttl: int, renew: bool) -> bool:
+        assert self.owners is not None and meta.handle is not None
+        return self.owners.enlist(owner, meta.handle, key, ttl, renew)
+
+    def _unlist_former(self, stored: Stored, meta: SessionMeta) -> None:
+        if stored.handle != meta.handle:
+            self._unlist(SessionMeta(owner=stored.owner, handle=stored.handle))
+
+    def _unlist(self, meta: SessionMeta) -> None:
+        if self.owners is not None and meta.owner is not None and meta.handle is not None:
+            self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
+
+    def listed(self, user: str) -> list[tuple[SessionMeta, str]]:
+        """The sessions of a user that are live, and their keys."""
+        found = []
+        for handle, listed_key in self.require_owners().listed(self.ids.owner_key(user)):
+            key, record = self._follow(listed_key)
+            with suppress(NotARecord):
+                meta = SessionMeta() if record is None else self.read(record)[1]
+                if meta.owner == user and meta.handle == handle:
+                    found.append((meta, key))
+        return found
+
+    def _follow(self, key: str) -> tuple[str, bytes | None]:
+        for _ in range(HOPS):
+            record = self.store.load(key)
+            new_key = None if record is None else new_key_in(record)
+            if new_key is None:
+                return key, record
+            key = new_key
+        raise overtaken()
+
+    def require_owners(self) -> OwnerStore:
+        if self.owners is None:
+            missing = [name for name in OWNER_METHODS if not callable(getattr(self.store, name, None))]
+            raise MissingMethods(
+                f"{type(self.store).__qualname__} does not know whose a session is: it lacks the methods"
+                f" {', '.join(missing)} of flask_fastsession.server.OwnerStore"
+            )
+        return self.owners
+
+    # --- End --------------------------------------------------------------------------------------------------------
+
+    def end(self, stored: Stored) -> None:
+        """End a session, where it is now if it is a user's: another request of theirs may have moved it since."""
+        self._delete_twin(stored.sid)
+        self._end_at(stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner))
+
+    def revoke(self, sid: str) -> None:
+        """End the session that has this id, or had it within the last ten minutes."""
+        if self.take_over is not None:
+            self.take_over.revoke(sid)
+        for key in (self.ids.other_key(sid), self.ids.key(sid)):
+            self._end_at(key, self.store.load(key), lambda meta: True)
+
+    def revoke_handle(self, handle: str) -> bool:
+        return self.require_owners().end(handle)
+
+    def revoke_user(self, user: str, keep: Collection[str]) -> int:
+        owners = self.require_owners()
+        if self.take_over is not None:
+            self.take_over.revoke_user(user)
+        return owners.end_all(self.ids.owner_key(user), keep)
+
+    def is_revoked(self, user: str) -> bool:
+        """Whether sessions of this user that no list has yet, as they come from another backend, are refused."""
+        return self.take_over is not None and self.take_over.is_revoked(user)
+
+    def handles_of(self, sid: str, user: str) -> set[str]:
+        """The handles of the session that has this id, or had it within the last ten minutes, as a user's session."""
+        keys, handles = set(), set()
+        for first in (self.ids.key(sid), self.ids.other_key(sid)):
+            key, record = self._follow(first)
+            keys |= {first, key}
+            with suppress(NotARecord):
+                meta = SessionMeta() if record is None else self.read(record)[1]
+                handles |= set() if meta.handle is None else {meta.handle}
+        # It may be about to be theirs, or nobody's, and is listed before it says so and for as long as it has not.
+        listed = self.require_owners().listed(self.ids.owner_key(user))
+        return handles | {handle for handle, key in listed if key in keys}
+
+    def _end_at(self, key: str, record: bytes | None, may_follow: Callable[[SessionMeta], bool]) -> None:
+        """Delete the session at a key, and where it has moved to if what is there may be followed."""
+        has_moved = False
+        for _ in range(HOPS):
+            if record is None:
+                return
+            new_key = new_key_in(record)
+            if new_key is not None:
+                key, record, has_moved = new_key, self.store.load(new_key), True
+                continue
+            try:
+                meta = self.read(record)[1]
+            except NotARecord:
+                meta = SessionMeta()
+            if has_moved and not may_follow(meta):
+                return
+            # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
+            self._unlist(meta)
+            done = self.store.replace(key, record, None, None)
+            if isinstance(done, bool):
+                return
+            record = done
+        raise overtaken()
+
+    def _delete_twin(self, sid: str) -> None:
+        """Delete what a process left behind that was killed while it gave a session another key."""
+        if self.ids.is_hashed and self.mover is None:
+            self.store.delete(self.ids.other_key(sid))
+
+
+def stored_of(session: ServerSideSession) -> Stored:
+    assert session.stored is not None
+    return session.stored
+
+
+def overtaken() -> SessionStoreError:
+    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by other requests")

@@ -1,0 +1,56 @@
+"""What saving a session takes: decided here, done elsewhere."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+if t.TYPE_CHECKING:
+    from .session import ServerSideSession
+
+#: A session is renewed once what is left of its lifetime is off by this share: reading costs no writing.
+RENEWED_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do with a session at the end of its request."""
+
+    #: End what is stored of it.
+    ends: bool = False
+    #: Store it under an id of its own.
+    begins: bool = False
+    #: Store it if it has changed; as the next one says, under another id.
+    writes: bool = False
+    moves: bool = False
+    #: Let its lifetime begin anew: in its record, its listing and, if it is permanent, its cookie.
+    renews: bool = False
+    sets_cookie: bool = False
+
+
+def plan_of(session: ServerSideSession, *, now: int, lifetime: int, refreshes: bool) -> Plan:
+    """Decide what saving a session takes. ``lifetime`` is in seconds; ``refreshes`` is Flask's
+    ``SESSION_REFRESH_EACH_REQUEST``.
+
+    What was cleared ends, and what was put into it since is another session. What was only emptied goes on: another
+    request may be about to put something into it.
+    """
+    stored = session.stored
+    is_owned = session.meta.owner is not None
+    is_refreshed = session.permanent and refreshes
+    if stored is None or session.was_cleared:
+        if session.is_empty:
+            return Plan(ends=stored is not None)
+        return Plan(ends=stored is not None, begins=True, renews=is_refreshed or is_owned, sets_cookie=True)
+    moves = session.needs_new_id
+    needs_cookie = moves or session.is_cookie_outdated or stored.permanent != session.permanent
+    is_bound_now = session.meta.owner != stored.owner
+    renews = (is_refreshed or is_owned) and (
+        needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime)
+    )
+    follows = session.permanent and (renews if refreshes else session.modified)
+    return Plan(writes=True, moves=moves, renews=renews, sets_cookie=needs_cookie or follows)
+
+
+def needs_renewal(expires_at: int | None, now: int, lifetime: int) -> bool:
+    return expires_at is None or abs(expires_at - now - lifetime) >= lifetime * RENEWED_SHARE

@@ -1,0 +1,784 @@
+"""Sessions in SQL databases, by SQLAlchemy Core 2: PostgreSQL, MariaDB, MySQL, SQLite.
+
+A record is a row of one table, and what lists it as an owner's is a row of another, which names the record's row by its
+number. So a move, an ``UPDATE`` of the record's key, changes nothing in the list, and whoever takes a session off the
+list does so wherever it is moved meanwhile. Each method is one statement, except where a comment says otherwise, and so
+does not depend on the isolation of transactions: the database applies it to the latest rows or refuses it because of a
+conflict, and then it is repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+import typing as t
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from datetime import timezone
+from functools import partial
+
+from sqlalchemy import URL
+from sqlalchemy import BigInteger
+from sqlalchemy import Boolean
+from sqlalchemy import Column
+from sqlalchemy import ColumnElement
+from sqlalchemy import Connection
+from sqlalchemy import DateTime
+from sqlalchemy import Double
+from sqlalchemy import Engine
+from sqlalchemy import Executable
+from sqlalchemy import Identity
+from sqlalchemy import Index
+from sqlalchemy import Integer
+from sqlalchemy import LargeBinary
+from sqlalchemy import MetaData
+from sqlalchemy import String
+from sqlalchemy import Table
+from sqlalchemy import UniqueConstraint
+from sqlalchemy import and_
+from sqlalchemy import bindparam
+from sqlalchemy import create_engine
+from sqlalchemy import delete
+from sqlalchemy import event
+from sqlalchemy import func
+from sqlalchemy import insert
+from sqlalchemy import inspect
+from sqlalchemy import make_url
+from sqlalchemy import or_
+from sqlalchemy import select
+from sqlalchemy import update
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import Pool
+from sqlalchemy.pool import SingletonThreadPool
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateIndex
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.types import TypeEngine
+
+from ..store import MOVED_TTL
+from ..store import SessionStoreError
+
+T = t.TypeVar("T")
+Values: t.TypeAlias = "dict[str, t.Any]"
+
+#: A record is not touched before this share of its life has passed: reading is to cost no writing.
+UNTOUCHED_SHARE = 0.05
+
+#: So many rows are dealt with in one statement.
+AT_ONCE = 500
+
+#: How often something is tried that conflicts with what others do, and how many seconds it waits at most in between.
+ATTEMPTS = 30
+LONGEST_WAIT = 0.1
+
+#: How often a process tries to create the tables while others do so, too.
+CREATIONS = 5
+
+#: A deadlock or a failed serialization, by SQLSTATE, or by the numbers of MariaDB and MySQL. The whole transaction has
+#: been rolled back then.
+CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
+
+#: That a table is not there, in the same way.
+TABLE_MISSING = frozenset(["42P01", 1146])
+
+
+class HasEngine(t.Protocol):
+    """What knows its engine by the time it is used, such as a Flask-SQLAlchemy object in an app context."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+
+Source: t.TypeAlias = "Engine | URL | str | HasEngine | Callable[[], Engine]"
+
+
+class SQLAlchemyStore:
+    """Keeps sessions in an SQL database: records in ``table``, and whose they are in ``<table>_owners``.
+
+    ``engine`` is an Engine, the URL of a database, a Flask-SQLAlchemy object, or a function that returns an Engine. The
+    last two are asked when the store is first used; Flask-SQLAlchemy needs an app context for that. Each call borrows a
+    connection of the engine's pool for a moment, so nothing becomes part of the app's own transactions. The tables are
+    created at first use if they are not there, or by :meth:`init_db`.
+    """
+
+    def __init__(self, engine: Source, table: str = "fastsession", schema: str | None = None) -> None:
+        self.records, self.owners = tables_of(table, schema)
+        self._database = Database(engine, self.records.metadata)
+        records, owners = self.records, self.owners
+        r, o = records.c, owners.c
+        is_at_key = r.key == bindparam("the_key")
+        is_alive = or_(r.expires.is_(None), r.expires > bindparam("now"))
+        has_expired = r.expires <= bindparam("now")
+        is_as_expected = and_(is_at_key, r.data == bindparam("old"), is_alive)
+        has_handle = o.handle == bindparam("the_handle")
+        is_theirs = and_(o.owner == bindparam("the_owner"), has_handle)
+        is_listed = o.expires > bindparam("now")
+        lists_it = and_(o.record_id == r.id, is_listed)
+        # What a moved session has left behind is no session that could be listed.
+        is_session = and_(is_at_key, is_alive, r.moved.is_(False))
+        its_id = select(r.id).where(is_session).scalar_subquery()
+
+        self._load = (
+            select(r.id, r.data, r.expires, o.owner, o.handle)
+            .select_from(records.outerjoin(owners, lists_it))
+            .where(is_at_key, is_alive)
+        )
+        self._load_end = select(r.expires).where(is_at_key, is_alive)
+        # By the row's number as well, since its key can be that of what was left behind by now.
+        self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive)
+        # Nobody asks for the number of a new row.
+        self._insert = insert(records).inline()
+        self._replace = update(records).where(is_as_expected)
+        self._remove = delete(records).where(is_as_expected)
+        self._clear = delete(records).where(is_at_key, has_expired)
+        self._delete = delete(records).where(r.key.in_(bindparam("keys", expanding=True)))
+        self._delete_ids = delete(records).where(r.id.in_(bindparam("ids", expanding=True)))
+        self._expired = select(r.id).where(has_expired).order_by(r.expires).limit(bindparam("limit"))
+        self._sweep = delete(records).where(r.id.in_(bindparam("ids", expanding=True)), has_expired)
+
+        listing = select(
+            bindparam("the_handle", type_=o.handle.type),
+            bindparam("the_owner", type_=o.owner.type),
+            r.id,
+            bindparam("until", type_=o.expires.type),
+        )
+        self._enlist = insert(owners).from_select(
+            ["handle", "owner", "record_id", "expires"], listing.where(is_session), include_defaults=False
+        )
+        # To count the rows of an INSERT has to be asked for.
+        self._enlist = self._enlist.execution_options(preserve_rowcount=True)
+        self._take = update(owners).where(has_handle, its_id.is_not(None)).values(record_id=its_id)
+        self._renew = update(owners).where(is_theirs, is_listed).values(record_id=func.coalesce(its_id, o.record_id))
+        self._find = select(o.handle).where(is_theirs, is_listed)
+        self._list = (
+            select(o.handle, r.key)
+            .join_from(owners, records, o.record_id == r.id)
+            .where(o.owner == bindparam("the_owner"), is_listed, is_alive)
+        )
+        self._unlist = delete(owners).where(is_theirs)
+        ended = select(o.handle).where(o.expires <= bindparam("now"))
+        self._expired_listings = ended.order_by(o.expires).limit(bindparam("limit"))
+        self._sweep_listings = delete(owners).where(
+            o.handle.in_(bindparam("handles", expanding=True)), o.expires <= bindparam("now")
+        )
+
+    # --- Records ----------------------------------------------------------------------------------------------------
+
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        now = time.time()
+        rows = self._database.rows(self._load, {"the_key": key, "now": now})
+        if not rows:
+            return None
+        row = rows[0]
+        if ttl is not None and (row.expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= row.expires - now <= ttl + 1):
+            # Where that fails, as it does while somebody else writes for long, what was read is right all the same.
+            with suppress(SessionStoreError):
+                touched = {"the_id": row.id, "the_key": key, "now": now, "expires": end_of(ttl, now)}
+                self._database.change(self._touch, touched)
+        return Record.of(rows)
+
+    def create(self, key: str, data: bytes, ttl: int | None) -> bool:
+        for _ in range(ATTEMPTS):
+            now = time.time()
+            with suppress(Taken):
+                self._database.change(
+                    self._insert, {"key": key, "data": data, "expires": end_of(ttl, now), "moved": False}
+                )
+                return True
+            # One that has expired is as good as none, but its number may be in a list, so that it cannot be used again.
+            if not self._database.change(self._clear, {"the_key": key, "now": now}) and self.load(key) is not None:
+                return False
+        raise overtaken()
+
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
+        for _ in range(ATTEMPTS):
+            now = time.time()
+            expected = {"the_key": key, "old": bytes(old), "now": now}
+            if new is None:
+                count = self._database.change(self._remove, expected)
+            else:
+                values = {"data": new, "expires": end_of(ttl, now), "moved": False}
+                count = self._database.change(self._replace, {**expected, **values})
+            if count:
+                return True
+            found = self.load(key)
+            if found is None:
+                return False
+            if found != old:
+                return found
+            if new == old:
+                # The driver counts the rows that were changed, not those that were found.
+                return True
+        raise overtaken()
+
+    def delete(self, *keys: str) -> None:
+        # In order, so that two who delete the same seldom wait for each other.
+        for some in batches(sorted(set(keys))):
+            self._database.change(self._delete, {"keys": some})
+
+    def expires_in(self, key: str) -> int | None:
+        now = time.time()
+        rows = self._database.rows(self._load_end, {"the_key": key, "now": now})
+        return None if not rows or rows[0].expires is None else int(rows[0].expires - now)
+
+    def sweep(self, limit: int) -> int:
+        # In two statements each, since MariaDB takes no LIMIT in a subquery. What is given new life in between stays.
+        now = time.time()
+        handles = [row.handle for row in self._database.rows(self._expired_listings, {"now": now, "limit": limit})]
+        for some in batches(handles):
+            self._database.change(self._sweep_listings, {"handles": some, "now": now})
+        ids = [row.id for row in self._database.rows(self._expired, {"now": now, "limit": limit})]
+        return sum(self._database.change(self._sweep, {"ids": some, "now": now}) for some in batches(ids))
+
+    # --- Moving -----------------------------------------------------------------------------------------------------
+
+    def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
+        for _ in range(ATTEMPTS):
+            now = time.time()
+            expected = {"the_key": key, "old": bytes(old), "now": now}
+            moved = {**expected, "key": new_key, "data": new, "expires": end_of(ttl, now), "moved": False}
+            marker = {"key": key, "data": left, "expires": now + MOVED_TTL, "moved": True}
+            try:
+                if self._move(moved, None if left is None else marker):
+                    return True
+            except Taken:
+                if self._database.change(self._clear, {"the_key": new_key, "now": now}):
+                    continue
+                return False
+            found = self.load(key)
+            if found is None:
+                return False
+            if found != old:
+                return found
+        raise overtaken()
+
+    def _move(self, moved: Values, marker: Values | None) -> bool:
+        def act(connection: Connection) -> bool:
+            if not connection.execute(self._replace, moved).rowcount:
+                return False
+            if marker is not None:
+                connection.execute(self._insert, marker)
+            return True
+
+        # Without a marker it is one statement.
+        return self._database.run(act, in_transaction=marker is not None)
+
+    # --- Whose they are ---------------------------------------------------------------------------------------------
+
+    def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        """List the session stored at ``key``, which has to be there unless it is listed already."""
+        now = time.time()
+        listing = {"the_owner": owner, "the_handle": handle, "the_key": key, "now": now}
+        if renew:
+            return self._database.change(self._renew, {**listing, "expires": now + ttl}) > 0
+        for _ in range(ATTEMPTS):
+            with suppress(Taken):
+                return self._database.change(self._enlist, {**listing, "until": now + ttl}) > 0
+            taken = {"the_handle": handle, "the_key": key, "now": now, "owner": owner, "expires": now + ttl}
+            if self._database.change(self._take, taken):
+                return True
+        raise overtaken()
+
+    def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
+        if isinstance(record, Record):
+            return (owner, handle) in record.listed
+        theirs = {"the_owner": owner, "the_handle": handle, "now": time.time()}
+        return bool(self._database.rows(self._find, theirs))
+
+    def listed(self, owner: str) -> list[tuple[str, str]]:
+        rows = self._database.rows(self._list, {"the_owner": owner, "now": time.time()})
+        return [(row.handle, row.key) for row in rows]
+
+    def unlist(self, owner: str, handle: str) -> None:
+        self._database.change(self._unlist, {"the_owner": owner, "the_handle": handle})
+
+    def end(self, handle: str) -> bool:
+        return self._end(self.owners.c.handle == handle) > 0
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        columns = self.owners.c
+        is_theirs = columns.owner == owner
+        return self._end(and_(is_theirs, columns.handle.not_in(list(keep))) if keep else is_theirs)
+
+    def _end(self, which: ColumnElement[bool]) -> int:
+        """Take sessions off their lists, and return how many were on one. Then delete their records."""
+        columns = self.owners.c
+        ended, found = delete(self.owners).where(which), (columns.record_id, columns.expires)
+
+        def act(connection: Connection) -> t.Sequence[t.Any]:
+            if connection.dialect.delete_returning:
+                return connection.execute(ended.returning(*found)).all()
+            rows = connection.execute(select(*found).where(which).with_for_update()).all()
+            connection.execute(ended)
+            return rows
+
+        now = time.time()
+        rows = self._database.run(act, in_transaction=True)
+        for some in batches(sorted(row.record_id for row in rows)):
+            self._database.change(self._delete_ids, {"ids": some})
+        return sum(row.expires > now for row in rows)
+
+    # --- The database -----------------------------------------------------------------------------------------------
+
+    def init_db(self) -> None:
+        """Create the tables and their indexes, as far as they are absent."""
+        self._database.create_tables()
+
+    def close(self) -> None:
+        """Close all connections that are not in use, where the engine was made from a URL."""
+        self._database.close()
+
+
+class Record(bytes):
+    """A record that knows who lists it: owners and handles."""
+
+    listed: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, rows: t.Sequence[t.Any]) -> Record:
+        record = cls(rows[0].data)
+        # Two, while a session goes from one owner to another.
+        record.listed = frozenset((row.owner, row.handle) for row in rows)
+        return record
+
+
+class FlaskSessionTable:
+    """Reads the sessions that Flask-Session keeps in an SQL database with ``SESSION_TYPE="sqlalchemy"``.
+
+    ``engine`` is what :class:`SQLAlchemyStore` takes, and the rest what Flask-Session is configured with.
+    """
+
+    def __init__(
+        self, engine: Source, table: str = "sessions", schema: str | None = None, key_prefix: str = "session:"
+    ) -> None:
+        self.key_prefix = key_prefix
+        columns: list[Column[t.Any]] = [
+            Column("id", Integer, primary_key=True),
+            Column("session_id", String(255)),
+            Column("data", LargeBinary),
+            Column("expiry", DateTime),
+        ]
+        self.table = Table(table, MetaData(), *columns, schema=schema)
+        self._database = Database(engine)
+        self._load = select(self.table).where(self.table.c.session_id == bindparam("key"))
+        self._delete = delete(self.table).where(self.table.c.id == bindparam("the_id"))
+
+    def load(self, sid: str) -> bytes | None:
+        """Return the record of a session that has not expired, as Flask-Session has encoded it."""
+        row = self._row(sid)
+        return None if row is None or row.data is None else bytes(row.data)
+
+    def expires_in(self, sid: str) -> float | None:
+        """Return in how many seconds a session ends, or ``None`` where there is none."""
+        row = self._row(sid)
+        return None if row is None else float((row.expiry - utc_now()).total_seconds())
+
+    def delete(self, sid: str) -> None:
+        key = self.key_prefix + sid
+        for row in self._database.rows(self._load, {"key": key}):
+            if row.session_id == key:
+                self._database.change(self._delete, {"the_id": row.id})
+
+    def sids(self) -> t.Iterator[str]:
+        """All ids."""
+        for row in self._database.rows(select(self.table.c.session_id), {}):
+            if row.session_id is not None and row.session_id.startswith(self.key_prefix):
+                yield row.session_id[len(self.key_prefix) :]
+
+    def _row(self, sid: str) -> t.Any:
+        key, now = self.key_prefix + sid, utc_now()
+        for row in self._database.rows(self._load, {"key": key}):
+            # To MariaDB keys that differ in case are the same.
+            if row.session_id == key and row.expiry is not None and row.expiry > now:
+                return row
+        return None
+
+    def close(self) -> None:
+        """Close all connections that are not in use, where the engine was made from a URL."""
+        self._database.close()
+
+
+# --- The tables -----------------------------------------------------------------------------------------------------
+
+
+def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
+    # Names of indexes are made of it, and PostgreSQL cuts these at 63.
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
+        raise ValueError(f"SESSION_SQLALCHEMY_TABLE is up to 40 letters, digits and underscores, not {name!r}")
+    metadata = MetaData(schema=schema)
+    records = Table(
+        name,
+        metadata,
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+        Column("key", ascii_of(250), nullable=False),
+        Column("data", LargeBinary().with_variant(mysql.MEDIUMBLOB, "mysql", "mariadb"), nullable=False),
+        Column("expires", Double),
+        Column("moved", Boolean, nullable=False),
+        UniqueConstraint("key", name=f"uq_{name}_key"),
+        Index(f"ix_{name}_expires", "expires"),
+        # A number is not used again, since a list may still have it.
+        sqlite_autoincrement=True,
+        **OPTIONS,
+    )
+    owners = Table(
+        f"{name}_owners",
+        metadata,
+        Column("handle", ascii_of(40), primary_key=True),
+        Column("owner", ascii_of(250), nullable=False),
+        # No foreign key, which would lock the record's row. What lists a record that is gone expires.
+        Column("record_id", BigInteger, nullable=False),
+        Column("expires", Double, nullable=False),
+        Index(f"ix_{name}_owners_owner", "owner"),
+        Index(f"ix_{name}_owners_record_id", "record_id"),
+        Index(f"ix_{name}_owners_expires", "expires"),
+        **OPTIONS,
+    )
+    return records, owners
+
+
+#: The engine that has transactions.
+OPTIONS: dict[str, t.Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+
+
+def ascii_of(length: int) -> TypeEngine[str]:
+    """Text that is compared byte by byte: to MariaDB keys that differ in case are the same unless it is told so."""
+    return (
+        String(length)
+        .with_variant(String(length, collation="C"), "postgresql")
+        .with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+    )
+
+
+def create(metadata: MetaData, connection: Connection) -> None:
+    for table in metadata.sorted_tables:
+        if not inspect(connection).has_table(table.name, table.schema):
+            connection.execute(CreateTable(table, if_not_exists=True))
+        inspector = inspect(connection)
+        if not {column["name"] for column in inspector.get_columns(table.name, table.schema)} >= set(table.c.keys()):
+            raise SessionStoreError(
+                f"the table {table.name} is another's: set SESSION_SQLALCHEMY_TABLE to another name"
+            )
+        present = {index["name"] for index in inspector.get_indexes(table.name, table.schema)}
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.name not in present:
+                connection.execute(CreateIndex(index))
+
+
+# --- Connections ----------------------------------------------------------------------------------------------------
+
+
+class Taken(SessionStoreError):
+    """Another row has the key, or the handle."""
+
+
+@dataclass
+class Access:
+    """An engine, and how statements are run by its connections."""
+
+    engine: Engine
+    #: Whether its connections commit each statement by themselves.
+    autocommits: bool
+    is_ours: bool
+
+    @property
+    def begin(self) -> tuple[str, ...]:
+        return BEGIN.get(self.engine.dialect.name, ())
+
+
+class Database:
+    """Runs statements, and repeats them where that helps; errors come as :exc:`SessionStoreError`.
+
+    All that is run here can be repeated though its answer was lost and it was done the first time.
+    """
+
+    def __init__(self, source: Source, tables: MetaData | None = None) -> None:
+        self._tables = tables
+        self._ask: Callable[[], Engine] | None = None
+        self._access: Access | None = None
+        if isinstance(source, Engine):
+            self._access = access_to(source)
+        elif isinstance(source, (str, URL)):
+            self._access = own_access(source)
+        elif is_asynchronous(source):
+            raise ValueError("SESSION_SQLALCHEMY is an Engine of create_engine(), not of create_async_engine()")
+        elif hasattr(type(source), "engine"):
+            # Not to be asked here: there may be no app context, nor an app that it knows.
+            self._ask = lambda: t.cast(HasEngine, source).engine
+        elif callable(source):
+            self._ask = source
+        else:
+            kind = f"{type(source).__module__}.{type(source).__qualname__}"
+            raise ValueError(f"SESSION_SQLALCHEMY is an Engine, a URL or a Flask-SQLAlchemy object, not {kind}")
+        DATABASES.add(self)
+
+    def rows(self, statement: Executable, values: Values) -> t.Sequence[t.Any]:
+        return self.run(lambda connection: connection.execute(statement, values).all(), changes=False)
+
+    def change(self, statement: Executable, values: Values) -> int:
+        """Run a statement, and return how many rows it has changed."""
+        return self.run(lambda connection: connection.execute(statement, values).rowcount)
+
+    def run(self, act: Callable[[Connection], T], *, changes: bool = True, in_transaction: bool = False) -> T:
+        """Run what is one statement, or several ``in_transaction``."""
+        was_lost = were_created = False
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._run_once(act, changes, in_transaction)
+            except IntegrityError as error:
+                raise self._failed(error, Taken) from error.orig
+            except DBAPIError as error:
+                if is_conflict(error) and attempt + 1 < ATTEMPTS:
+                    wait(attempt)
+                elif error.connection_invalidated and not was_lost:
+                    # It was closed while nobody used it, when the server was restarted, say; the others are closed now.
+                    was_lost = True
+                elif self._tables is not None and is_table_missing(error) and not were_created:
+                    were_created = True
+                    self.create_tables()
+                else:
+                    raise self._failed(error) from error.orig
+            except Exception as error:
+                if not self._is_of_database(error):
+                    raise
+                raise self._failed(error) from error
+        raise overtaken()
+
+    def _run_once(self, act: Callable[[Connection], T], changes: bool, in_transaction: bool) -> T:
+        access = self._access or self._find_access()
+        with access.engine.connect() as connection:
+            try:
+                if in_transaction and access.begin:
+                    return in_own_transaction(connection, access.begin, act)
+                result = act(connection)
+                if in_transaction or (changes and not access.autocommits):
+                    connection.commit()
+                return result
+            except DBAPIError:
+                raise
+            except BaseException:
+                # A signal or a greenlet's time limit, perhaps: who knows what is still to be read from the connection.
+                if not connection.closed and not connection.invalidated:
+                    connection.invalidate()
+                raise
+
+    def _is_of_database(self, error: Exception) -> bool:
+        if isinstance(error, (SQLAlchemyError, OSError)):
+            return True
+        # While a connection is taken from the pool, SQLAlchemy lets errors of the driver through.
+        return self._access is not None and isinstance(error, self._access.engine.dialect.loaded_dbapi.Error)
+
+    def _find_access(self) -> Access:
+        assert self._ask is not None
+        engine = self._ask()
+        if not isinstance(engine, Engine):
+            raise TypeError(f"SESSION_SQLALCHEMY gave no Engine when it was asked, but {type(engine).__name__}")
+        self._access = access_to(engine)
+        return self._access
+
+    def create_tables(self) -> None:
+        tables = self._tables
+        assert tables is not None
+        for attempt in range(CREATIONS):
+            try:
+                return self._run_once(partial(create, tables), changes=True, in_transaction=True)
+            except Exception as error:
+                if not self._is_of_database(error):
+                    raise
+                # Another process may be creating them, too.
+                if attempt + 1 == CREATIONS:
+                    raise SessionStoreError(
+                        "the tables for sessions could not be created; somebody who may create tables can do so by"
+                        f" `flask session init-db`: {self._failed(error)}"
+                    ) from getattr(error, "orig", error)
+            time.sleep(0.05)
+
+    def _failed(self, error: Exception, kind: type[SessionStoreError] = SessionStoreError) -> SessionStoreError:
+        engine = None if self._access is None else self._access.engine
+        name = "SQL" if engine is None else engine.dialect.name
+        return kind(f"the session store in {name} failed: {text_without_values(error, engine)}")
+
+    def close(self) -> None:
+        if self._access is not None and self._access.is_ours:
+            self._access.engine.dispose()
+
+    def _after_fork_in_child(self) -> None:
+        if self._access is not None:
+            # Kept, so that no finalizer says goodbye on connections that are the parent's.
+            INHERITED.append(self._access.engine.pool)
+            self._access.engine.dispose(close=False)
+
+
+def access_to(engine: Engine) -> Access:
+    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
+        raise ValueError(
+            f"SESSION_SQLALCHEMY has a {type(engine.pool).__name__}, as databases in memory have, whose one connection"
+            " sessions would share with the transactions of the app: use a file, or a pool of connections"
+        )
+    # Where that costs no round trip, connections commit by themselves while they are borrowed.
+    is_free = engine.dialect.name in ("postgresql", "sqlite")
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
+    return Access(engine, autocommits=is_free, is_ours=False)
+
+
+def own_access(url: str | URL) -> Access:
+    try:
+        url = make_url(url)
+    except (ArgumentError, ValueError):
+        # SQLAlchemy's text may quote it, with its password.
+        example = "postgresql+psycopg://user:password@host/name"
+        raise ValueError(f"SESSION_SQLALCHEMY is not a URL such as {example}") from None
+    options: dict[str, t.Any] = {"hide_parameters": True}
+    autocommits = url.get_backend_name() in BEGIN
+    if autocommits:
+        options["isolation_level"] = "AUTOCOMMIT"
+        if hasattr(DefaultDialect, "skip_autocommit_rollback"):
+            # Nothing is to be rolled back then, which is a round trip to MariaDB.
+            options["skip_autocommit_rollback"] = True
+    try:
+        if (
+            url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
+            and "connect_timeout" not in url.query
+        ):
+            options["connect_args"] = {"connect_timeout": 10}
+        if url.get_backend_name() != "sqlite":
+            # Connections are borrowed for a statement. Firewalls forget those that idle for some minutes.
+            options.update(pool_size=5, max_overflow=10, pool_timeout=10, pool_recycle=300, pool_use_lifo=True)
+        engine = create_engine(url, **options)
+    except NoSuchModuleError as error:
+        raise ValueError(f"SESSION_SQLALCHEMY is of a database that SQLAlchemy does not know: {error}") from None
+    except ImportError as error:
+        raise ValueError(f"SESSION_SQLALCHEMY needs a package that is not installed: {error.name}") from error
+    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
+        raise ValueError("SESSION_SQLALCHEMY is a database in memory, which threads cannot share: use a file")
+    statement = READ_COMMITTED.get(engine.dialect.name)
+    if statement is not None:
+
+        @event.listens_for(engine, "connect")
+        def set_isolation(connection: t.Any, record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            cursor.close()
+
+    return Access(engine, autocommits, is_ours=True)
+
+
+READ_COMMITTED = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "mysql": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "mariadb": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+}
+
+
+#: How a transaction begins, on a connection that commits by itself or not, and whatever its own isolation level is.
+BEGIN = {
+    "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
+    "mysql": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
+    "mariadb": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
+    "sqlite": ("BEGIN IMMEDIATE",),
+}
+
+
+def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Callable[[Connection], T]) -> T:
+    # To have SQLAlchemy set the isolation level of a connection for a while takes more round trips.
+    for statement in begin:
+        connection.exec_driver_sql(statement)
+    try:
+        result = act(connection)
+        connection.exec_driver_sql("COMMIT")
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            roll_back(connection)
+        raise
+    return result
+
+
+def roll_back(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            connection.invalidate()
+
+
+def is_asynchronous(source: object) -> bool:
+    return hasattr(type(source), "sync_engine")
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    return not CONFLICTS.isdisjoint(codes_of(error.orig))
+
+
+def is_table_missing(error: DBAPIError) -> bool:
+    # SQLite has no code for it.
+    return not TABLE_MISSING.isdisjoint(codes_of(error.orig)) or "no such table" in str(error.orig)
+
+
+def codes_of(error: object) -> t.Iterator[object]:
+    """What drivers say of an error: the SQLSTATE, or the number."""
+    for name in ("sqlstate", "pgcode", "errno"):
+        yield getattr(error, name, None)
+    for argument in getattr(error, "args", ())[:1]:
+        # pg8000 has the fields of PostgreSQL's message.
+        yield argument.get("C") if isinstance(argument, dict) else argument
+
+
+def text_without_values(error: Exception, engine: Engine | None) -> str:
+    """What the driver says, but for what it quotes of a key or of the URL's password."""
+    cause = getattr(error, "orig", None) or error
+    # What follows in other lines are details, such as the key that is there already.
+    text = f"{type(cause).__name__}: {cause}".partition("\n")[0]
+    parameters = getattr(error, "params", None) or ()
+    values = [*(parameters.values() if isinstance(parameters, dict) else parameters)]
+    if engine is not None:
+        values.append(engine.url.password)
+    for value in values:
+        if isinstance(value, str) and value:
+            text = text.replace(value, "...")
+    return text
+
+
+def wait(attempt: int) -> None:
+    time.sleep(random.uniform(0, min(0.001 * 2**attempt, LONGEST_WAIT)))
+
+
+def overtaken() -> SessionStoreError:
+    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by what others did with it")
+
+
+def batches(items: list[T]) -> t.Iterator[list[T]]:
+    for first in range(0, len(items), AT_ONCE):
+        yield items[first : first + AT_ONCE]
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def end_of(ttl: int | None, now: float) -> float | None:
+    return None if ttl is None else now + ttl
+
+
+DATABASES: weakref.WeakSet[Database] = weakref.WeakSet()
+
+#: Pools of the parent process.
+INHERITED: list[Pool] = []
+
+
+def _after_fork_in_child() -> None:
+    for database in list(DATABASES):
+        database._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

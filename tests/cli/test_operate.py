@@ -1,0 +1,144 @@
+"""``flask session list``, ``revoke``, ``revoke-user``, ``cleanup`` and ``init-db``."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import flask
+import pytest
+from click.testing import Result
+from flask import session
+
+from flask_fastsession import ServerSession
+from flask_fastsession import cli
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> flask.Flask:
+    app = flask.Flask("shop")
+    app.config.update(SECRET_KEY="k" * 32, SESSION_SQLITE_PATH=str(tmp_path / "sessions.sqlite"))
+    app.config["SESSION_NOTE"] = lambda request: request.user_agent.string
+    sessions = ServerSession(app)
+
+    @app.get("/login/<user>")
+    def login(user: str) -> str:
+        session["user"] = user
+        sessions.bind_user(session, user)
+        return session.sid  # type: ignore[attr-defined]
+
+    @app.get("/whoami")
+    def whoami() -> str:
+        return str(session.get("user"))
+
+    return app
+
+
+def run(app: flask.Flask, *arguments: str) -> Result:
+    return app.test_cli_runner().invoke(cli.session, arguments)
+
+
+def logged_in(app: flask.Flask, user: str, agent: str = "phone") -> flask.testing.FlaskClient:
+    client = app.test_client()
+    client.get(f"/login/{user}", headers={"User-Agent": agent})
+    return client
+
+
+def names(app: flask.Flask, user: str) -> list[str]:
+    return [one["name"] for one in json.loads(run(app, "list", user, "--json").stdout)]
+
+
+def test_list(app: flask.Flask) -> None:
+    clients = [logged_in(app, "ada", agent) for agent in ("phone", "laptop")]
+    logged_in(app, "bob")
+    output = run(app, "list", "ada").stdout
+    assert "phone" in output
+    assert "laptop" in output
+    found = json.loads(run(app, "list", "ada", "--json").stdout)
+    assert {one["note"] for one in found} == {"phone", "laptop"}
+    assert all(one["begun"].endswith("+00:00") and one["last_seen"] for one in found)
+    for client in clients:
+        cookie = client.get_cookie("session")
+        assert cookie is not None
+        assert cookie.value not in output
+    assert run(app, "list", "nobody").stdout == "No sessions.\n"
+    assert json.loads(run(app, "list", "nobody", "--json").stdout) == []
+
+
+def test_revoke_by_name_and_by_id(app: flask.Flask) -> None:
+    first, second, third = (logged_in(app, "ada") for _ in range(3))
+    name = names(app, "ada")[0]
+    assert run(app, "revoke", name, third.get_cookie("session").value).exit_code == 0  # type: ignore[union-attr]
+    assert len(names(app, "ada")) == 1
+    assert sorted(client.get("/whoami").text for client in (first, second, third)) == ["None", "None", "ada"]
+    assert run(app, "revoke", name).exit_code == 0
+    assert run(app, "revoke").exit_code == 2
+
+
+def test_revoke_user(app: flask.Flask) -> None:
+    clients = [logged_in(app, "ada") for _ in range(3)]
+    other = logged_in(app, "bob")
+    kept = names(app, "ada")[1]
+    assert run(app, "revoke-user", "ada", "--keep", kept).stdout == "2 sessions ended.\n"
+    assert names(app, "ada") == [kept]
+    assert run(app, "revoke-user", "ada").stdout == "1 session ended.\n"
+    assert run(app, "revoke-user", "ada").stdout == "0 sessions ended.\n"
+    assert {client.get("/whoami").text for client in clients} == {"None"}
+    assert other.get("/whoami").text == "bob"
+
+
+def test_cleanup_has_two_names(app: flask.Flask) -> None:
+    assert run(app, "cleanup").stdout == "0 expired sessions removed.\n"
+    assert app.test_cli_runner().invoke(args=["session_cleanup"]).stdout == "0 expired sessions removed.\n"
+
+
+def test_init_db_where_there_is_no_table_to_create(app: flask.Flask) -> None:
+    result = run(app, "init-db")
+    assert result.exit_code == 2
+    assert "SESSION_TYPE" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "ada"], ["revoke", "h." + "a" * 22], ["revoke-user", "ada"], ["cleanup"], ["init-db"]]
+)
+def test_an_app_with_its_sessions_in_cookies(arguments: list[str]) -> None:
+    app = flask.Flask("shop")
+    app.secret_key = "k" * 32
+    result = run(app, *arguments)
+    assert result.exit_code == 2
+    assert "ServerSession(app)" in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+class Plain:
+    """A store of somebody's own that knows no owners."""
+
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        return None
+
+    def create(self, key: str, data: bytes, ttl: int | None) -> bool:
+        return True
+
+    def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool:
+        return False
+
+    def delete(self, *keys: str) -> None: ...
+
+
+@pytest.mark.parametrize("arguments", [["list", "ada"], ["revoke", "h." + "a" * 22], ["revoke-user", "ada"]])
+def test_a_store_that_lists_nobodys_sessions(arguments: list[str]) -> None:
+    app = flask.Flask("shop")
+    app.config.update(SECRET_KEY="k" * 32, SESSION_TYPE=t.cast(t.Any, Plain()))
+    ServerSession(app)
+    result = run(app, *arguments)
+    assert result.exit_code == 2
+    assert "enlist" in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_a_store_that_fails(app: flask.Flask, tmp_path: Path) -> None:
+    (tmp_path / "sessions.sqlite").mkdir()
+    result = run(app, "list", "ada")
+    assert result.exit_code == 2
+    assert len(result.output.splitlines()) == 1
