@@ -393,7 +393,7 @@ def is_harmless(error: Exception, connection: Connection | None) -> bool:
 
 
 def is_raised_by_signal(error: Exception) -> bool:
-    """Whether an error is not the system's: the ``TimeoutError`` that a handler of signals raises is an OSError, too."""
+    """Whether an error is not the system's. The ``TimeoutError`` of a handler is an OSError as well."""
     return isinstance(error, OSError) and error.errno is None
 
 
