@@ -8,6 +8,7 @@ import typing as t
 from contextlib import suppress
 from pathlib import Path
 
+from ..ids import MOVED
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .sqlite_connections import Connection
@@ -50,11 +51,13 @@ MOVE_LISTED = "UPDATE owners SET key = ? WHERE key = ?"
 ENLIST = (
     "INSERT INTO owners VALUES (?1, ?2, ?3, ?4) ON CONFLICT (handle) DO UPDATE SET owner = ?2, key = ?3, expires = ?4"
 )
-# Where a request renews a session that another one has moved meanwhile, the key that it knows is the old one.
+# A request that renews a session which another one has moved meanwhile knows its old key, where a mark leads on.
 RENEW = (
-    "UPDATE owners SET expires = ?, key = CASE"
-    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = owners.key) THEN key ELSE ? END"
-    " WHERE handle = ? AND owner = ? AND expires > ?"
+    "UPDATE owners SET expires = ?1, key = CASE"
+    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = ?2 AND substr(data, 1, 1) <> x'00') THEN ?2"
+    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = owners.key) THEN key"
+    " ELSE ?2 END"
+    " WHERE handle = ?3 AND owner = ?4 AND expires > ?5"
 )
 IS_LISTED = "SELECT 1 FROM owners WHERE handle = ? AND owner = ? AND expires > ?"
 LISTED = "SELECT handle, key FROM owners WHERE owner = ? AND expires > ?"
@@ -104,9 +107,7 @@ class SQLiteStore:
         row = rows[0]
         data, expires = row[0], row[1]
         if ttl is not None and (expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= expires - now <= ttl + 1):
-            # Where that fails, as it does while somebody else writes for long, what was read is right all the same.
-            with suppress(SessionStoreError):
-                self._run(executed, TOUCH, (now + ttl, key, now))
+            self._prolong(key, data, ttl, now)
         if not isinstance(data, bytes):
             return b""
         if len(row) == 2 or row[2] is None:
@@ -114,6 +115,14 @@ class SQLiteStore:
         record = Record(data)
         record.listing = row[2:]
         return record
+
+    def _prolong(self, key: str, data: object, ttl: int, now: float) -> None:
+        if isinstance(data, bytes) and data.startswith(MOVED):
+            # However often somebody comes with the old id of a session.
+            return
+        # Where it fails, as it does while somebody else writes for long, what was read is right all the same.
+        with suppress(SessionStoreError):
+            self._run(executed, TOUCH, (now + ttl, key, now))
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         now = time.time()

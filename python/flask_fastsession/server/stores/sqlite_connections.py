@@ -40,6 +40,10 @@ ATTEMPTS = 5
 GRACE = 1.0
 
 
+class Unreadable(Exception):
+    """A file cannot be read without a log, either."""
+
+
 class Connection(sqlite3.Connection):
     """A connection that knows which file it is to; none, before it is ready for use and after it was closed."""
 
@@ -75,11 +79,13 @@ class Lease:
 
     def give_up(self) -> None:
         """Close the connection, if there still is one. It does not matter where this has been interrupted before."""
-        connection = self.connection
-        if connection is not None:
-            connection.close()
-            self.connection = None
+        self.give_up_connection()
         LEASES.pop(id(self), None)
+
+    def give_up_connection(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
 
 class Connections:
@@ -142,10 +148,14 @@ class Connections:
         if is_raised_by_signal(error):
             raise error
         try:
+            if is_unopened(error, lease.connection):
+                return self._read_at_rest(lease, work, *arguments)
             if self._is_mended(error, lease):
                 answer = work(lease.connection, *arguments)
                 self._give_back(lease)
                 return answer
+        except Unreadable:
+            pass
         except (sqlite3.Error, OSError) as second:
             error = second
         if is_harmless(error, lease.connection):
@@ -176,6 +186,35 @@ class Connections:
             return True
         return False
 
+    def _read_at_rest(self, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
+        """Read a file that cannot be opened as usual, since there is no room for a log; raise :exc:`Unreadable`.
+
+        Where there is no log, or an empty one, all is in the file itself, and if there is none afterwards either, and
+        the file is as before, nobody has written to it in between.
+        """
+        before = self._at_rest()
+        try:
+            lease.give_up_connection()
+            connection = lease.connection = self._open(f"{self._uri}&immutable=1")
+            if before is not None and is_opened_by_name(connection, self._path):
+                answer = work(connection, *arguments)
+                if self._at_rest() == before:
+                    return answer
+        except sqlite3.Error as error:
+            raise Unreadable from error
+        raise Unreadable
+
+    def _at_rest(self) -> tuple[int, ...] | None:
+        """What tells whether a file has changed; ``None`` if there is none, or a log that belongs to it."""
+        if self._trusted() is None:
+            return None
+        for sidecar in ("-wal", "-journal"):
+            with suppress(FileNotFoundError):
+                if os.lstat(self._path + sidecar).st_size:
+                    return None
+        found = os.lstat(self._path)
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
     def _give_back(self, lease: Lease) -> None:
         connection = lease.connection
         assert connection is not None
@@ -193,21 +232,10 @@ class Connections:
 
     def _connect(self, lease: Lease) -> Connection:
         for _ in range(ATTEMPTS):
-            if lease.connection is not None:
-                lease.connection.close()
-                lease.connection = None
+            lease.give_up_connection()
             file = self._found_or_made()
             try:
-                # One thread at a time has it, not always the same.
-                connection = lease.connection = sqlite3.connect(
-                    self._uri,
-                    uri=True,
-                    timeout=self.timeout,
-                    isolation_level=None,
-                    check_same_thread=False,
-                    factory=Connection,
-                )
-                CONNECTIONS.add(connection)
+                connection = lease.connection = self._open(self._uri)
                 self._prepare(connection)
             except sqlite3.OperationalError:
                 if self._trusted() == file:
@@ -218,6 +246,14 @@ class Connections:
                     connection.file = file
                     return connection
         raise SessionStoreError(f"{self.path.name} was replaced {ATTEMPTS} times while it was opened")
+
+    def _open(self, uri: str) -> Connection:
+        # One thread at a time has it, not always the same.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False, factory=Connection
+        )
+        CONNECTIONS.add(connection)
+        return connection
 
     def _prepare(self, connection: Connection) -> None:
         ((is_complete,),) = connection.execute(self._is_complete)
@@ -342,6 +378,12 @@ def is_opened_by_name(connection: Connection, path: str) -> bool:
     return name == os.path.basename(path) and os.path.samefile(folder, os.path.dirname(path))
 
 
+def is_unopened(error: Exception, connection: Connection | None) -> bool:
+    """Whether a connection could not be opened, for other reasons than that others have locked the file."""
+    is_open = connection is not None and connection.file is not False
+    return isinstance(error, sqlite3.OperationalError) and not is_open and "locked" not in str(error)
+
+
 def is_harmless(error: Exception, connection: Connection | None) -> bool:
     """Whether a connection that was ready for use still is."""
     # What is malformed, or no database, is a DatabaseError of no special kind.
@@ -351,7 +393,11 @@ def is_harmless(error: Exception, connection: Connection | None) -> bool:
 
 
 def is_raised_by_signal(error: Exception) -> bool:
+<<<<<<< HEAD
     """Whether an error is not the system's: a ``TimeoutError`` that a handler of signals raises is an OSError, too."""
+=======
+    """Whether an error is not the system's. The ``TimeoutError`` of a handler is an OSError as well."""
+>>>>>>> 7aa987431e538984004550165a2a0807556aaf9a
     return isinstance(error, OSError) and error.errno is None
 
 
