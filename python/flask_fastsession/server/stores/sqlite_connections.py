@@ -393,11 +393,7 @@ def is_harmless(error: Exception, connection: Connection | None) -> bool:
 
 
 def is_raised_by_signal(error: Exception) -> bool:
-<<<<<<< HEAD
-    """Whether an error is not the system's: a ``TimeoutError`` that a handler of signals raises is an OSError, too."""
-=======
     """Whether an error is not the system's. The ``TimeoutError`` of a handler is an OSError as well."""
->>>>>>> 7aa987431e538984004550165a2a0807556aaf9a
     return isinstance(error, OSError) and error.errno is None
 
 
