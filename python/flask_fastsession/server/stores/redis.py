@@ -24,6 +24,9 @@ from .redis_connections import is_client
 
 log = logging.getLogger("flask_fastsession")
 
+#: The owner of a session, and the key of its record.
+Place: t.TypeAlias = "tuple[str, str] | tuple[None, None]"
+
 # Each script has to do with one key, KEYS[1], so that any of them may be on another node of a cluster.
 
 # GETEX, where there is none. ARGV[1] is for how many seconds the key is to live on: 0 leaves that as it is.
@@ -237,26 +240,36 @@ class RedisStore:
         return [(handle, key) for handle, former, key in self._places(handles) if former == owner]
 
     def unlist(self, owner: str, handle: str) -> None:
-        self._try("ZREM", owner, handle)
-        self._try_script(FORGET, self._place_key(handle), f"{owner} ")
+        self._taken_off(owner, handle)
 
     def end(self, handle: str) -> bool:
-        place_key = self._place_key(handle)
-        owner, key = place_in(self._try_script(LOAD, place_key, "0"))
+        owner, key = self._place_of(handle)
         for _ in range(ATTEMPTS):
-            if owner is None:
+            if owner is None or key is None:
                 return False
-            removed = self._try("ZREM", owner, handle)
-            # It may have moved since.
-            owner_then, key_then = place_in(self._try_script(FORGET, place_key, f"{owner} "))
-            if removed:
-                keys = {key, key_then} if owner_then == owner else {key}
-                self.delete(*(each for each in keys if each is not None))
+            place = self._taken_off(owner, handle)
+            if place is not None:
+                # It may have moved since, which its place says if it is still there.
+                latest = place[1] if place[0] == owner else None
+                self.delete(*{key, latest or key})
                 return True
-            if owner_then == owner:
+            before = owner
+            owner, key = self._place_of(handle)
+            if owner == before:
                 return False
-            owner, key = owner_then, key_then
         raise SessionStoreError(f"a session went from user to user {ATTEMPTS} times")
+
+    def _taken_off(self, owner: str, handle: str) -> Place | None:
+        """Take a session off a list, and return its place; ``None`` if it was not on it.
+
+        In that case whoever has taken it off is about to look where it is.
+        """
+        if not self._try("ZREM", owner, handle):
+            return None
+        return place_in(self._try_script(FORGET, self._place_key(handle), f"{owner} "))
+
+    def _place_of(self, handle: str) -> Place:
+        return place_in(self._try_script(LOAD, self._place_key(handle), "0"))
 
     def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
         ended = [text(handle) for handle in t.cast("list[bytes | str]", self._try_script(KEEP, owner, *keep))]
@@ -310,7 +323,7 @@ def is_read(command: Command) -> bool:
     return command[0] in READING_COMMANDS or (command[0] in ("EVALSHA", "EVAL") and command[1] in READING_SCRIPTS)
 
 
-def place_in(reply: Reply) -> tuple[str | None, str | None]:
+def place_in(reply: Reply) -> Place:
     """The owner and the key that the place of a handle says."""
     owner, _, key = text(t.cast("bytes | str | None", reply) or b"").partition(" ")
     return (owner, key.rstrip()) if key else (None, None)
