@@ -17,9 +17,12 @@ from flask import Flask
 from pymemcache import Client
 from pymemcache import HashClient
 from pymemcache import PooledClient
+from redis.backoff import ConstantBackoff
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from flask_fastsession.server import SessionStoreError
+from flask_fastsession.server.stores.redis import RedisStore
 from tests.faults.support import Ending
 from tests.faults.support import scaled
 
@@ -320,6 +323,113 @@ def test_a_redis_that_keeps_its_data_loses_nothing_when_it_is_killed(tmp_path: P
     assert tally.longest < LONGEST
 
 
+# --- The client's own patience --------------------------------------------------------------------------------------
+
+
+def patient_app(server: Server, retry: Retry | None) -> Flask:
+    options: dict[str, t.Any] = {} if retry is None else {"retry": retry}
+    client = redis.Redis(host=server.host, port=server.port, socket_timeout=TIMEOUT, **options)
+    return visited_app(SESSION_TYPE="redis", SESSION_REDIS=client)
+
+
+RETRIES = {
+    "default": None,
+    "long": Retry(ConstantBackoff(0.05), 200),
+    "for ever": Retry(ConstantBackoff(0.05), -1),
+}
+
+
+@pytest.fixture
+def lasting_redis(tmp_path: Path) -> Iterator[Server]:
+    with redis_server(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", RETRIES)
+@pytest.mark.parametrize("rest", [0, 0.6])
+def test_a_restart_of_redis_is_waited_for_as_the_clients_retry_has_it(
+    lasting_redis: Server, name: str, rest: float
+) -> None:
+    """On connections used before, whether or not they were used so lately that they are taken for open."""
+    app = patient_app(lasting_redis, RETRIES[name])
+    visitors = [Visitor(app, f"user-{number}") for number in range(4)]
+    for visitor in visitors:
+        visitor.write()
+    for act in ("read", "write", "login", "logout", "write"):
+        time.sleep(rest)
+        lasting_redis.kill()
+        with ThreadPoolExecutor(len(visitors)) as pool:
+            done = [pool.submit(getattr(visitor, act)) for visitor in visitors]
+            time.sleep(0.3)
+            lasting_redis.start()
+            for each in done:
+                each.result()
+        assert [visitor.reason for visitor in visitors] == [""] * len(visitors)
+
+
+@pytest.mark.parametrize("name", [name for name in RETRIES if name != "default"])
+def test_no_request_fails_while_redis_restarts_under_load(lasting_redis: Server, name: str) -> None:
+    app = patient_app(lasting_redis, RETRIES[name])
+    with visited(app, at_least=100) as tally:
+        for _ in range(CYCLES):
+            time.sleep(0.3)
+            lasting_redis.kill()
+            time.sleep(0.3)
+            lasting_redis.start()
+        time.sleep(0.3)
+    assert (tally.failures, tally.losses) == (0, 0)
+
+
+def test_a_redis_that_stays_away_is_tried_as_often_as_the_clients_retry_has_it(own_redis: Server) -> None:
+    """Not that often to connect for each of so many attempts to send."""
+    app = patient_app(own_redis, Retry(ConstantBackoff(0.1), 8))
+    visitor = Visitor(app, "ada")
+    visitor.write()
+    own_redis.kill()
+    visitor.read()
+    assert visitor.tally.failures == 1
+    assert 0.8 <= visitor.tally.longest < LONGEST
+
+
+def test_what_only_reads_is_sent_again_on_a_connection_that_had_been_closed(own_redis: Server) -> None:
+    """By a client that has nothing sent again; a change is, if the connection was not used a moment ago."""
+    with redis_client(own_redis) as client, redis_client(own_redis) as other:
+        store = RedisStore(client)
+        store.create("key", b"data", 1000)
+        store.enlist("owner", "h.1", "key", 1000, renew=False)
+        for _ in range(3):
+            for read, reply in [
+                (lambda: store.load("key", 1000), b"data"),
+                (lambda: store.load("key"), b"data"),
+                (lambda: store.is_listed("owner", "h.1", b"data"), True),
+                (lambda: store.listed("owner"), [("h.1", "key")]),
+            ]:
+                other.client_kill_filter(_type="normal", skipme=True)
+                assert read() == reply
+        other.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(SessionStoreError):
+            store.replace("key", b"data", b"new", 1000)
+        assert store.replace("key", b"data", b"new", 1000) is True
+        time.sleep(0.6)
+        other.client_kill_filter(_type="normal", skipme=True)
+        assert store.replace("key", b"new", b"newer", 1000) is True
+
+
+def test_what_a_lost_reply_was_about_is_done_once(own_redis: Server) -> None:
+    """A client that sends a command again may do so after it was done."""
+    with delaying_proxy(own_redis.port, delay_seconds=0.1) as proxy:
+        client = redis.Redis(port=proxy.port, retry=Retry(ConstantBackoff(0.01), 20), socket_timeout=5)
+        store = RedisStore(client)
+        store.create("key", b"old", 1000)
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(store.replace, "key", b"old", b"new", 1000)
+            # It has been done, and the reply is on its way.
+            time.sleep(0.15)
+            proxy.reset_all()
+            assert done.result() is True
+            assert store.load("key") == b"new"
+
+
 # --- SQLite ---------------------------------------------------------------------------------------------------------
 
 
@@ -331,7 +441,9 @@ def sqlite_app(path: Path, timeout: float = TIMEOUT) -> Flask:
 def locked(path: Path) -> Iterator[None]:
     """Another process's transaction that takes its time; within this process SQLite would see to it by itself."""
     script = """
+        import os
         import sqlite3
+        os.umask(0o077)
         connection = sqlite3.connect(sys.argv[1], isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         print("locked", flush=True)
@@ -521,8 +633,8 @@ READ_ONLY = """
             app.session_interface.store.close()
         allow(files, directory)
         visitor.write()
-        print(visitor.tally.failures, "failures")
         visitor.read()
+        print(visitor.tally.failures, "failures")
         allow(0o600, 0o700)
         # A connection that was made for reading alone may have to find that out.
         visitor.write()

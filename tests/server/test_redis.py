@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -12,7 +13,6 @@ import time
 import typing as t
 from collections.abc import Callable
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -226,7 +226,7 @@ def test_more_than_are_sent_together(redis_process: Server, prefix: str, ada: st
 
 def test_one_of_many_ends_it(store: RedisStore, ada: str, prefix: str) -> None:
     for handle, _ in begun(store, ada, prefix, 10):
-        assert sorted(at_once(lambda handle=handle: store.end(handle))) == [False] * 7 + [True]  # type: ignore[misc]
+        assert sorted(at_once(lambda handle=handle: store.end(handle))) == [False] * 7 + [True]
 
 
 def test_all_that_are_listed_end_while_others_log_in(store: RedisStore, ada: str, prefix: str) -> None:
@@ -297,10 +297,19 @@ def server_calls(client: redis.Redis) -> dict[str, int]:
     return {name: each["calls"] for name, each in stats.items() if not any(word in name for word in own)}
 
 
+def send_each_script(store: RedisStore, owner: str, prefix: str) -> None:
+    """Have the server know the scripts, so that they are called by their names."""
+    for handle, key in begun(store, owner, prefix, 2):
+        store.replace(key, b"data", b"new", LONG)
+        store.unlist(owner, handle)
+        store.end(handle)
+    store.end_all(owner)
+
+
 def test_a_login_costs_the_same_with_ten_and_with_100_000_sessions(tmp_path: Path, prefix: str, ada: str) -> None:
     with redis_server(tmp_path) as server, redis_client(server) as client:
         store = RedisStore(client, prefix)
-        begun(store, ada, prefix)
+        send_each_script(store, ada, prefix)
         costs = []
         for count in (10, 100_000):
             members = [f"h.{number:020}" for number in range(count)]
@@ -316,15 +325,13 @@ def test_a_login_costs_the_same_with_ten_and_with_100_000_sessions(tmp_path: Pat
             costs.append((counted.names, server_calls(client)))
         assert costs[0] == costs[1]
         assert costs[0][0] == ["SET", "EVALSHA", "EVALSHA", "ZSCORE", "EVALSHA", "EVALSHA", "ZREM", "EVALSHA"]
-        started = time.monotonic()
-        assert store.end_all(ada) == 100_001
-        print(f"100 000 sessions ended in {time.monotonic() - started:.2f} s", file=sys.stderr)
+        assert RedisStore(client, prefix).end_all(ada) == 100_000
 
 
 def test_the_commands_of_each_call(redis_process: Server, prefix: str, ada: str, bob: str) -> None:
     store = RedisStore(redis_client(redis_process), prefix)
+    send_each_script(store, ada, prefix)
     ((handle, key), (other, _)) = begun(store, ada, prefix, 2)
-    store.end_all(bob)
     counted = Counted(store)
     for call, expected in [
         (lambda: store.load(key, LONG), ["GETEX"]),
@@ -352,37 +359,52 @@ class SoftStop(Exception):
     """The same, where somebody has made it an ordinary exception."""
 
 
-@contextmanager
-def raising_at(number: int, error: type[BaseException]) -> Iterator[list[int]]:
-    """Raise in the block, and in whatever it calls, before a bytecode; the list has how many there were."""
-    passed = [0]
+def called_with(error: type[BaseException], number: int, call: Callable[[], object]) -> int:
+    """Make a call in which an exception is raised before the so-many-th bytecode, and return how many were begun."""
+    begun = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> t.Any:
+        nonlocal begun
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
-            passed[0] += 1
-            if passed[0] == number:
+            begun += 1
+            if begun == number:
                 raise error
         return trace
 
+    def in_a_generator() -> Iterator[object]:
+        # What is raised before an instruction that ends the handling of another error, where no signal can be handled,
+        # leaves that one behind as the one that is handled; with a generator that is over, too.
+        yield call()
+
+    # One in __del__ is nobody's, and would keep what it came up in.
+    sys.unraisablehook, hook = lambda unraisable: None, sys.unraisablehook
     before = sys.gettrace()
+    generator = in_a_generator()
     sys.settrace(trace)
     try:
-        yield passed
+        next(generator)
+    except (error, SessionStoreError):
+        pass
     finally:
         sys.settrace(before)
+        sys.unraisablehook = hook
+    return begun
 
 
 class Interrupted:
     """A store of few connections, whose calls are interrupted."""
 
     def __init__(self, server: Server, prefix: str) -> None:
-        self.client = redis_client(server, max_connections=2, retry=Retry(NoBackoff(), 0), client_name=prefix)
+        options = {"retry": Retry(NoBackoff(), 0), "client_name": prefix, "driver_info": None}
+        self.client = redis_client(server, max_connections=2, **options)
         self.store = RedisStore(self.client, prefix)
         self.key, self.owner = f"{prefix}key", f"{prefix}owner:ada"
         self.others = {f"{prefix}other-{number}": b"other %d" % number for number in range(2)}
         for other, data in self.others.items():
             self.store.create(other, data, LONG)
+        #: How often something was left for the collector of garbage.
+        self.collected = 0
         self.prepare()
 
     def prepare(self) -> None:
@@ -402,8 +424,11 @@ class Interrupted:
         assert len(self.pipe.idle) <= 2
         # All connections that are counted are to be had.
         self.pipe.pool.forget(None)
+        if len(self.pipe.pool.made) > len(self.pipe.idle):
+            self.collected += gc.collect() > 0
+            self.pipe.pool.forget(None)
         assert len(self.pipe.pool.made) == len(self.pipe.idle)
-        assert len({id(connection) for connection, _ in self.pipe.idle}) == len(self.pipe.idle)
+        assert len(set(self.pipe.idle)) == len(self.pipe.idle)
 
 
 CALLS: dict[str, Callable[[Interrupted], object]] = {
@@ -419,9 +444,12 @@ CALLS: dict[str, Callable[[Interrupted], object]] = {
     "end": lambda at: at.store.end("h.1"),
     "end_all": lambda at: at.store.end_all(at.owner),
     "a new connection": lambda at: (at.pipe.idle.clear(), at.store.load(at.key)),
-    "a closed connection": lambda at: (at.pipe.idle[0][0]._sock.shutdown(2), at.store.load(at.key)),
+    "a closed connection": lambda at: (at.pipe.idle[0].connection._sock.shutdown(2), at.store.load(at.key)),
     "a connection to be checked": lambda at: (aged(at), at.store.load(at.key)),
-    "a connection to be made again": lambda at: (at.pipe.idle[0][0].mark_for_reconnect(), at.store.load(at.key)),
+    "a connection to be made again": lambda at: (
+        at.pipe.idle[0].connection.mark_for_reconnect(),
+        at.store.load(at.key),
+    ),
 }
 
 #: Nobody interrupts what a test does to a connection first.
@@ -429,33 +457,27 @@ LONGER = {"a new connection", "a closed connection", "a connection to be made ag
 
 
 def aged(at: Interrupted) -> None:
-    at.pipe.idle = [(connection, 0.0) for connection, _ in at.pipe.idle]
+    for line in at.pipe.idle:
+        line.used_at -= 1
 
 
 @pytest.mark.parametrize("error", [Stop, SoftStop])
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_an_exception_at_any_bytecode(
     name: str, error: type[BaseException], redis_process: Server, prefix: str
 ) -> None:
     at = Interrupted(redis_process, prefix)
-    steps = scaled(7, 1) if name in LONGER else 1
-    number, raised = 1 if error is Stop else steps, 0
-    while True:
+    steps = scaled(17 if name in LONGER else 5 if error is SoftStop else 1, 1)
+    number, begun = 0, 0
+    while begun >= number:
+        number += steps
         if name == "a script unknown to the server":
             at.client.script_flush()
         at.prepare()
-        with raising_at(number, error) as passed:
-            try:
-                CALLS[name](at)
-            except (Stop, SoftStop, SessionStoreError, IndexError):
-                raised += 1
+        begun = called_with(error, number, lambda: CALLS[name](at))
         at.is_sound()
-        if passed[0] < number:
-            break
-        number += steps
-    print(f"{name}: {raised} of {number} bytecodes", file=sys.stderr)
-    assert raised
+    print(f"{name}: {begun} bytecodes, collected {at.collected} times", file=sys.stderr)
+    assert begun > 100
     has_let_go_of_everything(at)
 
 
@@ -487,26 +509,32 @@ STORM = """
         pass
 
     def stop(*_):
-        raise Stop
+        # One that is raised in __del__ is lost, and one that is raised by the way of another is not what is tested.
+        global is_due
+        if is_due:
+            is_due = False
+            raise Stop
 
     signal.signal(signal.SIGALRM, stop)
+    is_due = False
     stops = loads = 0
     end = time.monotonic() + seconds
-    try:
-        while time.monotonic() < end:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00002, 0.001))
-                while True:
-                    key = random.choice(list(keys))
-                    found = store.load(key, 1000)
-                    assert found == keys[key], (key, found)
-                    loads += 1
-            except Stop:
-                stops += 1
-    finally:
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0053)
+    while time.monotonic() < end:
+        try:
+            while time.monotonic() < end:
+                key = random.choice(list(keys))
+                is_due = True
+                found = store.load(key, 1000)
+                is_due = False
+                assert found == keys[key], (key, found)
+                loads += 1
+        except Stop:
+            stops += 1
+    is_due = False
+    signal.setitimer(signal.ITIMER_REAL, 0)
     assert all(store.load(key) == data for key, data in keys.items())
-    print(stops > 100, loads > 100)
+    print(stops > 30, loads > 30)
     print(stops, "stops", loads, "loads", file=sys.stderr)
 """
 
@@ -521,7 +549,7 @@ def test_a_storm_of_signals(redis_process: Server) -> None:
 def test_no_more_connections_than_the_client_may_have(redis_process: Server, prefix: str) -> None:
     client = redis_client(redis_process, max_connections=2, retry=Retry(NoBackoff(), 0))
     pipe = t.cast(t.Any, RedisStore(client, prefix)._command)
-    taken = [pipe.take()[0] for _ in range(2)]
+    taken = [pipe.take() for _ in range(2)]
     with pytest.raises(redis.exceptions.ConnectionError, match="Too many connections"):
         pipe("GETEX", "key")
     assert len(pipe.pool.made) == 2
@@ -646,7 +674,7 @@ SENTRY = """
         store.delete("sentry-key")
     sentry_sdk.flush()
     [event] = filter(None, events)
-    print(*(span["data"]["redis.command"] for span in event["spans"]))
+    print(*(span["description"].split()[0] for span in event["spans"]))
 """
 
 

@@ -25,27 +25,13 @@ from flask_fastsession.server import SweepingStore
 from flask_fastsession.server.stores.memcached import MemcachedStore
 from flask_fastsession.server.stores.redis import RedisStore
 from flask_fastsession.server.stores.sqlite import SQLiteStore
+from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import StoreTests
-from flask_fastsession.testing import SweepingStoreTests
 
 from .conftest import redis_client
 from .servers import Server
 from .servers import memcached_server
 from .servers import redis_server
-
-
-class TestSQLite(SweepingStoreTests):
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Store]:
-        store = SQLiteStore(tmp_path / "sessions.sqlite")
-        yield store
-        store.close()
-
-    @pytest.fixture
-    def other_store(self, tmp_path: Path, store: Store) -> Iterator[Store]:
-        other = SQLiteStore(tmp_path / "sessions.sqlite")
-        yield other
-        other.close()
 
 
 def blocking(server: Server) -> t.Any:
@@ -79,7 +65,7 @@ REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {
 }
 
 
-class TestRedis(StoreTests):
+class TestRedis(OwnerStoreTests):
     @pytest.fixture(params=REDIS_CLIENTS)
     def client_of(self, request: pytest.FixtureRequest) -> Callable[[Server], t.Any]:
         return REDIS_CLIENTS[request.param]
@@ -169,7 +155,7 @@ def test_a_client_that_is_given_up_is_gone(redis_process: Server) -> None:
     assert [each() for each in left] == [None, None]
 
 
-class TestRedisCluster(StoreTests):
+class TestRedisCluster(OwnerStoreTests):
     @pytest.fixture
     def store(self, cluster_processes: list[Server]) -> Iterator[Store]:
         with redis.RedisCluster(startup_nodes=[ClusterNode(n.host, n.port) for n in cluster_processes]) as client:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import typing as t
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
@@ -40,6 +41,40 @@ SWEPT_EVERY = 500
 BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 METHODS = ("load", "create", "replace", "delete")
+
+#: What is read once, when an app is given its interface.
+READ_ONCE = (
+    "SESSION_ABSOLUTE_LIFETIME",
+    "SESSION_CACHELIB",
+    "SESSION_CLEANUP_N_REQUESTS",
+    "SESSION_DYNAMODB",
+    "SESSION_DYNAMODB_TABLE",
+    "SESSION_FILE_DIR",
+    "SESSION_HASH_SID",
+    "SESSION_ID_LENGTH",
+    "SESSION_KEY_PREFIX",
+    "SESSION_MEMCACHED",
+    "SESSION_MONGODB",
+    "SESSION_MONGODB_COLLECT",
+    "SESSION_MONGODB_DB",
+    "SESSION_NOTE",
+    "SESSION_PERMANENT",
+    "SESSION_REDIS",
+    "SESSION_REFRESH_UNACCESSED",
+    "SESSION_REGENERATE_ON_LOGIN",
+    "SESSION_SERIALIZATION_FORMAT",
+    "SESSION_SQLALCHEMY",
+    "SESSION_SQLALCHEMY_BIND_KEY",
+    "SESSION_SQLALCHEMY_SCHEMA",
+    "SESSION_SQLALCHEMY_TABLE",
+    "SESSION_SQLITE_PATH",
+    "SESSION_SQLITE_TIMEOUT",
+    "SESSION_TAKE_OVER",
+    "SESSION_TAKE_OVER_DELETE",
+    "SESSION_TAKE_OVER_LIFETIME",
+    "SESSION_TYPE",
+    "SESSION_USE_SIGNER",
+)
 
 
 def interface_of(app: Flask) -> ServerSessionInterface:
@@ -139,6 +174,34 @@ def note_of(note: object) -> Callable[[Request], str] | None:
     return t.cast("Callable[[Request], str] | None", note)
 
 
+# --- What has no effect ---------------------------------------------------------------------------------------------
+
+
+def checker_of(app: Flask, interface: ServerSessionInterface) -> Callable[[], None]:
+    """Remember the config as it was read, and return what warns, once the app is set up, of what has no effect in it.
+
+    By :mod:`warnings`, as Flask and Werkzeug do where the code of an app is to be changed: it names the app's mistake
+    once, and tests can make it an error. The log is for what comes from visitors and stores.
+    """
+    before = {name: app.config.get(name) for name in READ_ONCE}
+
+    def check() -> None:
+        for name, value in before.items():
+            found = app.config.get(name)
+            if found is not value and found != value:
+                warnings.warn(f"{name} has changed since init_app read it, which has no effect", stacklevel=2)
+        manager = getattr(app, "login_manager", None)
+        protection = app.config.get("SESSION_PROTECTION", getattr(manager, "session_protection", None))
+        if manager is not None and protection == "strong" and interface.options.permanent:
+            warnings.warn(
+                'Flask-Login treats session_protection = "strong" as "basic" where sessions are permanent, as they are '
+                "unless SESSION_PERMANENT is False",
+                stacklevel=2,
+            )
+
+    return check
+
+
 # --- Stores ---------------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +239,7 @@ def sql_store(app: Flask) -> Store:
     from .stores.sql import SQLAlchemyStore
 
     table = app.config.get("SESSION_SQLALCHEMY_TABLE", "fastsession")
-    return SQLAlchemyStore(source, table)
+    return SQLAlchemyStore(t.cast(t.Any, source), table)
 
 
 def client_of(app: Flask, name: str, package: str, example: str) -> object:

@@ -22,6 +22,7 @@ from .meta import new_handle
 from .record import TAGGED
 from .record import Data
 from .record import NotARecord
+from .record import PickledRecord
 from .record import RecordFormat
 from .record import tagged
 from .session import ServerSideSession
@@ -65,6 +66,12 @@ class Lifecycle:
         # To ask this of a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
         self.owners = store if isinstance(store, OwnerStore) else None
+        self._logged: set[str] = set()
+
+    def log_once(self, text: str) -> None:
+        if text not in self._logged:
+            self._logged.add(text)
+            log.warning("%s", text)
 
     # --- Find -------------------------------------------------------------------------------------------------------
 
@@ -73,15 +80,27 @@ class Lifecycle:
 
         One command, and another for a session that is a user's. Without ``ttl`` nothing changes in the store.
         """
-        key, record = self._found(sid, ttl)
-        try:
-            data, meta = self.read(record)
-        except NotARecord as reason:
-            log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
-            raise Refused("malformed") from None
-        if not self._is_listed(meta, record):
-            raise Refused("revoked")
-        return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+        for _ in range(ATTEMPTS):
+            key, record = self._found(sid, ttl)
+            try:
+                data, meta = self.read(record)
+            except NotARecord as reason:
+                self._log_unreadable(reason)
+                raise Refused("malformed") from None
+            if self._is_listed(meta, record):
+                return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+            # It was revoked; or its user has logged out in between, and then it says so by now.
+            if self.store.load(key) == record:
+                raise Refused("revoked")
+        raise overtaken()
+
+    def _log_unreadable(self, reason: NotARecord) -> None:
+        text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
+        if isinstance(reason, PickledRecord):
+            # There may be one of each visitor, and what is to be done about all of them is the same.
+            self.log_once(text)
+        else:
+            log.warning("%s", text)
 
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
         for key in (self.ids.key(sid), self.ids.other_key(sid)):
@@ -165,7 +184,7 @@ class Lifecycle:
         Of two requests that both move it, the later one has lost it: the earlier one may be anybody's who knew the id.
         """
         stored = stored_of(session)
-        if session.meta.owner is not None and not self._enlist(session, stored.key, listing_ttl):
+        if not self._enlist(session, stored.key, listing_ttl) and not self._has_another_owner(stored):
             return False
         new_key = self.ids.key(session.sid)
 
@@ -177,11 +196,12 @@ class Lifecycle:
         if swapped is None:
             return False
         record = swapped[1]
+        self._is_stored(session, new_key, record)
         is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
         # If not, it was revoked on its way; or it is another record by now, of somebody who has logged out.
         if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
+            session.cookie_due = None
             return False
-        self._is_stored(session, new_key, record)
         self._unlist_former(stored, session.meta)
         return True
 
@@ -200,7 +220,9 @@ class Lifecycle:
                 return None
             new_key = new_key_in(done)
             if new_key is not None:
-                # It moved meanwhile, and what this request has to say of it is as good as if said before.
+                if stored.owner is None and stored.claimed_by is None:
+                    # Whoever knew the old id may be anybody, and has no say in what became of it.
+                    return None
                 key = new_key
                 continue
             if not self._merge(session, stored, base, done):
@@ -215,17 +237,22 @@ class Lifecycle:
         except NotARecord:
             return True
         is_same_claim = meta.owner is not None and meta.owner == stored.claimed_by == session.meta.owner
-        if not stored.was_of(meta.owner):
-            # It is somebody else's now, and this request belongs to whose it was.
-            return False
-        if is_same_claim and meta.handle != session.meta.handle:
-            # Two requests have found at once whose it has always been.
-            self.require_owners().unlist(self.ids.owner_key(t.cast(str, meta.owner)), t.cast(str, session.meta.handle))
-            session.meta = meta
-        if session.meta.owner == stored.owner or is_same_claim:
+        if session.meta.owner != stored.owner and not is_same_claim:
+            # What others wrote is none of this user's.
+            return True
+        if stored.was_of(meta.owner):
+            if is_same_claim and meta.handle != session.meta.handle:
+                # Two requests have found at once whose it has always been.
+                self._unlist(session.meta)
+                session.meta = meta
             before, _ = self.read(base)
             session.replace_data(merged(before, found, dict(session), self.format.dumps))
-        return True
+            return True
+        # It is somebody else's by now, and takes nothing from this request but another id.
+        if session.needs_new_id:
+            session.replace_data(found)
+            session.meta = meta
+        return session.needs_new_id
 
     def _put_at(self, new_key: str, key: str, old: bytes, new: bytes, ttl: int, left: bytes | None) -> bool | bytes:
         if self.mover is not None:
@@ -256,6 +283,9 @@ class Lifecycle:
     def _is_stored(self, session: ServerSideSession, key: str, record: bytes) -> None:
         meta, stored = session.meta, session.stored
         sid = session.sid if session.new_sid is not None or stored is None else stored.sid
+        if stored is None or sid != stored.sid:
+            # From here on, as nothing else may come to that, and the old id is none any more.
+            session.cookie_due = "set"
         session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle)
         session.new_sid = None
 
@@ -280,6 +310,14 @@ class Lifecycle:
             return False
         return is_listed
 
+    def _has_another_owner(self, stored: Stored) -> bool:
+        """Whether a session is on nobody's list because its user has logged out, rather than because it was revoked."""
+        record = self.store.load(stored.key)
+        try:
+            return record is not None and self.read(record)[1].owner != stored.owner
+        except NotARecord:
+            return False
+
     def _relist(self, meta: SessionMeta, key: str, ttl: int) -> bool:
         """Have the list say where a session is now, if it still lists it."""
         if self.owners is None or meta.owner is None or meta.handle is None:
@@ -291,9 +329,12 @@ class Lifecycle:
         return self.owners.enlist(owner, meta.handle, key, ttl, renew)
 
     def _unlist_former(self, stored: Stored, meta: SessionMeta) -> None:
-        was_listed = stored.owner is not None and stored.handle is not None
-        if self.owners is not None and was_listed and stored.handle != meta.handle:
-            self.owners.unlist(self.ids.owner_key(t.cast(str, stored.owner)), t.cast(str, stored.handle))
+        if stored.handle != meta.handle:
+            self._unlist(SessionMeta(owner=stored.owner, handle=stored.handle))
+
+    def _unlist(self, meta: SessionMeta) -> None:
+        if self.owners is not None and meta.owner is not None and meta.handle is not None:
+            self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
 
     def listed(self, user: str) -> list[tuple[SessionMeta, str]]:
         """The sessions of a user that are live, and their keys."""
@@ -327,9 +368,9 @@ class Lifecycle:
     # --- End --------------------------------------------------------------------------------------------------------
 
     def end(self, stored: Stored) -> None:
-        """End a session, where it is now: another request may have moved it since."""
+        """End a session, where it is now if it is a user's: another request of theirs may have moved it since."""
         self._delete_twin(stored.sid)
-        self._end_at(stored.key, stored.record, lambda meta: stored.was_of(meta.owner))
+        self._end_at(stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner))
 
     def revoke(self, sid: str) -> None:
         """End the session that has this id, or had it within the last ten minutes."""
@@ -351,33 +392,37 @@ class Lifecycle:
         """Whether sessions of this user that no list has yet, as they come from another backend, are refused."""
         return self.take_over is not None and self.take_over.is_revoked(user)
 
-    def handle_of(self, sid: str) -> str | None:
-        """The handle of the session that has this id, or had it within the last ten minutes."""
+    def handles_of(self, sid: str, user: str) -> set[str]:
+        """The handles of the session that has this id, or had it within the last ten minutes, as a user's session."""
+        keys, handles = set(), set()
         for first in (self.ids.key(sid), self.ids.other_key(sid)):
-            _, record = self._follow(first)
+            key, record = self._follow(first)
+            keys |= {first, key}
             with suppress(NotARecord):
-                if record is not None:
-                    return self.read(record)[1].handle
-        return None
+                meta = SessionMeta() if record is None else self.read(record)[1]
+                handles |= set() if meta.handle is None else {meta.handle}
+        # It may be about to be theirs, or nobody's, and is listed before it says so and for as long as it has not.
+        listed = self.require_owners().listed(self.ids.owner_key(user))
+        return handles | {handle for handle, key in listed if key in keys}
 
-    def _end_at(self, key: str, record: bytes | None, is_ours: Callable[[SessionMeta], bool]) -> None:
+    def _end_at(self, key: str, record: bytes | None, may_follow: Callable[[SessionMeta], bool]) -> None:
+        """Delete the session at a key, and where it has moved to if what is there may be followed."""
+        has_moved = False
         for _ in range(HOPS):
             if record is None:
                 return
             new_key = new_key_in(record)
             if new_key is not None:
-                key, record = new_key, self.store.load(new_key)
+                key, record, has_moved = new_key, self.store.load(new_key), True
                 continue
             try:
                 meta = self.read(record)[1]
             except NotARecord:
                 meta = SessionMeta()
-            else:
-                if not is_ours(meta):
-                    return
+            if has_moved and not may_follow(meta):
+                return
             # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
-            if self.owners is not None and meta.owner is not None and meta.handle is not None:
-                self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
+            self._unlist(meta)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
                 return

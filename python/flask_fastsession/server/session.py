@@ -133,8 +133,9 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
 
 
 def is_in_event() -> bool:
-    """Whether this is an event of Flask-SocketIO, whose request has a namespace and no response."""
-    return has_request_context() and hasattr(request, "namespace")
+    """Whether this is an event of Flask-SocketIO, whose request has a namespace and an event, and no response."""
+    # Applications may well call something of their own the namespace of a request.
+    return has_request_context() and hasattr(request, "namespace") and hasattr(request, "event")
 
 
 class UnloadedSession(ServerSideSession):

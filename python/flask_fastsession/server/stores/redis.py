@@ -9,6 +9,7 @@ from hashlib import sha1
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ..store import SessionStoreError
@@ -22,6 +23,9 @@ from .redis_connections import has_plain_pool
 from .redis_connections import is_client
 
 log = logging.getLogger("flask_fastsession")
+
+#: The owner of a session, and the key of its record.
+Place: t.TypeAlias = "tuple[str, str] | tuple[None, None]"
 
 # Each script has to do with one key, KEYS[1], so that any of them may be on another node of a cluster.
 
@@ -176,21 +180,21 @@ class RedisStore:
         # Not by GET, for which a client may ask a replica, or a cache of its own, that does not know the latest.
         if self.has_getex:
             try:
-                reply = self._command("GETEX", key) if ttl is None else self._command("GETEX", key, "EX", ttl)
+                reply = self._command("GETEX", key) if ttl is None else self._command("GETEX", key, "EX", str(ttl))
                 return t.cast("bytes | None", reply)
             except self.errors as error:
                 if not is_unknown_command(error):
                     raise
                 self.has_getex = False  # Before Redis 6.2.
-        return t.cast("bytes | None", self._run(LOAD, key, ttl or 0))
+        return t.cast("bytes | None", self._run(LOAD, key, str(ttl or 0)))
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
-        life = () if ttl is None else ("EX", ttl)
+        life = () if ttl is None else ("EX", str(ttl))
         return self._try("SET", key, data, "NX", *life) is not None
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
         try:
-            reply = self._run(REMOVE, key, old) if new is None else self._run(REPLACE, key, old, new, ttl or 0)
+            reply = self._run(REMOVE, key, old) if new is None else self._run(REPLACE, key, old, new, str(ttl or 0))
         except self.errors as error:
             if is_wrong_type(error):
                 return False
@@ -212,10 +216,11 @@ class RedisStore:
     # --- Owners -----------------------------------------------------------------------------------------------------
 
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
+        life, only = str(ttl), "1" if renew else "0"
         # The list before the place: what the next owner finds in its place is on a list by then, and taken off that.
-        if not self._try_script(ENLIST, owner, handle, ttl, int(renew)):
+        if not self._try_script(ENLIST, owner, handle, life, only):
             return False
-        found = self._try_script(PLACE, self._place_key(handle), f"{owner} ", f"{key} ", ttl, int(renew))
+        found = self._try_script(PLACE, self._place_key(handle), f"{owner} ", f"{key} ", life, only)
         former, _ = place_in(found)
         if former is None or former == owner:
             return True
@@ -235,39 +240,49 @@ class RedisStore:
         return [(handle, key) for handle, former, key in self._places(handles) if former == owner]
 
     def unlist(self, owner: str, handle: str) -> None:
-        self._try("ZREM", owner, handle)
-        self._try_script(FORGET, self._place_key(handle), f"{owner} ")
+        self._taken_off(owner, handle)
 
     def end(self, handle: str) -> bool:
-        place_key = self._place_key(handle)
-        owner, key = place_in(self._try_script(LOAD, place_key, 0))
+        owner, key = self._place_of(handle)
         for _ in range(ATTEMPTS):
-            if owner is None:
+            if owner is None or key is None:
                 return False
-            removed = self._try("ZREM", owner, handle)
-            # It may have moved since.
-            owner_then, key_then = place_in(self._try_script(FORGET, place_key, f"{owner} "))
-            if removed:
-                keys = {key, key_then} if owner_then == owner else {key}
-                self.delete(*(each for each in keys if each is not None))
+            place = self._taken_off(owner, handle)
+            if place is not None:
+                # It may have moved since, which its place says if it is still there.
+                latest = place[1] if place[0] == owner else None
+                self.delete(*{key, latest or key})
                 return True
-            if owner_then == owner:
+            before = owner
+            owner, key = self._place_of(handle)
+            if owner == before:
                 return False
-            owner, key = owner_then, key_then
         raise SessionStoreError(f"a session went from user to user {ATTEMPTS} times")
+
+    def _taken_off(self, owner: str, handle: str) -> Place | None:
+        """Take a session off a list, and return its place; ``None`` if it was not on it.
+
+        In that case whoever has taken it off is about to look where it is.
+        """
+        if not self._try("ZREM", owner, handle):
+            return None
+        return place_in(self._try_script(FORGET, self._place_key(handle), f"{owner} "))
+
+    def _place_of(self, handle: str) -> Place:
+        return place_in(self._try_script(LOAD, self._place_key(handle), "0"))
 
     def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
         ended = [text(handle) for handle in t.cast("list[bytes | str]", self._try_script(KEEP, owner, *keep))]
         places = [(handle, key) for handle, former, key in self._places(ended) if former == owner]
         # None of them is listed any more. What follows gives back room, and keeps nothing from ending.
-        self._try_all([("EVAL", FORGET, 1, self._place_key(handle), f"{owner} {key} ") for handle, key in places])
+        self._try_all([("EVAL", FORGET, "1", self._place_key(handle), f"{owner} {key} ") for handle, key in places])
         self._try_all([("DEL", key) for _, key in places])
         return len(ended)
 
     def _places(self, handles: list[str]) -> t.Iterator[tuple[str, str, str]]:
         """Where the sessions of these handles are: the handle, the owner and the key of each that is anywhere."""
         # Not by GET, as in _load().
-        replies = self._try_all([("EVAL", LOAD, 1, self._place_key(handle), 0) for handle in handles])
+        replies = self._try_all([("EVAL", LOAD, "1", self._place_key(handle), "0") for handle in handles])
         for handle, reply in zip(handles, replies, strict=True):
             owner, key = place_in(reply)
             if owner is not None and key is not None:
@@ -278,19 +293,19 @@ class RedisStore:
 
     # --- Commands ---------------------------------------------------------------------------------------------------
 
-    def _run(self, script: bytes, key: str, *arguments: str | bytes | int) -> Reply:
+    def _run(self, script: bytes, key: str, *arguments: str | bytes) -> Reply:
         try:
-            return self._command("EVALSHA", SHA1[script], 1, key, *arguments)
+            return self._command("EVALSHA", SHA1[script], "1", key, *arguments)
         except self.no_script_errors:
-            return self._command("EVAL", script, 1, key, *arguments)
+            return self._command("EVAL", script, "1", key, *arguments)
 
-    def _try_script(self, script: bytes, key: str, *arguments: str | bytes | int) -> Reply:
+    def _try_script(self, script: bytes, key: str, *arguments: str | bytes) -> Reply:
         try:
             return self._run(script, key, *arguments)
         except self.errors as error:
             raise failed(error) from error
 
-    def _try(self, *command: str | bytes | int) -> Reply:
+    def _try(self, *command: str | bytes) -> Reply:
         try:
             return self._command(*command)
         except self.errors as error:
@@ -308,7 +323,7 @@ def is_read(command: Command) -> bool:
     return command[0] in READING_COMMANDS or (command[0] in ("EVALSHA", "EVAL") and command[1] in READING_SCRIPTS)
 
 
-def place_in(reply: Reply) -> tuple[str | None, str | None]:
+def place_in(reply: Reply) -> Place:
     """The owner and the key that the place of a handle says."""
     owner, _, key = text(t.cast("bytes | str | None", reply) or b"").partition(" ")
     return (owner, key.rstrip()) if key else (None, None)
@@ -354,7 +369,7 @@ def client_from_url(url: str) -> Redis:
         pool = client.connection_pool
         # Made, and not opened. An option that there is not would come to light with the first request.
         pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RedisError) as error:
         raise ValueError(f"SESSION_REDIS is a URL that redis-py cannot use ({type(error).__name__})") from None
     return client
 

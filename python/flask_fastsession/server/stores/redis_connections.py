@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import os
 import sys
 import typing as t
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from time import monotonic
 from types import FunctionType
@@ -20,7 +23,7 @@ from redis.exceptions import ConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import ResponseError
 
-Command: t.TypeAlias = "tuple[str | bytes | int, ...]"
+Command: t.TypeAlias = "tuple[str | bytes, ...]"
 Reply: t.TypeAlias = "bytes | int | float | list[t.Any] | None"
 Errors: t.TypeAlias = "tuple[type[Exception], ...]"
 
@@ -29,6 +32,9 @@ SECONDS_TRUSTED = 0.5
 
 #: Commands that are sent together, so that neither side waits for the other with its buffers full.
 BATCH = 500
+
+#: Garbage is collected so often at most, if there seem to be no connections left.
+SECONDS_TO_COLLECT = 1
 
 #: That of redis-py's own pool, where another count is kept.
 NO_LIMIT = 2**31
@@ -43,7 +49,7 @@ class Client:
     def __init__(self, client: t.Any) -> None:
         self.client = client
 
-    def __call__(self, *command: str | bytes | int) -> Reply:
+    def __call__(self, *command: str | bytes) -> Reply:
         # Some clients are set up to decode what they are answered.
         return t.cast(Reply, self.client.execute_command(*command, NEVER_DECODE=True))
 
@@ -66,9 +72,9 @@ class Pipe(Client):
     That is for as long as ``execute_command`` is redis-py's own. Where somebody has put something in its place, such as
     OpenTelemetry or Sentry, before or after this was made, it is called.
 
-    An exception may come up between any two instructions, from the handler of a signal. So a connection is in ``idle``
-    or belongs to one call alone, nothing is locked, and what a call loses on its way is closed and no longer counted.
-    ``idle`` gets it back only once all replies to what it was sent have been read.
+    An exception may come up between any two instructions, from the handler of a signal. So a line is in ``idle`` or
+    belongs to one call alone, nothing is locked, and what a call loses on its way is closed and no longer counted.
+    ``idle`` gets a line back only once all replies to what was sent have been read.
     """
 
     def __init__(self, client: Redis, is_read: t.Callable[[Command], bool]) -> None:
@@ -79,43 +85,54 @@ class Pipe(Client):
         # Its own are for the app, which would run out of connections.
         self.pool = Pool(client.connection_pool)
         self.process = os.getpid()
-        #: The connections that nobody uses, and since when.
-        self.idle: list[tuple[t.Any, float]] = []
+        #: What nobody uses.
+        self.idle: list[Line] = []
 
-    def __call__(self, *command: str | bytes | int) -> Reply:
-        function = Redis.execute_command
-        if (function is not self.own_function and not self._is_own(function)) or "execute_command" in self.attributes:
+    def __call__(self, *command: str | bytes) -> Reply:
+        if not self.is_bare():
             return super().__call__(*command)
-        connection, since = self.take()
+        line = self.take()
+        connection = line.connection
         try:
             send(connection, command)
             reply = connection.read_response(disable_decoding=True)
         except RedisError as error:
-            return t.cast(Reply, self._after(error, connection, since is not None, [command])[0])
+            if isinstance(error, ResponseError) and not is_retried(connection, error):
+                # It was answered in full.
+                self._back(line)
+                raise
+            return t.cast(Reply, self._after(error, line, [command])[0])
         except BaseException:
-            self._drop(connection)
+            self._drop(line)
             raise
-        self.idle.append((connection, monotonic()))
+        line.used_at = monotonic()
+        self.idle.append(line)
         return t.cast(Reply, reply)
 
     def batch(self, commands: Sequence[Command]) -> list[Reply]:
-        function = Redis.execute_command
-        if not self._is_own(function) or "execute_command" in self.attributes:
+        if not self.is_bare():
             return super().batch(commands)
         replies: list[Reply] = []
         for start in range(0, len(commands), BATCH):
             part = commands[start : start + BATCH]
-            connection, since = self.take()
+            line = self.take()
             try:
-                replies += exchanged(connection, part)
+                found = exchanged(line.connection, part)
             except RedisError as error:
-                replies += self._after(error, connection, since is not None, part)
-                continue
+                found = self._after(error, line, part)
             except BaseException:
-                self._drop(connection)
+                self._drop(line)
                 raise
-            self.idle.append((connection, monotonic()))
+            else:
+                self._back(line)
+            replies += found
         return replies
+
+    def is_bare(self) -> bool:
+        """Whether redis-py's own function would be called."""
+        function = Redis.execute_command
+        is_own = function is self.own_function or self._is_own(function)
+        return is_own and "execute_command" not in self.attributes
 
     def _is_own(self, function: object) -> bool:
         # A function that wraps another one may have its name, its module and its attributes, but not its globals.
@@ -124,89 +141,104 @@ class Pipe(Client):
             return True
         return False
 
-    def take(self) -> tuple[t.Any, float | None]:
-        """Return a connection that is open, and since when it was not used; ``None`` if it is new."""
+    def take(self) -> Line:
+        """Return a line that is open, and that nobody else has."""
         if self.process != os.getpid():
             self.idle, self.pool.made, self.process = [], {}, os.getpid()
         try:
-            connection, since = self.idle.pop()
+            line = self.idle.pop()
         except IndexError:
-            connection = self.pool.another()
-            try:
-                connection.connect()
-            except BaseException:
-                self._drop(connection)
-                raise
-            return connection, None
-        if connection.should_reconnect() or (monotonic() - since > SECONDS_TRUSTED and is_stale(connection)):
-            try:
-                connection.disconnect()
-                connection.connect()
-            except BaseException:
-                self._drop(connection)
-                raise
-        return connection, since
+            line = self.pool.another()
+        else:
+            connection = line.connection
+            is_rested = monotonic() - line.used_at > SECONDS_TRUSTED
+            if not (connection.should_reconnect() or (is_rested and is_stale(connection))):
+                return line
+        try:
+            line.connection.disconnect()
+            line.connection.connect()
+        except BaseException:
+            self._drop(line)
+            raise
+        return line
 
-    def _after(self, error: RedisError, connection: t.Any, is_used: bool, commands: Sequence[Command]) -> list[t.Any]:
+    def _after(self, error: RedisError, line: Line, commands: Sequence[Command]) -> list[t.Any]:
         """What becomes of commands that have met an error: they are sent again as the client's ``Retry`` has it.
 
-        One that only reads is sent again once in any case if the connection had been closed before.
+        What only reads is sent again once in any case if the line had been closed before.
         """
+        connection = line.connection
         errors = [error]
 
-        def attempt() -> list[t.Any]:
+        def attempt() -> list[t.Any] | RedisError:
             if errors:
                 raise errors.pop()
-            return self._repeated(connection, commands)
+            try:
+                connection.connect()
+            except RedisError as unreachable:
+                # That has been tried as often as the client's Retry allows.
+                return unreachable
+            return exchanged(connection, commands)
 
+        found: list[t.Any] | RedisError | None = None
         try:
             if isinstance(error, ConnectionError):
-                # A server that has closed one as a rule has closed all.
+                # A server that has closed one has closed all, as a rule.
                 self.idle = []
-                if is_used and all(map(self.is_read, commands)):
-                    errors.clear()
+                if line.used_at and all(map(self.is_read, commands)):
                     connection.disconnect()
+                    errors.clear()
                     try:
-                        return self._back(connection, attempt())
+                        found = attempt()
                     except ConnectionError as another:
                         errors.append(another)
-            replies = connection.retry.call_with_retry(attempt, lambda _: connection.disconnect())
-            return self._back(connection, replies)
-        except Unreachable as unreachable:
-            self._drop(connection)
-            raise unreachable.error from None
+            if found is None:
+                found = connection.retry.call_with_retry(attempt, lambda _: connection.disconnect())
+            if isinstance(found, RedisError):
+                raise found
         except ResponseError:
             # It was answered in full.
-            self._back(connection, [])
+            self._back(line)
             raise
         except BaseException:
-            self._drop(connection)
+            self._drop(line)
             raise
+        finally:
+            # An error that is raised refers to this frame. If that refers to the error, the line is not gone in time.
+            del error
+            errors.clear()
+            if isinstance(found, RedisError):
+                found = None
+        self._back(line)
+        return t.cast("list[t.Any]", found)
 
-    def _repeated(self, connection: t.Any, commands: Sequence[Command]) -> list[t.Any]:
-        try:
-            connection.connect()
-        except RedisError as error:
-            # That has been tried as often as the client's Retry allows.
-            raise Unreachable(error) from error
-        return exchanged(connection, commands)
+    def _back(self, line: Line) -> None:
+        if line.connection._sock is not None:
+            line.used_at = monotonic()
+            self.idle.append(line)
 
-    def _back(self, connection: t.Any, replies: list[t.Any]) -> list[t.Any]:
-        if connection._sock is not None:
-            self.idle.append((connection, monotonic()))
-        return replies
-
-    def _drop(self, connection: t.Any) -> None:
-        self.pool.forget(connection)
-        connection.disconnect()
+    def _drop(self, line: Line) -> None:
+        self.pool.forget(line)
+        line.connection.disconnect()
 
 
-class Unreachable(Exception):
-    """There is no connection to be had."""
+class Line:
+    """A connection, which is closed as soon as nobody has the line any more.
 
-    def __init__(self, error: RedisError) -> None:
-        super().__init__()
-        self.error = error
+    The connection itself is not gone by then: redis-py's refer to themselves.
+    """
+
+    __slots__ = ("__weakref__", "connection", "used_at")
+
+    def __init__(self, connection: t.Any) -> None:
+        self.connection = connection
+        #: When it was used last, by the clock of :func:`time.monotonic`; zero if never.
+        self.used_at = 0.0
+
+    def __del__(self) -> None:
+        # There may be none yet, and not much of anything when the process ends.
+        with suppress(Exception):
+            self.connection.disconnect()
 
 
 class Pool(ConnectionPool):
@@ -214,59 +246,86 @@ class Pool(ConnectionPool):
 
     def __init__(self, pool: ConnectionPool) -> None:
         self.limit = pool.max_connections
-        self.made: dict[int, weakref.ref[t.Any]] = {}
+        self.made: dict[int, weakref.ref[Line]] = {}
         self.numbers = count()
-        super().__init__(pool.connection_class, NO_LIMIT, **pool.connection_kwargs)
+        self.collected_at = -math.inf
+        super().__init__(pool.connection_class, NO_LIMIT, **{"command_packer": packer, **pool.connection_kwargs})
 
-    def another(self) -> t.Any:
-        connection = self.make_connection()
+    def another(self) -> Line:
+        line = Line(self.make_connection())
         number = next(self.numbers)
-        self.made[number] = weakref.ref(connection)
+        self.made[number] = weakref.ref(line)
         if len(self.made) > self.limit:
             self.forget(None)
+            if len(self.made) > self.limit and monotonic() - self.collected_at > SECONDS_TO_COLLECT:
+                # Some may be lost among what refers to itself, as errors do that have come up amid others.
+                self.collected_at = monotonic()
+                gc.collect()
+                self.forget(None)
             # Of threads that get here at the same moment those are too many that came last.
             if list(self.made).index(number) >= self.limit:
                 self.made.pop(number)
                 raise TooManyConnections("Too many connections")
-        return connection
+        return line
 
-    def forget(self, connection: t.Any) -> None:
+    def forget(self, line: Line | None) -> None:
         """Count one no more, nor those that are gone."""
         for number, reference in list(self.made.items()):
-            if reference() in (None, connection):
+            if reference() in (None, line):
                 self.made.pop(number, None)
 
     def _get_in_use_connections(self) -> set[t.Any]:
         # Asked by redis-py when a server gives notice that it will move or be away.
-        return {connection for reference in list(self.made.values()) if (connection := reference()) is not None}
+        return {line.connection for reference in list(self.made.values()) if (line := reference()) is not None}
 
 
 def exchanged(connection: t.Any, commands: Sequence[Command]) -> list[t.Any]:
     """Send commands, and read all their replies; raise the first error among these, after that."""
     connection.send_packed_command(connection.pack_commands(commands))
-    replies = []
-    error = None
+    replies: list[t.Any] = []
     for _ in commands:
         try:
             replies.append(connection.read_response(disable_decoding=True))
-        except ResponseError as response:
-            error = error or response
-    if error is not None:
-        raise error
+        except ResponseError as error:
+            replies.append(error)
+    try:
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+    except ResponseError:
+        del reply
+        replies.clear()
+        raise
     return replies
 
 
 try:
     from hiredis import pack_command
+    from redis.connection import HiredisRespSerializer
 except ImportError:
+    packer = None
 
     def send(connection: t.Any, command: Command) -> None:
         connection.send_command(*command)
 
 else:
 
+    class Packer(HiredisRespSerializer):
+        """Gives hiredis no numbers: with hiredis 3.5 the process dies if the handler of a signal raises meanwhile."""
+
+        def pack(self, *args: t.Any) -> t.Any:
+            texts: list[t.Any] = [repr(arg) if type(arg) in (int, float) else arg for arg in args]
+            return super().pack(*texts)
+
+    packer = Packer()
+
     def send(connection: t.Any, command: Command) -> None:
         connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]
+
+
+def is_retried(connection: t.Any, error: ResponseError) -> bool:
+    """Whether the client's ``Retry`` has something done again that was answered by this error."""
+    return isinstance(error, getattr(connection.retry, "_supported_errors", ()))
 
 
 def is_stale(connection: t.Any) -> bool:
