@@ -798,6 +798,25 @@ def test_unknown_ids_cost_one_question_to_the_source(spy: SpyStore) -> None:
     assert spy.counted() == {}
 
 
+def test_ids_that_have_ended_change_nothing_in_the_store(spy: SpyStore) -> None:
+    source = Dicts()
+    app = shop(ServerSession, SESSION_TYPE=spy, SESSION_TAKE_OVER=source, SESSION_CLEANUP_N_REQUESTS=0)
+    cookie = source.add(None, n=1)
+    get(app, cookie, "/clear")
+    spy.counted()
+    get(app, cookie)
+    assert spy.counted().keys() == {"load"}
+
+
+def test_a_revoked_user_without_a_followed_flask_login(own_store: Config) -> None:
+    source = Dicts()
+    app = shop(ServerSession, SESSION_TAKE_OVER=source, SESSION_REGENERATE_ON_LOGIN=False, **own_store)
+    cookie, later = source.add("ada"), source.add("ada")
+    assert user_of(app, cookie) == "ada"
+    interface_of(app).revoke_user("ada")
+    assert user_of(app, later) is None
+
+
 def test_looking_by_the_command_line_takes_nothing_over(spy: SpyStore) -> None:
     source = Dicts()
     app = shop(ServerSession, SESSION_TYPE=spy, SESSION_TAKE_OVER=source)
