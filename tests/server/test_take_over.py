@@ -43,7 +43,6 @@ from flask_fastsession import ServerSession
 from flask_fastsession import cli
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server.ids import is_taking
-from flask_fastsession.server.lifecycle import Refused
 from flask_fastsession.server.sources import CachelibSource
 from flask_fastsession.server.sources import DynamoDBSource
 from flask_fastsession.server.sources import MemcachedSource
@@ -610,13 +609,11 @@ class WorldBefore(World):
 
     def live(self) -> dict[str, tuple[dict[str, t.Any], t.Any]]:
         """What can still be taken over is live."""
-        found, lifecycle = {}, self.interface.lifecycle
+        found = {}
         for sid in self.ids:
-            with contextlib.suppress(Refused):
-                _, data, meta = lifecycle.find(sid, 60)
-                is_claimed = meta.owner is None and "_user_id" in data
-                if not (is_claimed and lifecycle.is_revoked(data["_user_id"])):
-                    found[sid] = data, meta
+            loaded = self.interface.load(self.app, self.app.request_class({"HTTP_COOKIE": f"session={sid}"}))
+            if loaded.stored is not None:
+                found[sid] = loaded.data, loaded.meta
         return found
 
 
@@ -626,6 +623,10 @@ OPERATIONS = [
     for name, operation in interleavings.OPERATIONS.items()
     if name not in ("log_out", "revoke_handle", "empty")
 ]
+
+
+#: Pairs that faults of the taking over show themselves in.
+TOLD = [{"read", "revoke_user"}, {"write"}, {"read", "clear"}, {"regenerate", "revoke_id"}]
 
 
 def groups() -> Iterator[tuple[str | None, tuple[interleavings.Operation, ...], Bounds]]:
@@ -638,7 +639,8 @@ def groups() -> Iterator[tuple[str | None, tuple[interleavings.Operation, ...], 
         if not any(one.name == "expire" for one in triple) or not any(one.moves for one in triple)
     ]
     if not IS_WHOLE:
-        pairs, triples = random.Random(0).sample(pairs, 6), random.Random(0).sample(triples, 3)
+        pairs = [pair for pair in pairs if {one.name for one in pair} in TOLD] + random.Random(0).sample(pairs, 3)
+        triples = random.Random(0).sample(triples, 3)
     for user in interleavings.STARTS:
         yield from ((user, pair, Bounds(1, 1)) for pair in pairs)
     yield from (("alice", triple, Bounds(1, 0)) for triple in triples)
