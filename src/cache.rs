@@ -1,4 +1,16 @@
 //! What was found out lately, kept by an interface for as long as that lives.
+//!
+//! All caches of the crate, with who owns each, how much it holds, and what a fork does to it:
+//!
+//! * [`Cache`] of `AppSetup`, of `Unusable` and of two kinds of `CookieSetup` (`setup`): an interface, 16 each.
+//! * `KNOWN_SIGNERS` (`keys`): the process, 64.
+//! * `Verdicts` (`guard::verdicts`): the process, 16 for each question. Atomic, so there is nothing to lock.
+//! * `SPARE` (`key_cache`): the process, 8 sets of 128 names. Not waited for where it is locked.
+//! * `setup` of a serializer (`serializer`): that serializer, one.
+//! * `PACKED` (`wire::payload`), the tables of `wire::inflate` and of `wire::deflate`: a thread, of one size each.
+//!
+//! A child process goes on with a copy of each, which holds true there as well. Whoever forks holds the GIL, and nothing
+//! gives that away while it holds one of these locks, so no child finds one locked that it has to wait for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -57,18 +57,17 @@ impl<'py> Clock<'py> {
     ///
     /// Stock reads one clock for the one and then another for the other. Where both are the system's, one reading
     /// serves for both, as if no time passed between.
-    pub fn date_and_timestamp(self, lifetime: &Lifetime, parts: &FlaskParts) -> Result<(String, u64), Fallback> {
+    pub fn date_and_timestamp(self, lifetime: &Lifetime, parts: &FlaskParts) -> Result<(Vec<u8>, u64), Fallback> {
         let py = self.py;
         if let Some(lifetime) = lifetime.seconds
             && let Some(now) = self.system_second(parts)
             && let Some(date) = DateTime::from_second(now.saturating_add(lifetime))
         {
-            let date = str::from_utf8(&date.format()).map_err(|_| Reason::Clock)?.to_owned();
-            return Ok((date, now.unsigned_abs()));
+            return Ok((date.format().to_vec(), now.unsigned_abs()));
         }
         let date = date_by_datetime(py, lifetime, parts).map_err(|error| Fallback::after(error, py, Reason::Clock))?;
         // Somebody's `datetime.now` may have set the other clock.
-        Ok((date, Self::of_signer(py)?.timestamp()?))
+        Ok((date.into_bytes(), Self::of_signer(py)?.timestamp()?))
     }
 
     /// The second that both clocks show, where nobody has put another in the place of either.

@@ -54,7 +54,7 @@ fn read<'py>(
 ) -> Result<Bound<'py, PyAny>, Reason> {
     let py = tags.py();
     let (names, declined) = (RefCell::new(KeyCache::borrow()), Cell::new(None));
-    let builder = Builder { py, tags, names: &names, declined: &declined, depth: 0, types: Types::get(py) };
+    let builder = Builder { py, tags, names: &names, declined: &declined, depth: 0 };
     // Read as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -75,7 +75,6 @@ struct Builder<'a, 'py> {
     /// Why what is well-formed is left to stock.
     declined: &'a Cell<Option<Reason>>,
     depth: usize,
-    types: &'static Types,
 }
 
 impl<'de, 'py> DeserializeSeed<'de> for Builder<'_, 'py> {
@@ -181,32 +180,35 @@ impl<'py> Builder<'_, 'py> {
         if !self.tags.agree_on(&key.name, key.tag) {
             return None;
         }
-        let Some(tag) = key.tag else {
-            return Some(dict.into_any());
-        };
-        let py = self.py;
-        let as_text = || value.cast_exact::<PyString>().ok();
-        match tag {
-            Tag::Dict => self.unprotect(value.cast_exact::<PyDict>().ok()?),
-            Tag::Tuple => Some(value.cast_exact::<PyList>().ok()?.to_tuple().into_any()),
-            Tag::Bytes => Some(PyBytes::new(py, &base64::decode_standard(as_text()?.to_str().ok()?)?).into_any()),
-            Tag::Markup => self.types.make_markup(as_text()?).ok(),
-            Tag::Uuid => self.types.make_uuid(py, tags::parse_uuid(as_text()?.to_str().ok()?)?).ok(),
-            Tag::DateTime => self.types.make_datetime(py, DateTime::parse(as_text()?.to_str().ok()?.as_bytes())?),
-        }
+        key.tag.map_or_else(|| Some(dict.into_any()), |tag| untagged(tag, value))
     }
+}
 
-    /// The dict that had its one key disguised.
-    fn unprotect(self, protected: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
-        if protected.len() != 1 {
-            return None;
-        }
-        let (key, value) = protected.iter().next()?;
-        let key = key.cast_exact::<PyString>().ok()?.to_str().ok()?.strip_suffix(DICT_SUFFIX)?;
-        let dict = PyDict::new(self.py);
-        dict.set_item(key, value).ok()?;
-        Some(dict.into_any())
+/// The value that stands behind a tag; `None` where only stock can tell.
+pub fn untagged<'py>(tag: Tag, value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let py = value.py();
+    let types = Types::get(py);
+    let as_text = || value.cast_exact::<PyString>().ok();
+    match tag {
+        Tag::Dict => unprotect(value.cast_exact::<PyDict>().ok()?),
+        Tag::Tuple => Some(value.cast_exact::<PyList>().ok()?.to_tuple().into_any()),
+        Tag::Bytes => Some(PyBytes::new(py, &base64::decode_standard(as_text()?.to_str().ok()?)?).into_any()),
+        Tag::Markup => types.make_markup(as_text()?).ok(),
+        Tag::Uuid => types.make_uuid(py, tags::parse_uuid(as_text()?.to_str().ok()?)?).ok(),
+        Tag::DateTime => types.make_datetime(py, DateTime::parse(as_text()?.to_str().ok()?.as_bytes())?),
     }
+}
+
+/// The dict that had its one key disguised.
+fn unprotect<'py>(protected: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
+    if protected.len() != 1 {
+        return None;
+    }
+    let (key, value) = protected.iter().next()?;
+    let key = key.cast_exact::<PyString>().ok()?.to_str().ok()?.strip_suffix(DICT_SUFFIX)?;
+    let dict = PyDict::new(protected.py());
+    dict.set_item(key, value).ok()?;
+    Some(dict.into_any())
 }
 
 /// Builds a session from a JSON object; no other value is one.

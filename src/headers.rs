@@ -23,12 +23,12 @@ impl<'a, 'py> Headers<'a, 'py> {
     }
 
     /// Adds a `Set-Cookie` line and `Vary: Cookie`, in the order of stock's steps.
-    pub fn add_cookie(&self, line: &str, is_accessed: bool) -> Result<(), Fallback> {
+    pub fn add_cookie(&self, line: Bound<'py, PyString>, is_accessed: bool) -> Result<(), Fallback> {
         let py = self.list.py();
         if is_accessed {
             self.add_vary()?;
         }
-        self.add(intern!(py, "Set-Cookie"), PyString::new(py, line))?;
+        self.add(intern!(py, "Set-Cookie"), line)?;
         if is_accessed { Ok(()) } else { self.add_vary() }
     }
 

@@ -1,4 +1,4 @@
-//! KeyCache kept as Python strings: those that native code looks up, and those of an object's members, since sessions spell
+//! Names kept as Python strings: those that native code looks up, and those of an object's members, since sessions spell
 //! the same few again and again.
 //!
 //! Processes fork while other threads are in here. Whoever forks holds the GIL, so nothing here gives it away half-way,
@@ -34,7 +34,7 @@ const MAX_LENGTH: usize = 30;
 
 const SLOTS: usize = 128;
 
-/// KeyCache by a hash of their text.
+/// Names by a hash of their text.
 pub struct KeyCache(Box<[Option<Name>; SLOTS]>);
 
 struct Name {

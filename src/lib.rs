@@ -8,7 +8,8 @@
 //! * `guard` says what of it may run natively at this very call, and why not. `keys` has itsdangerous derive the keys,
 //!   `setup` keeps what was derived from an app's config in a `cache`, and `clock` reads the clocks that stock reads.
 //! * [`wire`] knows no Python: the steps from a payload to a cookie and back.
-//! * `encode` and `decode` are the JSON step, with the Python `types` and the `key_cache`.
+//! * `encode` and `decode` are the JSON step, with the Python `types` and the `key_cache`; `tagging` is what is left of it
+//!   where an app's own provider writes and reads JSON.
 //! * `error` lists why native code may fall back, and `counters` counts how often it did.
 //!
 //! The rule over all rules is to decline rather than differ: native code answers only what it can show to be equal to
@@ -53,6 +54,8 @@ mod signer;
 #[cfg(feature = "python")]
 mod steps;
 #[cfg(feature = "python")]
+mod tagging;
+#[cfg(feature = "python")]
 mod types;
 
 /// The native part of flask_fastsession.
@@ -84,6 +87,8 @@ mod _native {
     use super::signer::SignerMixin;
     #[pymodule_export]
     use super::steps::{add_cookie, add_vary, find_cookie};
+    #[pymodule_export]
+    use super::tagging::{tag, untag, untags};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

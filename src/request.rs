@@ -24,7 +24,7 @@ use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::headers::Headers;
 use crate::key_cache::intern;
-use crate::setup::{AppSetup, AppSetups, AppView, CookieSetup, is_truthy};
+use crate::setup::{AppConfig, AppSetup, AppSetups, AppView, CookieSetup, is_truthy};
 use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
 use crate::wire::payload;
@@ -90,14 +90,16 @@ impl SessionInterfaceMixin {
         self.own_cookies.clear();
     }
 
-    /// The session of a request, or `NotImplemented` where stock is to open it.
-    #[pyo3(name = "_open_session")]
+    /// The session of a request, or `NotImplemented` where stock is to open it, or where the interface has options beyond
+    /// Flask's and `minds_options` does not say that the caller sees to them.
+    #[pyo3(name = "_open_session", signature = (app, request, minds_options = false))]
     fn open_session<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
         request: &Bound<'py, PyAny>,
+        minds_options: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        contained(|| match open(slf, app, request) {
+        contained(|| match open(slf, app, request, minds_options) {
             Ok(session) => {
                 slf.get().counters.get().open.count(Outcome::Native);
                 Ok(session)
@@ -137,12 +139,30 @@ impl SessionInterfaceMixin {
         })
     }
 
+    /// What `request.cookies.get(self.get_cookie_name(app))` gives where both are Flask's own; else `NotImplemented`.
+    fn _find_token<'py>(
+        slf: &Bound<'py, Self>,
+        app: &Bound<'py, PyAny>,
+        request: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        contained(|| {
+            Ok(steps::find_token(slf, app, request).map_or_else(
+                |_| slf.py().NotImplemented().into_bound(slf.py()),
+                |token| {
+                    slf.get().counters.get().cookies.count(Outcome::Native);
+                    token.into_any()
+                },
+            ))
+        })
+    }
+
     /// Finds out what `_new_serializer` is to know of an app, if it can be.
     fn _learn_setup<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<()> {
         contained(|| {
             let parts = FlaskParts::get(slf.py());
             let learn = || {
-                let interface_view = parts.makes_stock_serializers(slf)?;
+                let own = own_attributes(slf).ok_or(Reason::Hook)?;
+                let interface_view = parts.makes_stock_serializers(slf, &own)?;
                 AppSetup::find(&slf.get().apps, slf, &interface_view, &AppView::of(parts, app)?)
             };
             match learn().map_err(|stop| stop.declining(slf.py(), Reason::Keys)) {
@@ -169,8 +189,7 @@ impl SessionInterfaceMixin {
     ) -> PyResult<Option<Bound<'py, PyString>>> {
         contained(|| {
             let line = steps::cookie_line_for(slf, app, response, token, expires, options);
-            let line = step(&slf.get().counters.get().headers, line)?;
-            Ok(line.map(|line| PyString::new(slf.py(), &line)))
+            step(&slf.get().counters.get().headers, line)
         })
     }
 
@@ -184,15 +203,16 @@ impl SessionInterfaceMixin {
         contained(|| step(&slf.get().counters.get().headers, steps::deletion_line_for(slf, app, response, options)))
     }
 
-    /// Saves a session, or gives `False` where stock is to save it.
-    #[pyo3(name = "_save_session")]
+    /// Saves a session, or gives `False` where stock is to save it, or the caller to see to options.
+    #[pyo3(name = "_save_session", signature = (app, session, response, minds_options = false))]
     fn save_session<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
         session: &Bound<'py, PyAny>,
         response: &Bound<'py, PyAny>,
+        minds_options: bool,
     ) -> PyResult<bool> {
-        contained(|| match save(slf, app, session, response) {
+        contained(|| match save(slf, app, session, response, minds_options) {
             Ok(()) => {
                 slf.get().counters.get().save.count(Outcome::Native);
                 Ok(true)
@@ -228,31 +248,43 @@ fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     }
 }
 
+/// Whether an interface was made with options beyond Flask's. `__init__` sets them on the instance, and only then.
+fn has_options(own: &Bound<'_, PyDict>) -> bool {
+    holds(own, intern!(own.py(), "_options"))
+}
+
 // --- In -------------------------------------------------------------------------------------------------------------
 
 fn open<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
     request: &Bound<'py, PyAny>,
+    minds_options: bool,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
-    let interface_view = parts.open_hooks_are_stock(interface)?;
+    let own = own_attributes(interface).ok_or(Reason::Hook)?;
+    if !minds_options && has_options(&own) {
+        // Not counted: it will be called again.
+        return Err(Fallback::Reject);
+    }
+    let interface_view = parts.open_hooks_are_stock(interface, &own)?;
     let view = AppView::of(parts, app)?;
     let Some(setup) = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)? else {
         return Ok(py.None().into_bound(py));
     };
     // Stock makes a serializer first, which has the JSON provider write something, cookie or not.
-    let tags = json::text_readable(setup.serializer.bind(py))?;
+    let json = json::Json::of(setup.serializer.bind(py))?;
     let header = cookie_header(parts, request)?;
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
     let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
-    if !parts.refuses_bad_signatures(py) {
-        return Err(Reason::Patched.into());
-    }
     if cookie.is_empty() {
         return new_session(parts, interface, &interface_view);
     }
+    if !parts.refuses_bad_signatures(py) {
+        return Err(Reason::Patched.into());
+    }
+    let tags = json.text_readable()?;
     let loads = &interface.get().counters.get().loads;
     match read_session(parts, interface, &interface_view, &setup, &tags, cookie) {
         Ok(session) => {
@@ -343,22 +375,19 @@ pub fn cookie_header<'py>(
         return Err(Reason::Request);
     }
     let own = own_attributes(request).ok_or(Reason::Request)?;
-    let get = |name| own.get_item(name).map_err(|_| Reason::Request);
-    let environ = get(intern!(py, "environ"))?.ok_or(Reason::Request)?;
-    let headers = get(intern!(py, "headers"))?.ok_or(Reason::Request)?;
-    // Stock asks them for a list of the cookies.
-    let headers_are_environ = is_exactly(&headers, &parts.environ_headers)
-        && own_attributes(&headers).is_some_and(|own| {
-            let source = own.get_item(intern!(py, "environ")).ok().flatten();
-            checks::passes("request headers.environ", source.is_some_and(|source| source.is(&environ)))
-                && checks::passes("request headers.getlist", own.len() == 1 || !holds(&own, intern!(py, "getlist")))
-        });
+    let headers = own.get_item(intern!(py, "headers")).ok().flatten().ok_or(Reason::Request)?;
+    // Stock asks them for a list of the cookies, which they read from an environ of their own.
+    let of_headers = Some(&headers).filter(|headers| is_exactly(headers, &parts.environ_headers));
+    let of_headers = of_headers.and_then(own_attributes).ok_or(Reason::Request)?;
+    let lists_stock =
+        checks::passes("request headers.getlist", of_headers.len() == 1 || !holds(&of_headers, intern!(py, "getlist")));
     // Cookies may also have been read before, or put there.
     let is_hooked = !checks::passes("request.cookies", !holds(&own, intern!(py, "cookies")))
         || !checks::passes("request.dict_storage_class", !holds(&own, intern!(py, "dict_storage_class")));
-    if is_hooked || !headers_are_environ {
+    if is_hooked || !lists_stock {
         return Err(Reason::Request);
     }
+    let environ = of_headers.get_item(intern!(py, "environ")).ok().flatten().ok_or(Reason::Request)?;
     let environ = environ.cast_exact::<PyDict>().map_err(|_| Reason::Request)?;
     let header = environ.get_item(intern!(py, "HTTP_COOKIE")).map_err(|_| Reason::Request)?;
     header.map(|header| header.cast_into_exact().map_err(|_| Reason::CookieHeader)).transpose()
@@ -371,19 +400,25 @@ fn save<'py>(
     app: &Bound<'py, PyAny>,
     session: &Bound<'py, PyAny>,
     response: &Bound<'py, PyAny>,
+    minds_options: bool,
 ) -> Result<(), Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
-    let interface_view = parts.save_hooks_are_stock(interface)?;
-    let view = AppView::of(parts, app)?;
-    let config = &view.config;
+    let own = own_attributes(interface).ok_or(Reason::Hook)?;
+    if !minds_options && has_options(&own) {
+        // Not counted: it will be called again.
+        return Err(Fallback::Reject);
+    }
+    let interface_view = parts.save_hooks_are_stock(interface, &own)?;
+    let app_config = AppConfig::of(parts, app)?;
+    let config = &app_config.config;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
     let template = CookieSetup::find(&interface.get().cookies, interface, parts, config)?;
     if data.is_empty() {
         return if is_modified {
             let headers = Headers::of(response)?;
             let line = deletion_line(app, config, &template)?;
-            headers.add_cookie(line, is_accessed)
+            headers.add_cookie(PyString::new(py, line), is_accessed)
         } else {
             add_vary_if(is_accessed, response)
         };
@@ -393,15 +428,17 @@ fn save<'py>(
         add_vary_if(is_accessed, response)?;
         return mark_accessed(parts, data);
     }
+    parts.makes_plain_serializers(py)?;
+    let view = app_config.view(parts, app)?;
     // What is raised here, stock is to raise: by then it has set Vary.
     let setup = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)
         .map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(response)?;
     let template = template.for_session(is_permanent)?;
-    let (line, outcome) = cookie_line(parts, app, config, data, &setup, template)?;
+    let (line, outcome) = cookie_line(parts, app, &view.config, data, &setup, template)?;
     mark_accessed(parts, data)?;
-    headers.add_cookie(&line, is_accessed)?;
+    headers.add_cookie(line, is_accessed)?;
     interface.get().counters.get().dumps.count(outcome);
     Ok(())
 }
@@ -431,7 +468,7 @@ fn cookie_line<'py>(
     session: &Bound<'py, PyDict>,
     setup: &AppSetup,
     template: &Template,
-) -> Result<(String, Outcome), Fallback> {
+) -> Result<(Bound<'py, PyString>, Outcome), Fallback> {
     let py = session.py();
     let current_app = json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
     let (options, tags) = json::text_writable(setup.serializer.bind(py), Some(&current_app))?;
@@ -452,14 +489,13 @@ fn cookie_line<'py>(
     let (date, timestamp) = if template.has_date() {
         clock.date_and_timestamp(setup.lifetime.as_ref().ok_or(Reason::MaxAge)?, parts)
     } else {
-        clock.timestamp().map(|timestamp| (String::new(), timestamp))
+        clock.timestamp().map(|timestamp| (Vec::new(), timestamp))
     }
     .map_err(|stop| stop.declining(py, Reason::Clock))?;
     token::push_timestamp(&mut token, timestamp);
     let signature = setup.keys.sign(&token);
     token::push_signature(&mut token, signature.as_bytes());
-    let token = String::from_utf8(token).map_err(|_| Reason::Payload)?;
-    Ok((template.fill(&token, &date), outcome))
+    Ok((PyString::from_bytes(py, &template.fill(&token, &date)).map_err(Fallback::Raise)?, outcome))
 }
 
 /// An upper bound for what follows the payload: two dots, eight bytes of time and the longest signature.

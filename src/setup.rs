@@ -31,17 +31,42 @@ pub struct AppView<'py> {
 
 impl<'py> AppView<'py> {
     pub fn of(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Self, Reason> {
-        let py = app.py();
+        AppConfig::of(parts, app)?.view(parts, app)
+    }
+}
+
+/// The config of an app that is as stock's, but perhaps for its key.
+pub struct AppConfig<'py> {
+    pub config: Bound<'py, PyDict>,
+    has_key: bool,
+}
+
+impl<'py> AppConfig<'py> {
+    pub fn of(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Self, Reason> {
         let class = app.get_type();
-        let config = config_of(parts, app)?;
-        let secret_key = if parts.app.is_stock(&class) {
+        let has_key = parts.app.is_stock(&class);
+        if !has_key && !parts.app_but_key.is_stock(&class) {
+            return Err(Reason::App);
+        }
+        let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
+        if !parts.config.is_stock(&config.get_type()) {
+            return Err(Reason::App);
+        }
+        Ok(Self { config: config.cast_into().map_err(|_| Reason::App)?, has_key })
+    }
+
+    /// With the key, which Flask reads where a serializer is made.
+    pub fn view(self, parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<AppView<'py>, Reason> {
+        let Self { config, has_key } = self;
+        let py = app.py();
+        let secret_key = if has_key {
             config_value(&config, intern!(py, "SECRET_KEY"))?
-        } else if parts.has_plain_key(&class) {
+        } else if parts.has_plain_key(&app.get_type()) {
             app.getattr(intern!(py, "secret_key")).map_err(|_| Reason::App)?
         } else {
             return Err(Reason::App);
         };
-        Ok(Self { config, secret_key })
+        Ok(AppView { config, secret_key })
     }
 }
 
@@ -536,19 +561,6 @@ fn render<'py>(
         Err(Fallback::Raise(error)) => Err(Fallback::Raise(error)),
         Err(_) => Ok(None),
     }
-}
-
-/// The config of an app that is as stock's, but perhaps for its key.
-pub fn config_of<'py>(parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
-    let class = app.get_type();
-    if !parts.app.is_stock(&class) && !parts.app_but_key.is_stock(&class) {
-        return Err(Reason::App);
-    }
-    let config = app.getattr(intern!(app.py(), "config")).map_err(|_| Reason::App)?;
-    if !parts.config.is_stock(&config.get_type()) {
-        return Err(Reason::App);
-    }
-    config.cast_into().map_err(|_| Reason::App)
 }
 
 fn config_value<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> Result<Bound<'py, PyAny>, Reason> {

@@ -5,13 +5,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::error::{Fallback, Reason, contained};
-use crate::guard::flask::{self, FlaskParts};
+use crate::guard::flask::{self, FlaskParts, own_attributes};
 use crate::guard::json;
 use crate::headers::Headers;
 use crate::key_cache::intern;
 use crate::request::{SessionInterfaceMixin, cookie_header, deletion_line, max_cookie_size};
 use crate::serializer;
-use crate::setup::{AppSetup, AppView, CookieSetup, config_of};
+use crate::setup::{AppConfig, AppSetup, AppView, CookieSetup};
 use crate::types::Types;
 use crate::wire::cookie;
 
@@ -34,6 +34,24 @@ pub fn find_cookie<'py>(
         let found = cookie::find(header, name).ok();
         Ok(found.map(|found| PyString::new(request.py(), found.unwrap_or(""))))
     })
+}
+
+/// The value of the session's cookie, where no code of an app's has a say in its name.
+pub fn find_token<'py>(
+    interface: &Bound<'py, SessionInterfaceMixin>,
+    app: &Bound<'py, PyAny>,
+    request: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyString>, Reason> {
+    let py = interface.py();
+    let parts = FlaskParts::get(py);
+    parts.open_hooks_are_stock(interface, &own_attributes(interface).ok_or(Reason::Hook)?)?;
+    let name = AppConfig::of(parts, app)?.config.get_item(intern!(py, "SESSION_COOKIE_NAME")).ok().flatten();
+    let name = name.and_then(|name| name.cast_into_exact::<PyString>().ok()).ok_or(Reason::CookieOptions)?;
+    let header = cookie_header(parts, request)?;
+    let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
+    let name = name.to_str().map_err(|_| Reason::CookieOptions)?;
+    let token = cookie::find(header, name).map_err(|_| Reason::CookieHeader)?;
+    Ok(PyString::new(py, token.unwrap_or("")))
 }
 
 /// Does what `response.headers.add("Set-Cookie", line)` does, or gives `False` where that is to be called.
@@ -65,7 +83,8 @@ pub fn new_serializer<'py>(
 ) -> Result<Option<Bound<'py, PyAny>>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
-    let interface_view = parts.makes_stock_serializers(interface)?;
+    let own = own_attributes(interface).ok_or(Reason::Hook)?;
+    let interface_view = parts.makes_stock_serializers(interface, &own)?;
     let view = AppView::of(parts, app)?;
     if !view.secret_key.is_truthy().map_err(|_| Reason::Keys)? {
         return Ok(Some(py.None().into_bound(py)));
@@ -93,13 +112,13 @@ pub fn cookie_line_for<'py>(
     token: &Bound<'py, PyAny>,
     expires: &Bound<'py, PyAny>,
     options: &Bound<'py, PyDict>,
-) -> Result<String, Fallback> {
+) -> Result<Bound<'py, PyString>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     flask::own_of_response(parts, response)?;
     // The response asks the current app for the size from which on it warns.
     json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
-    let config = config_of(parts, app)?;
+    let config = AppConfig::of(parts, app)?.config;
     let token =
         token.cast_exact::<PyString>().ok().and_then(|token| token.to_str().ok()).ok_or(Reason::CookieOptions)?;
     if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
@@ -116,8 +135,8 @@ pub fn cookie_line_for<'py>(
     if template.length(token.len()) > max_cookie_size(&config)? {
         return Err(Reason::Size.into());
     }
-    let date = date.as_ref().map_or(Ok(""), |date| str::from_utf8(date).map_err(|_| Reason::Clock))?;
-    Ok(template.fill(token, date))
+    let line = template.fill(token.as_bytes(), date.as_ref().map_or(&[], |date| &date[..]));
+    PyString::from_bytes(py, &line).map_err(Fallback::Raise)
 }
 
 pub fn deletion_line_for<'py>(
@@ -128,7 +147,7 @@ pub fn deletion_line_for<'py>(
 ) -> Result<Bound<'py, PyString>, Fallback> {
     let parts = FlaskParts::get(interface.py());
     flask::own_of_response(parts, response)?;
-    let config = config_of(parts, app)?;
+    let config = AppConfig::of(parts, app)?.config;
     let setup = CookieSetup::of_options(&interface.get().own_cookies, parts, options)?;
     Ok(PyString::new(interface.py(), deletion_line(app, &config, &setup)?))
 }

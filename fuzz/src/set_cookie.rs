@@ -15,7 +15,7 @@ pub fn judge(input: &str) {
         let Some(template) = template else { continue };
         let (before, after) = line.split_once(TOKEN_GAP).unwrap();
         let after = if has_date { after.replace(DATE_GAP, DATE) } else { after.to_owned() };
-        let filled = template.fill(token, DATE);
+        let filled = String::from_utf8(template.fill(token.as_bytes(), DATE.as_bytes())).unwrap();
         assert_eq!(filled, format!("{before}{token}{after}"));
         assert_eq!(template.length(token.chars().count()), filled.chars().count());
         assert_eq!(template.has_date(), has_date);

@@ -95,11 +95,17 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         expired.
         """
         session: sessions.SecureCookieSession | None = self._open_session(app, request)
+        return self._open_otherwise(app, request) if session is NotImplemented else session
+
+    def _open_otherwise(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
+        """Return the session where there are options to see to, or where native code has declined."""
+        options = self._options
+        if options is DEFAULTS:
+            return self._open_in_steps(app, request)
+        session: sessions.SecureCookieSession | None = self._open_session(app, request, True)
         if session is NotImplemented:
             session = self._open_in_steps(app, request)
-        if self._options is not DEFAULTS and session is not None and self._options.is_expired(session):
-            return self.session_class()
-        return session
+        return self.session_class() if session is not None and options.is_expired(session) else session
 
     def _open_in_steps(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
         if self._is_followed_by_stock(False):
@@ -111,15 +117,20 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         """Set the cookie and the Vary header of a response where the session asks for it, as
         :class:`flask.sessions.SecureCookieSessionInterface` does.
         """
-        if self._options is DEFAULTS:
-            if not self._save_session(app, session, response):
-                self._save_in_steps(app, session, response)
-            return
-        self._options.stamp(session)
         if not self._save_session(app, session, response):
-            known = self._options.cookies_of(response)
+            self._save_otherwise(app, session, response)
+
+    def _save_otherwise(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Save the session where there are options to see to, or where native code has declined."""
+        options = self._options
+        if options is DEFAULTS:
             self._save_in_steps(app, session, response)
-            self._options.check_size(known, session, response)
+            return
+        options.stamp(session)
+        if not self._save_session(app, session, response, True):
+            known = options.cookies_of(response)
+            self._save_in_steps(app, session, response)
+            options.check_size(known, session, response)
 
     def _save_in_steps(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if self._is_followed_by_stock(True):
@@ -139,7 +150,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         if type(made) is tuple:
             (made,) = made
             # Each serializer that itsdangerous makes writes something, which the app's own JSON provider is to notice.
-            made.is_text_serializer = isinstance(made.serializer.dumps({}), str)
+            made.is_text_serializer = isinstance(signing.write_json(made.serializer, {}), str)
         return t.cast("itsdangerous.URLSafeTimedSerializer | None", made)
 
     def _make_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import typing as t
 
 import itsdangerous
+from flask.json import tag as tagged_json
 
 from ._native import SignerMixin
 from ._native import TimedSerializerMixin
 from ._native import UnreadText
+from ._native import tag
+from ._native import untag
+from ._native import untags
 
 if t.TYPE_CHECKING:
     from ._native import Counters
@@ -95,7 +99,7 @@ class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdang
         """Return the token of a value, as :meth:`itsdangerous.Serializer.dumps`."""
         token = self._dumps(obj, salt)
         if token is None:
-            token = self._dumps_text(itsdangerous.Serializer.dump_payload(self, obj), salt)
+            token = self._dumps_text(self._write(obj), salt)
         return super().dumps(obj, salt) if token is NotImplemented else token
 
     def loads(  # type: ignore[override]
@@ -120,7 +124,7 @@ class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdang
         """Return what ``dumps`` gives, keeping the payload that ``data`` was loaded from if it still says the same."""
         token: t.Any = self._dumps_session(data, loaded)
         if token is None:
-            token = self._dumps_text(itsdangerous.Serializer.dump_payload(self, data), None)
+            token = self._dumps_text(self._write(data), None)
         return super().dumps(data) if token is NotImplemented else token
 
     def _loads_session_data(self, token: str, max_age: int) -> tuple[t.Any, tuple[bytes, bytes] | None]:
@@ -129,15 +133,31 @@ class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdang
         if found is NotImplemented:
             return super().loads(token, max_age=max_age), None
         if type(found) is UnreadText:
-            return itsdangerous.Serializer.load_payload(self, found.text), (found.payload, found.text)
+            return self._read_text(found.text), (found.payload, found.text)
         return found  # type: ignore[no-any-return]
 
     def _read(self, unread: UnreadText, return_timestamp: bool) -> t.Any:
-        value = itsdangerous.Serializer.load_payload(self, unread.text)
+        value = self._read_text(unread.text)
         if not return_timestamp:
             return value
         signer = t.cast(itsdangerous.TimestampSigner, self.make_signer())
         return value, signer.timestamp_to_datetime(unread.signed_at)
+
+    def _write(self, obj: t.Any) -> bytes:
+        """Return what :meth:`itsdangerous.Serializer.dump_payload` gives where ``serializer_kwargs`` are empty."""
+        if itsdangerous.Serializer.dump_payload is not DUMP_PAYLOAD:
+            return itsdangerous.Serializer.dump_payload(self, obj)
+        return itsdangerous.want_bytes(write_json(self.serializer, obj))
+
+    def _read_text(self, text: bytes) -> t.Any:
+        """Return what :meth:`itsdangerous.Serializer.load_payload` gives."""
+        if itsdangerous.Serializer.load_payload is not LOAD_PAYLOAD or not untags(self.serializer):
+            return itsdangerous.Serializer.load_payload(self, text)
+        try:
+            return read_json(self.serializer, text.decode("utf-8"))
+        except Exception as error:
+            # It is itsdangerous that words what went wrong.
+            return LOAD_PAYLOAD(t.cast(t.Any, Failed(error)), text)
 
     @classmethod
     def _adopt(cls, stock: itsdangerous.URLSafeTimedSerializer, counters: Counters) -> URLSafeTimedSerializer:
@@ -146,6 +166,41 @@ class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdang
         vars(self).update(vars(stock))
         self.count_with(counters)
         return self
+
+
+DUMP_PAYLOAD = itsdangerous.Serializer.dump_payload
+LOAD_PAYLOAD = itsdangerous.Serializer.load_payload
+
+
+class Failed:
+    """Stands for a serializer, and for its JSON, of which it is known what that raises."""
+
+    is_text_serializer = True
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    @property
+    def serializer(self) -> Failed:
+        return self
+
+    def loads(self, text: str) -> t.Any:
+        raise self.error
+
+
+def write_json(serializer: t.Any, value: t.Any) -> str | bytes:
+    """Return what ``serializer.dumps(value)`` gives: tagged natively where it may be, and written as Flask has it."""
+    tagged = tag(serializer, value)
+    if tagged is NotImplemented:
+        return serializer.dumps(value)  # type: ignore[no-any-return]
+    return tagged_json.dumps(tagged, separators=(",", ":"))  # type: ignore[attr-defined]
+
+
+def read_json(serializer: t.Any, text: str) -> t.Any:
+    """Return what ``serializer.loads(text)`` gives where that is Flask's own method."""
+    value = tagged_json.loads(text)  # type: ignore[attr-defined]
+    untagged = untag(serializer, value)
+    return serializer._untag_scan(value) if untagged is NotImplemented else untagged
 
 
 def is_native(serializer: object, method: str) -> bool:

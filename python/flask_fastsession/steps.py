@@ -54,6 +54,9 @@ def open_session(interface: FastSessionInterface, app: Flask, request: Request) 
 
 def find_token(interface: FastSessionInterface, app: Flask, request: Request) -> str | None:
     """Return the value of the session's cookie."""
+    found: t.Any = interface._find_token(app, request)
+    if found is not NotImplemented:
+        return t.cast(str, found)
     # Whether they are read natively is seen before the name is asked for: Flask asks in this order.
     if not interface._finds_cookies(request):
         return request.cookies.get(interface.get_cookie_name(app))

@@ -279,18 +279,32 @@ impl FlaskParts {
     }
 
     /// Whether stock's `open_session` would be called, and find Flask's own methods on the interface.
-    pub fn open_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<InterfaceView, Reason> {
-        self.are_stock(interface, &self.opens, &self.open_hooks, &self.open_base)
+    pub fn open_hooks_are_stock(
+        &self,
+        interface: &Bound<'_, PyAny>,
+        own: &Bound<'_, PyDict>,
+    ) -> Result<InterfaceView, Reason> {
+        let view = self.are_stock(interface, own, &self.opens, &self.open_hooks, &self.open_base)?;
+        self.makes_plain_serializers(interface.py()).map(|()| view)
     }
 
-    /// The same for `save_session`.
-    pub fn save_hooks_are_stock(&self, interface: &Bound<'_, PyAny>) -> Result<InterfaceView, Reason> {
-        self.are_stock(interface, &self.saves, &self.save_hooks, &self.save_base)
+    /// The same for `save_session`, but for what makes its serializer: only a session that is written has one made.
+    pub fn save_hooks_are_stock(
+        &self,
+        interface: &Bound<'_, PyAny>,
+        own: &Bound<'_, PyDict>,
+    ) -> Result<InterfaceView, Reason> {
+        self.are_stock(interface, own, &self.saves, &self.save_hooks, &self.save_base)
     }
 
     /// Whether what `super().get_signing_serializer(app)` would make is known.
-    pub fn makes_stock_serializers(&self, interface: &Bound<'_, PyAny>) -> Result<InterfaceView, Reason> {
-        self.are_stock(interface, &self.makes_serializers, &self.look_up, &self.serializer_base)
+    pub fn makes_stock_serializers(
+        &self,
+        interface: &Bound<'_, PyAny>,
+        own: &Bound<'_, PyDict>,
+    ) -> Result<InterfaceView, Reason> {
+        let view = self.are_stock(interface, own, &self.makes_serializers, &self.look_up, &self.serializer_base)?;
+        self.makes_plain_serializers(interface.py()).map(|()| view)
     }
 
     /// Whether `super().open_session(...)`, or `super().save_session(...)`, is Flask's own method.
@@ -308,13 +322,13 @@ impl FlaskParts {
     fn are_stock(
         &self,
         interface: &Bound<'_, PyAny>,
+        own: &Bound<'_, PyDict>,
         verdicts: &Verdicts,
         hooks: &[Hook],
         base: &[Hook],
     ) -> Result<InterfaceView, Reason> {
         let py = interface.py();
         let class = interface.get_type();
-        let own = own_attributes(interface).ok_or(Reason::Hook)?;
         let base_class = self.stock_interface.bind(py);
         // What is asked of stock's class is seen by the tags of the classes below it.
         let are_inherited = verdicts.get(&class, |class| {
@@ -323,15 +337,21 @@ impl FlaskParts {
                 && self.stock_comes_next(class)
         });
         let is_shadowed =
-            !own.is_empty() && hooks.iter().any(|hook| !hook.is_left_out && holds(&own, hook.name.bind(py)));
-        let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
-        let makes_stock = makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
-        let makes_stock = checks::passes("flask.sessions.URLSafeTimedSerializer", makes_stock);
-        if !are_inherited || is_shadowed || !makes_stock {
+            !own.is_empty() && hooks.iter().any(|hook| !hook.is_left_out && holds(own, hook.name.bind(py)));
+        if !are_inherited || is_shadowed {
             return Err(Reason::Hook);
         }
-        Stock::get(py).makes_plain_serializers(py)?;
         Ok(InterfaceView { tag: if own.is_empty() { version_tag::of(&class) } else { 0 } })
+    }
+
+    /// Whether Flask's `get_signing_serializer` makes a serializer of itsdangerous's, as that is known.
+    pub fn makes_plain_serializers(&self, py: Python<'_>) -> Result<(), Reason> {
+        let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
+        let makes_stock = makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
+        if !checks::passes("flask.sessions.URLSafeTimedSerializer", makes_stock) {
+            return Err(Reason::Hook);
+        }
+        Stock::get(py).makes_plain_serializers(py)
     }
 
     /// The names of the methods of an interface that are not Flask's own.

@@ -186,37 +186,61 @@ pub fn text_writable<'py>(
 ) -> Result<(TextOptions, Tags<'py>), Fallback> {
     let py = serializer.py();
     let stock = Stock::get(py);
-    let tags = Tags::of(serializer)?;
+    let tags = Tags::of_stock_methods(serializer)?;
     tags.stand_in_stock_order()?;
-    is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
     is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
     let Some(app) = app else {
         return Ok((TextOptions { sort_keys: false, ensure_ascii: true }, tags));
     };
     let provider = provider_of(app)?;
-    is_stock_provider(&stock.writing_provider, &provider, &[intern!(py, "dumps")])?;
+    let own = own_of_provider(&stock.writing_provider, &provider, intern!(py, "dumps"))?;
+    let (sort_keys, ensure_ascii) = (intern!(py, "sort_keys"), intern!(py, "ensure_ascii"));
+    if let Some(options) = stock.text_options
+        && stock.provider_options.is_stock(&provider.get_type())
+        && !is_shadowed(&own, sort_keys)
+        && !is_shadowed(&own, ensure_ascii)
+    {
+        return Ok((options, tags));
+    }
     let option = |name| {
         let value = provider.getattr(name).and_then(|value| value.is_truthy());
         value.map_err(|error| Fallback::after(error, py, Reason::JsonProvider))
     };
-    let sort_keys = option(intern!(py, "sort_keys"))?;
-    let ensure_ascii = option(intern!(py, "ensure_ascii"))?;
-    Ok((TextOptions { sort_keys, ensure_ascii }, tags))
+    Ok((TextOptions { sort_keys: option(sort_keys)?, ensure_ascii: option(ensure_ascii)? }, tags))
 }
 
 /// Whether `serializer.loads` would read as native code does, but for its tags, which are looked at where they occur.
 pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Fallback> {
-    let py = serializer.py();
-    let stock = Stock::get(py);
-    let tags = Tags::of(serializer)?;
-    is_unpatched(&stock.tagged_class, &stock.tagged_serializer, py)?;
-    is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
-    is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
-    if let Some(app) = current_app(py)? {
-        let methods = [intern!(py, "loads"), intern!(py, "dumps")];
-        is_stock_provider(&stock.reading_provider, &provider_of(&app)?, &methods)?;
+    Ok(Json::of(serializer)?.text_readable()?)
+}
+
+/// JSON of Flask's that writes what a serializer has it write as it is made.
+pub struct Json<'py> {
+    tags: Tags<'py>,
+    /// What the provider has of its own, if there is a current app.
+    provider: Option<Bound<'py, PyDict>>,
+}
+
+impl<'py> Json<'py> {
+    pub fn of(serializer: &Bound<'py, PyAny>) -> Result<Self, Fallback> {
+        let py = serializer.py();
+        let stock = Stock::get(py);
+        let tags = Tags::of_stock_methods(serializer)?;
+        is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
+        let provider = current_app(py)?.map(|app| {
+            Ok::<_, Fallback>(own_of_provider(&stock.reading_provider, &provider_of(&app)?, intern!(py, "dumps"))?)
+        });
+        Ok(Self { tags, provider: provider.transpose()? })
     }
-    Ok(tags)
+
+    /// The tags to read with, if reading is Flask's own as well.
+    pub fn text_readable(self) -> Result<Tags<'py>, Reason> {
+        let py = self.tags.py();
+        let stock = Stock::get(py);
+        is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
+        let is_plain = self.provider.is_none_or(|own| !is_shadowed(&own, intern!(py, "loads")));
+        if is_plain { Ok(self.tags) } else { Err(Reason::JsonProvider) }
+    }
 }
 
 /// The tags of one serializer. New ones may be registered at any time, by anyone.
@@ -232,12 +256,19 @@ impl<'py> Tags<'py> {
         is_tagged.then(|| Self { serializer: serializer.clone(), stock }).ok_or(Reason::JsonTags)
     }
 
+    /// Those of a serializer that tags and untags by Flask's own methods.
+    pub fn of_stock_methods(serializer: &Bound<'py, PyAny>) -> Result<Self, Reason> {
+        let stock = Stock::get(serializer.py());
+        let tags = Self::of(serializer)?;
+        is_unpatched(&stock.tagged_class, &stock.tagged_serializer, serializer.py()).map(|()| tags)
+    }
+
     pub fn py(&self) -> Python<'py> {
         self.serializer.py()
     }
 
     /// Whether values are offered to Flask's own tags, in Flask's own order.
-    fn stand_in_stock_order(&self) -> Result<(), Reason> {
+    pub fn stand_in_stock_order(&self) -> Result<(), Reason> {
         let py = self.serializer.py();
         let order = self.serializer.getattr(intern!(py, "order")).map_err(|_| Reason::JsonTags)?;
         let order = order.cast_exact::<PyList>().map_err(|_| Reason::JsonTags)?;
@@ -278,18 +309,20 @@ fn provider_of<'py>(app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Fallba
     app.getattr(intern!(py, "json")).map_err(|error| Fallback::after(error, py, Reason::JsonProvider))
 }
 
-/// Whether these methods of the provider are Flask's own; a subclass may override others.
-fn is_stock_provider(
+/// What a provider has of its own, if its class is as known and the method Flask's; a subclass may override others.
+fn own_of_provider<'py>(
     known: &StockClass,
-    provider: &Bound<'_, PyAny>,
-    methods: &[&Bound<'_, PyString>],
-) -> Result<(), Reason> {
-    let own = own_attributes(provider).ok_or(Reason::JsonProvider)?;
-    let is_shadowed = methods.iter().any(|name| {
-        let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("provider.{name}"));
-        !is_left_out && holds(&own, name)
-    });
-    if !is_shadowed && known.is_stock(&provider.get_type()) { Ok(()) } else { Err(Reason::JsonProvider) }
+    provider: &Bound<'py, PyAny>,
+    method: &Bound<'py, PyString>,
+) -> Result<Bound<'py, PyDict>, Reason> {
+    let own = own_attributes(provider).filter(|own| !is_shadowed(own, method) && known.is_stock(&provider.get_type()));
+    own.ok_or(Reason::JsonProvider)
+}
+
+/// Whether a provider has an attribute of its own in front of its class's.
+fn is_shadowed(own: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> bool {
+    let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("provider.{name}"));
+    !is_left_out && holds(own, name)
 }
 
 fn is_json_unpatched(stock: &Stock, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {

@@ -3,12 +3,13 @@
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyListMethods, PyType};
+use pyo3::types::{PyBool, PyBoolMethods, PyBytes, PyDict, PyList, PyListMethods, PyType};
 
 use crate::error::Reason;
 use crate::guard::checks;
 use crate::guard::stock_class::StockClass;
 use crate::types::Types;
+use crate::wire::json_format::TextOptions;
 use crate::wire::tags::{self, Tag};
 
 /// The parts of stock, as they stood when this package was imported.
@@ -42,6 +43,9 @@ pub struct Stock {
     /// JSON providers that write, and that read, as Flask's does.
     pub writing_provider: StockClass,
     pub reading_provider: StockClass,
+    /// Providers whose options for text are on their class what they are in Flask, and which those are if they are plain.
+    pub provider_options: StockClass,
+    pub text_options: Option<TextOptions>,
     pub timed_serializer_class: StockClass,
     pub static_method: Py<PyType>,
     /// The list that is `default_fallback_signers`, in which anybody may put something.
@@ -102,6 +106,8 @@ impl Stock {
         let timestamp_signer = class("itsdangerous.timed", "TimestampSigner")?;
         let tagged_serializer = class("flask.json.tag", "TaggedJSONSerializer")?;
         let provider = class("flask.json.provider", "DefaultJSONProvider")?;
+        let option =
+            |name| PyResult::Ok(provider.getattr(name)?.cast_exact::<PyBool>().ok().map(PyBoolMethods::is_true));
         let json = py.import("json")?;
         let tag_class = |name| class("flask.json.tag", name).map(Bound::unbind);
         let zlib = py.import("zlib")?;
@@ -141,6 +147,10 @@ impl Stock {
                 .map(|(tag, _)| tag_class(tag_class_name(tag)))
                 .collect::<PyResult<_>>()?,
             writing_provider: StockClass::new("provider", &provider, &["dumps", "__getattribute__"]),
+            provider_options: StockClass::new("provider", &provider, &["sort_keys", "ensure_ascii"]),
+            text_options: option("sort_keys")?
+                .zip(option("ensure_ascii")?)
+                .map(|(sort_keys, ensure_ascii)| TextOptions { sort_keys, ensure_ascii }),
             // A serializer is made by having the provider write something.
             reading_provider: StockClass::new("provider", &provider, &["loads", "dumps", "__getattribute__"]),
             get_app_context: py

@@ -37,8 +37,10 @@ impl Attribute {
 /// Where the attributes come from, as long as nobody has put others in their place.
 const LIBRARIES: [&str; 4] = ["flask", "werkzeug", "itsdangerous", "flask_fastsession"];
 
-/// Attributes that are no methods, properties or classes. Whoever asks for one of them reads its value each time.
-const DATA: [&str; 5] = ["modified", "accessed", "on_update", "default_fallback_signers", "__new__"];
+/// Attributes that are no methods, properties or classes. Whoever asks for one of them reads its value each time, unless
+/// that cannot change without being another object.
+const DATA: [&str; 7] =
+    ["modified", "accessed", "on_update", "default_fallback_signers", "__new__", "sort_keys", "ensure_ascii"];
 
 impl StockClass {
     /// The label is for the names of the checks.

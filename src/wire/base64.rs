@@ -4,25 +4,84 @@
 //! set spare bits; whoever sends such a thing gets stock's own reading of it.
 
 use ::base64::Engine as _;
-use ::base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ::base64::engine::general_purpose::STANDARD;
+
+// The url-safe alphabet is read and written here: four characters stand for three bytes, with one look-up for each
+// character. Measured, in instructions for the payload of a login: 2,250 with the crate base64, 1,550 here.
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A bit beyond the 24 of four characters.
+const ODD: u32 = 1 << 24;
+
+/// What each character stands for as the first, second, third and fourth of four; `ODD` where it is none.
+static PLACES: [[u32; 256]; 4] = places();
+
+#[expect(clippy::cast_possible_truncation, reason = "there are 64 values")]
+const fn places() -> [[u32; 256]; 4] {
+    let mut places = [[ODD; 256]; 4];
+    let mut value = 0;
+    while value < ALPHABET.len() {
+        let mut place = 0;
+        while place < 4 {
+            places[place][ALPHABET[value] as usize] = (value as u32) << (18 - 6 * place);
+            place += 1;
+        }
+        value += 1;
+    }
+    places
+}
+
+/// What one to four characters stand for.
+#[inline]
+fn bits_of(characters: &[u8]) -> u32 {
+    characters.iter().zip(&PLACES).fold(0, |bits, (&character, place)| bits | place[usize::from(character)])
+}
 
 /// Appends `bytes`, encoded url-safe without padding.
 pub fn encode_onto(text: &mut Vec<u8>, bytes: &[u8]) {
-    let start = text.len();
-    text.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    // The buffer holds even the padded length, so this cannot fail; were it to, the token would merely not verify.
-    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text[start..]).unwrap_or(0);
-    text.truncate(start + written);
+    let characters = |bits: u32| [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 0x3f) as usize]);
+    let (triples, rest) = bytes.as_chunks();
+    text.reserve(bytes.len().div_ceil(3) * 4);
+    for &[first, second, third] in triples {
+        text.extend_from_slice(&characters(u32::from_be_bytes([0, first, second, third])));
+    }
+    match *rest {
+        [first] => text.extend_from_slice(&characters(u32::from(first) << 16)[..2]),
+        [first, second] => text.extend_from_slice(&characters(u32::from_be_bytes([0, first, second, 0]))[..3]),
+        _ => {}
+    }
 }
 
 /// Decodes canonical url-safe text.
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    let mut bytes = vec![0; decoded_length(text)];
+    decode_into(&mut bytes, text)?;
+    Some(bytes)
 }
 
 /// Decodes canonical url-safe text into a buffer, giving the length; `None` also where the buffer is too small.
 pub fn decode_into(bytes: &mut [u8], text: &[u8]) -> Option<usize> {
-    URL_SAFE_NO_PAD.decode_slice(text, bytes).ok()
+    let length = decoded_length(text);
+    let (triples, last) = bytes.get_mut(..length)?.as_chunks_mut::<3>();
+    let (quads, rest) = text.as_chunks::<4>();
+    let mut all = 0;
+    for (triple, quad) in triples.iter_mut().zip(quads) {
+        let bits = bits_of(quad);
+        all |= bits;
+        let [_, decoded @ ..] = bits.to_be_bytes();
+        *triple = decoded;
+    }
+    // One character alone is less than a byte.
+    let bits = if rest.len() == 1 { ODD } else { bits_of(rest) };
+    let [_, decoded @ ..] = bits.to_be_bytes();
+    let (decoded, spare) = decoded.split_at(last.len());
+    last.copy_from_slice(decoded);
+    ((all | bits) < ODD && spare.iter().all(|&byte| byte == 0)).then_some(length)
+}
+
+const fn decoded_length(text: &[u8]) -> usize {
+    text.len() / 4 * 3 + text.len() % 4 * 3 / 4
 }
 
 /// The standard alphabet, padded, as the ` b` tag spells bytes.
@@ -37,6 +96,8 @@ pub fn decode_standard(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use ::base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     /// RFC 4648 section 10, less the padding.
@@ -59,6 +120,27 @@ mod tests {
             assert_eq!(decode(text.as_bytes()).as_deref(), Some(bytes));
         }
         assert_eq!(decode(b"-_-_").as_deref(), Some(&[0xfb, 0xff, 0xbf][..]));
+    }
+
+    #[test]
+    fn the_same_as_another_implementation() {
+        let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+        for length in 0..bytes.len() {
+            let mut encoded = Vec::new();
+            encode_onto(&mut encoded, &bytes[length..]);
+            assert_eq!(encoded, URL_SAFE_NO_PAD.encode(&bytes[length..]).as_bytes());
+            assert_eq!(decode(&encoded).as_deref(), Some(&bytes[length..]));
+        }
+        // Each byte in each place of texts of each length.
+        for length in 1..9 {
+            for place in 0..length {
+                for byte in 0..=255 {
+                    let mut text = vec![b'A'; length];
+                    text[place] = byte;
+                    assert_eq!(decode(&text), URL_SAFE_NO_PAD.decode(&text).ok(), "{text:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Template {
     after_token: String,
     /// What follows the date, if the cookie has one.
     after_date: Option<String>,
+    /// The length of all but the token, in characters.
+    length: usize,
 }
 
 /// What stands in the gaps of a line that is to become a template.
@@ -65,10 +67,13 @@ impl Template {
         } else {
             (rest, None)
         };
+        let date =
+            after_date.as_ref().map_or(0, |after: &String| crate::wire::http_date::LENGTH + after.chars().count());
         let is_one_line = !line.contains(['\r', '\n']);
         is_one_line.then(|| Self {
             before_token: before_token.to_owned(),
             after_token: after_token.to_owned(),
+            length: before_token.chars().count() + after_token.chars().count() + date,
             after_date,
         })
     }
@@ -79,19 +84,18 @@ impl Template {
 
     /// The length of a line for a token of so many characters, in characters.
     pub fn length(&self, token: usize) -> usize {
-        let date = self.after_date.as_ref().map_or(0, |after| crate::wire::http_date::LENGTH + after.chars().count());
-        self.before_token.chars().count() + token + self.after_token.chars().count() + date
+        self.length + token
     }
 
     /// The line for a token and, if the cookie has one, a date.
-    pub fn fill(&self, token: &str, date: &str) -> String {
-        let mut line = String::with_capacity(self.before_token.len() + token.len() + self.after_token.len() + 128);
-        line.push_str(&self.before_token);
-        line.push_str(token);
-        line.push_str(&self.after_token);
+    pub fn fill(&self, token: &[u8], date: &[u8]) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.before_token.len() + token.len() + self.after_token.len() + 128);
+        line.extend_from_slice(self.before_token.as_bytes());
+        line.extend_from_slice(token);
+        line.extend_from_slice(self.after_token.as_bytes());
         if let Some(after_date) = &self.after_date {
-            line.push_str(date);
-            line.push_str(after_date);
+            line.extend_from_slice(date);
+            line.extend_from_slice(after_date.as_bytes());
         }
         line
     }
@@ -152,12 +156,12 @@ mod tests {
         let line = format!("session={TOKEN_GAP}; Expires={DATE_GAP}; HttpOnly; Path=/");
         let template = Template::cut(&line, true).unwrap();
         let date = "Wed, 21 Oct 2015 07:28:00 GMT";
-        let filled = template.fill("abc", date);
-        assert_eq!(filled, "session=abc; Expires=Wed, 21 Oct 2015 07:28:00 GMT; HttpOnly; Path=/");
+        let filled = template.fill(b"abc", date.as_bytes());
+        assert_eq!(filled, b"session=abc; Expires=Wed, 21 Oct 2015 07:28:00 GMT; HttpOnly; Path=/");
         assert_eq!(template.length(3), filled.len());
         let line = format!("session={TOKEN_GAP}; Path=/");
         let template = Template::cut(&line, false).unwrap();
-        assert_eq!(template.fill("abc", ""), "session=abc; Path=/");
+        assert_eq!(template.fill(b"abc", b""), b"session=abc; Path=/");
         assert_eq!(template.length(3), "session=abc; Path=/".len());
     }
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import click
 import flask
+import flask_login
 import itsdangerous
 import pytest
 import wrapt
@@ -53,6 +54,7 @@ from flask_fastsession.server import Store
 from tests.contract.parity import Outcome
 from tests.contract.parity import exactly
 from tests.contract.parity import outcome_of
+from tests.server.test_kit import OwnerMemoryStore
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = Path(flask_fastsession.__file__).parents[1]
@@ -1141,7 +1143,13 @@ NOTES: dict[str, tuple[Callable[[], flask.Flask], str]] = {
     "store": (lambda: on_server(), "by Memory, under keys that begin with 'session:'"),
     "ids-readable": (lambda: on_server(SESSION_HASH_SID=False), "SESSION_HASH_SID"),
     "no-end": (lambda: on_server(), "SESSION_ABSOLUTE_LIFETIME"),
+    "remember-cookie": (lambda: with_logins(on_server(OwnerMemoryStore())), "a version in the user's get_id() ends it"),
 }
+
+
+def with_logins(app: flask.Flask) -> flask.Flask:
+    flask_login.LoginManager(app)
+    return app
 
 
 def with_requests(request_class: type[flask.Request]) -> flask.Flask:

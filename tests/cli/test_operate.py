@@ -26,7 +26,7 @@ def app(tmp_path: Path) -> flask.Flask:
     def login(user: str) -> str:
         session["user"] = user
         sessions.bind_user(session, user)
-        return session.sid  # type: ignore[attr-defined]
+        return str(session.sid)  # type: ignore[attr-defined]
 
     @app.get("/whoami")
     def whoami() -> str:

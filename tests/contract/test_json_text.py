@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import collections
 import decimal
+import json
 import math
 import typing as t
+import uuid
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
 
 import flask
 import itsdangerous
 import pytest
 from flask.json.provider import DefaultJSONProvider
 from flask.json.provider import JSONProvider
+from flask.json.tag import JSONTag
 from flask.json.tag import TaggedJSONSerializer
+from markupsafe import Markup
 
 from .parity import Interface
+from .parity import borrowed_tags
 from .parity import dumps
 from .parity import exchange
 from .parity import loads
@@ -394,3 +403,123 @@ def test_another_serializer_altogether(parity):
 @pytest.mark.parametrize("value", [129 / 2**21, 2.0**-25, -(2.0**-25), 2.0**-17, 9.5367431640625e-05])
 def test_of_two_shortest_spellings_the_even_one(parity, value):
     parity(lambda interface_class: dumps(interface_class, {"f": value}).rsplit(".", 2)[0])
+
+
+class Recording(DefaultJSONProvider):
+    """Keeps what it is handed, and writes and reads by itself."""
+
+    read_as: t.Any = dict
+
+    def __init__(self, app: flask.Flask) -> None:
+        super().__init__(app)
+        self.handed: list[object] = []
+
+    def dumps(self, obj: t.Any, **kwargs: t.Any) -> str:
+        self.handed.append((obj, kwargs))
+        return json.dumps(obj, default=repr)
+
+    def loads(self, s: str | bytes, **kwargs: t.Any) -> t.Any:
+        self.handed.append((s, kwargs))
+        return json.loads(s, object_pairs_hook=self.read_as, **kwargs)
+
+
+class Text(str):
+    pass
+
+
+def nested(depth: int) -> list[t.Any]:
+    return [nested(depth - 1), (depth,)] if depth else []
+
+
+HANDED: dict[str, t.Any] = {
+    "plain": {"a": [1, 2.5, None, True, "é", {}, []], "b": {"c": {"d": 2**70}}, "e": float("inf")},
+    "tagged": {
+        "tuple": (1, (b"a", [()])),
+        "markup": Markup("<b>"),
+        "uuid": uuid.UUID(int=5),
+        "dates": [datetime(2020, 2, 3, 4, 5, 6), datetime(2020, 2, 3, tzinfo=timezone(timedelta(hours=2)))],
+    },
+    "disguised": {"a": [{" t": [1]}, {" di": {"b": (1,)}}, {" b": b"c"}, {"d": {" m": 1}}, {" t": 1, "b": 2}]},
+    "alone": {" t": (1,)},
+    "single": {"a": {"b": {"c": 1}}},
+    "subclasses": {
+        "a": Text("b"),
+        "c": collections.OrderedDict(d=(1,)),
+        "e": [decimal.Decimal(1)],
+        "f": {1: 2, "g": ()},
+    },
+    "deep": {"a": nested(30)},
+}
+
+
+@pytest.mark.contract("C45")
+@pytest.mark.parametrize("values", HANDED.values(), ids=list(HANDED))
+@pytest.mark.parametrize("read_as", [dict, collections.OrderedDict, tuple], ids=lambda kind: kind.__name__)
+def test_what_a_provider_is_handed(parity, values, read_as):
+    def scenario(interface_class):
+        app = make_app(interface_class())
+        app.json = Recording(app)
+        written = exchange(app, store(**values))
+        app.json.read_as = read_as
+        return written, exchange(app, snapshot, written.token), app.json.handed
+
+    assert parity(scenario).error is None
+
+
+@pytest.mark.contract("C45")
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{" t":[1]}',
+        '{"a":{" t":1}}',
+        '{"a":{" b":"?"}}',
+        '{"a":{" b":1}}',
+        '{"a":{" di":{}}}',
+        '{"a":{" di":{"b":1}}}',
+        '{"a":{" di":{" t__":[{" t":[]}]}}}',
+        '{"a":{" u":"b"}}',
+        '{"a":{" d":"Mon, 03 Feb 2020 04:05:06 GMT"}}',
+        '{"a":{" d":"today"}}',
+        '{"a":{" x":[{" t":[1]}]}}',
+        '{"a":1,"a":{" t":[2]}}',
+        '{"a":NaN}',
+        "[1]",
+        "{",
+        "\udc80",
+    ],
+)
+def test_what_is_made_of_what_a_provider_reads(parity, text):
+    def scenario(interface_class):
+        app = make_app(interface_class())
+        app.json = Recording(app)
+        with app.app_context():
+            read = outcome_of(serializer_of(app).loads, sealed_json(text))
+        return read, exchange(app, snapshot, sealed_json(text)), app.json.handed
+
+    parity(scenario)
+
+
+@pytest.mark.contract("C45")
+def test_tags_beside_a_provider_of_another_kind(parity):
+    def scenario(interface_class):
+        app = make_app(interface_class())
+        app.json = Recording(app)
+        with borrowed_tags() as serializer:
+            serializer.register(TagText, index=0)
+            written = exchange(app, store(a=Text("b"), c="d"))
+            return written, exchange(app, snapshot, written.token), app.json.handed
+
+    assert parity(scenario).error is None
+
+
+class TagText(JSONTag):
+    key = " text"
+
+    def check(self, value: t.Any) -> bool:
+        return isinstance(value, Text)
+
+    def to_json(self, value: t.Any) -> t.Any:
+        return [*value]
+
+    def to_python(self, value: t.Any) -> t.Any:
+        return Text("".join(value))

@@ -222,7 +222,7 @@ def mariadb_server(*options: str) -> Iterator[SQLServer]:
     install = program("mariadb-install-db")
     with database_folder("mysql") as (folder, user):
         data = folder / "data"
-        small = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0"]
+        small = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2"]
         command = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
         prepare([*command, "--skip-test-db", *small], folder, user)
         port = free_port()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import random
 import select
 import signal
 import sys
+import threading
 import time
 import typing as t
 from collections.abc import Callable
@@ -74,6 +77,52 @@ class TestOwners(OwnerStoreTests):
         return MemcachedStore(client_at(url_of(*servers)))
 
 
+class Remembers(MemoryStore):
+    """A store that any thread may use, with a clock that goes."""
+
+    def __init__(self) -> None:
+        self.turn = threading.RLock()
+        super().__init__()
+
+    @property
+    def now(self) -> float:
+        return time.monotonic()
+
+    @now.setter
+    def now(self, seconds: float) -> None:
+        pass
+
+    def load(self, *arguments: t.Any) -> t.Any:
+        with self.turn:
+            return super().load(*arguments)
+
+    def create(self, *arguments: t.Any) -> t.Any:
+        with self.turn:
+            return super().create(*arguments)
+
+    def replace(self, *arguments: t.Any) -> t.Any:
+        with self.turn:
+            return super().replace(*arguments)
+
+    def delete(self, *keys: str) -> None:
+        with self.turn:
+            super().delete(*keys)
+
+
+class RemembersOwners(owners.OwnerRecords, Remembers):
+    pass
+
+
+class TestOwnersOfAnyStore(OwnerStoreTests):
+    """By the methods that any store has."""
+
+    sessions_listed = 100
+
+    @pytest.fixture
+    def store(self) -> Store:
+        return RemembersOwners()
+
+
 def test_a_store_of_owners_by_its_type(store: MemcachedStore) -> None:
     assert isinstance(store, OwnerStore)
 
@@ -81,7 +130,7 @@ def test_a_store_of_owners_by_its_type(store: MemcachedStore) -> None:
 def test_the_newest_thousand_sessions_are_listed(store: MemcachedStore) -> None:
     owner = an_owner()
     first, second, third, *others = [(a_handle(), a_key()) for _ in range(owners.LISTED)]
-    sessions = {handle: [time.time() + 1000, key] for handle, key in (first, second, third, *others)}
+    sessions = {handle: [time.time() + 1000, key, "token"] for handle, key in (first, second, third, *others)}
     store.create(owner, json.dumps(sessions).encode(), 1000)
     # To be renewed makes it no newer, to be enlisted again does.
     assert store.enlist(owner, *first, ttl=2000, renew=True) is True
@@ -96,7 +145,9 @@ def test_the_newest_thousand_sessions_are_listed(store: MemcachedStore) -> None:
 
 def test_a_list_of_the_longest_keys_is_stored(store: MemcachedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = an_owner()
-    sessions = {f"{n:40}".replace(" ", "."): [time.time() + 10**9, f"{n:250}".replace(" ", ".")] for n in range(999)}
+    sessions = {
+        f"{n:40}".replace(" ", "."): [time.time() + 10**9, f"{n:250}".replace(" ", "."), "token-of"] for n in range(999)
+    }
     store.create(owner, json.dumps(sessions).encode(), 1000)
     handle, key = begun(store, owner)
     assert len(store.listed(owner)) == owners.LISTED
@@ -146,27 +197,29 @@ DAMAGED: dict[str, bytes] = {
 #: What is listed of a handle, but is no session.
 NO_SESSIONS: dict[str, str] = {
     "a number": "1",
-    "text": '"ab"',
+    "text": '"abc"',
     "null": "null",
     "empty": "[]",
-    "too short": f"[{ALIVE}]",
-    "too long": f'[{ALIVE}, "key", 1]',
-    "no numbers": '["2", "key"]',
-    "a mapping": f'{{"0": {ALIVE}, "1": "key"}}',
-    "400 digits": f'[{"9" * 400}, "key"]',
-    "400 digits below zero": f'[-{"9" * 400}, "key"]',
-    "infinity": '[Infinity, "key"]',
-    "too large for a float": '[1e999, "key"]',
-    "not a number": '[NaN, "key"]',
-    "a bool": '[true, "key"]',
-    "ended": f'[{DEAD}, "key"]',
-    "key is a number": f"[{ALIVE}, 1]",
-    "key is a list": f'[{ALIVE}, ["key"]]',
-    "empty key": f'[{ALIVE}, ""]',
-    "lone surrogate": f'[{ALIVE}, "\\ud800"]',
-    "key with a line break": f'[{ALIVE}, "key\\r\\nflush_all"]',
-    "key with a space": f'[{ALIVE}, "key 1"]',
-    "long key": f'[{ALIVE}, "{"k" * 251}"]',
+    "too short": f'[{ALIVE}, "key"]',
+    "too long": f'[{ALIVE}, "key", "token", 1]',
+    "no number": '["2", "key", "token"]',
+    "a mapping": f'{{"0": {ALIVE}, "1": "key", "2": "token"}}',
+    "400 digits": f'[{"9" * 400}, "key", "token"]',
+    "400 digits below zero": f'[-{"9" * 400}, "key", "token"]',
+    "infinity": '[Infinity, "key", "token"]',
+    "too large for a float": '[1e999, "key", "token"]',
+    "not a number": '[NaN, "key", "token"]',
+    "a bool": '[true, "key", "token"]',
+    "ended": f'[{DEAD}, "key", "token"]',
+    "key is a number": f'[{ALIVE}, 1, "token"]',
+    "key is a list": f'[{ALIVE}, ["key"], "token"]',
+    "empty key": f'[{ALIVE}, "", "token"]',
+    "lone surrogate": f'[{ALIVE}, "\\ud800", "token"]',
+    "key with a line break": f'[{ALIVE}, "key\\r\\nflush_all", "token"]',
+    "key with a space": f'[{ALIVE}, "key 1", "token"]',
+    "long key": f'[{ALIVE}, "{"k" * 251}", "token"]',
+    "token is a number": f'[{ALIVE}, "key", 1]',
+    "lone surrogate as token": f'[{ALIVE}, "key", "\\ud800"]',
 }
 
 
@@ -195,7 +248,7 @@ def test_a_damaged_session_in_a_list_is_as_none(store: MemcachedStore, value: st
     store.create(owner, f'{{"{handle}": {value}}}'.encode(), 1000)
     is_as_none(store, owner, handle)
     store.delete(owner)
-    store.create(owner, f'{{"{handle}": {value}, "{intact}": [{ALIVE}, "key"]}}'.encode(), 1000)
+    store.create(owner, f'{{"{handle}": {value}, "{intact}": [{ALIVE}, "key", "token"]}}'.encode(), 1000)
     assert store.listed(owner) == [(intact, "key")]
     session = begun(store, owner)
     assert store.listed(owner) == [(intact, "key"), session]
@@ -206,7 +259,7 @@ def test_a_damaged_session_in_a_list_is_as_none(store: MemcachedStore, value: st
 @pytest.mark.parametrize("handle", ["", "\\ud800", "a b", "x" * 41, "\u00e9"])
 def test_a_damaged_handle_in_a_list_is_as_none(store: MemcachedStore, handle: str) -> None:
     owner = an_owner()
-    store.create(owner, f'{{"{handle}": [{ALIVE}, "key"]}}'.encode(), 1000)
+    store.create(owner, f'{{"{handle}": [{ALIVE}, "key", "token"]}}'.encode(), 1000)
     assert store.listed(owner) == []
     assert store.end_all(owner) == 0
 
@@ -215,12 +268,17 @@ def test_a_damaged_handle_in_a_list_is_as_none(store: MemcachedStore, handle: st
     "record",
     [
         *DAMAGED.values(),
-        b'["token"]',
+        b'["number"]',
         b"[1, 2]",
-        b'["token", null]',
-        b'["token", "\\ud800"]',
-        b'["t", "a b"]',
-        b'["t", ""]',
+        b'["number", "token", "owner"]',
+        b'["number", ["token"]]',
+        b'["number", ["token", null]]',
+        b'["number", [["token"], "owner"]]',
+        b'["number", ["token", "\\ud800"]]',
+        b'["number", ["\\ud800", "owner"]]',
+        b'["number", ["token", "a b"]]',
+        b'["number", ["token", ""]]',
+        b'["number", {"token": 1, "owner": 2}]',
     ],
 )
 def test_a_damaged_record_of_a_handle_leads_nowhere(store: MemcachedStore, record: bytes) -> None:
@@ -253,6 +311,189 @@ class Numbers:
 
     def deserialize(self, key: str, value: bytes, flags: int) -> object:
         return int(value) if value.isdigit() else value
+
+
+# --- Step by step ---------------------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    """Raised as if a process were killed."""
+
+
+class Steps(owners.OwnerRecords):
+    """Does something before one of its commands to the store, which are numbered from 1."""
+
+    def __init__(self, store: RemembersOwners, number: int, act: Callable[[], object]) -> None:
+        self.store = store
+        self.number = number
+        self.act = act
+
+    def load(self, *arguments: t.Any) -> t.Any:
+        return self._command(self.store.load, *arguments)
+
+    def create(self, *arguments: t.Any) -> t.Any:
+        return self._command(self.store.create, *arguments)
+
+    def replace(self, *arguments: t.Any) -> t.Any:
+        return self._command(self.store.replace, *arguments)
+
+    def delete(self, *keys: str) -> None:
+        self._command(self.store.delete, *keys)
+
+    def _command(self, command: Callable[..., object], *arguments: t.Any) -> t.Any:
+        self.number -= 1
+        if self.number == 0:
+            self.act()
+        return command(*arguments)
+
+
+#: What may be done with one session, which is Ada's at first. Bob has another one, and so has Ada.
+OPERATIONS: dict[str, Callable[[t.Any], object]] = {
+    "Ada logs in again": lambda store: store.enlist("ada", "handle", "key", 1000, renew=False),
+    "Bob logs in": lambda store: store.enlist("bob", "handle", "key", 1000, renew=False),
+    "Eve logs in": lambda store: store.enlist("eve", "handle", "key", 1000, renew=False),
+    "it is renewed": lambda store: store.enlist("ada", "handle", "new-key", 1000, renew=True),
+    "it is renewed as Bob's": lambda store: store.enlist("bob", "handle", "new-key", 1000, renew=True),
+    "it is shown": lambda store: store.listed("ada"),
+    "it is logged out": lambda store: store.unlist("ada", "handle"),
+    "it is ended": lambda store: store.end("handle"),
+    "Ada's are ended": lambda store: store.end_all("ada"),
+    "all others of Ada's are ended": lambda store: store.end_all("ada", ["handle"]),
+    "all others of Ada's are ended but it": lambda store: store.end_all("ada", ["ada-other"]),
+    "Bob's are ended": lambda store: store.end_all("bob"),
+    "Ada begins another": lambda store: store.enlist("ada", "new", "key-of-new", 1000, renew=False),
+}
+LOGINS = {"Ada logs in again": "ada", "Bob logs in": "bob", "Eve logs in": "eve"}
+#: The command by which a login says that it is about to enlist a session.
+CLAIM = 2
+ENDS = {"it is ended", "Ada's are ended", "all others of Ada's are ended but it", "it is logged out"}
+
+
+def with_sessions() -> RemembersOwners:
+    store = RemembersOwners()
+    for owner in ("ada", "bob"):
+        store.enlist(owner, f"{owner}-other", f"{owner}-key", 1000, renew=False)
+    store.enlist("ada", "handle", "key", 1000, renew=False)
+    return store
+
+
+def owners_of(store: RemembersOwners, handle: str) -> list[str]:
+    return [owner for owner in ("ada", "bob", "eve") if store.is_listed(owner, handle, b"data")]
+
+
+def steps_of(operation: str) -> range:
+    """The numbers of the commands that an operation takes when nothing comes in between."""
+    steps = Steps(with_sessions(), 0, lambda: None)
+    OPERATIONS[operation](steps)
+    return range(1, 1 - steps.number)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is stopped amid its turn is not waited for."""
+    monkeypatch.setattr(owners, "PATIENCE", 2.0)
+    monkeypatch.setattr(owners, "FIRST_PAUSE", 0.0001)
+    monkeypatch.setattr(owners, "LONGEST_PAUSE", 0.001)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_it_does_not_matter_where_an_operation_is_stopped(operation: str) -> None:
+    def stop() -> None:
+        raise Stopped
+
+    for number in steps_of(operation):
+        store = with_sessions()
+        with pytest.raises(Stopped):
+            OPERATIONS[operation](Steps(store, number, stop))
+        listed = dict(store.listed("ada"))
+        if operation.startswith(("Ada's", "all others")):
+            # All of them at once, or none.
+            kept = {"handle", "ada-other"} - ({"handle"} if "but it" in operation else {"ada-other"})
+            assert listed.keys() in ({"handle", "ada-other"}, kept if "others" in operation else set())
+        else:
+            assert "ada-other" in listed
+        assert owners_of(store, "bob-other") == ([] if operation == "Bob's are ended" and number > 2 else ["bob"])
+        # It can be ended all the same, and stays so.
+        store.end("handle")
+        assert owners_of(store, "handle") == []
+        for owner in ("ada", "bob", "eve"):
+            assert store.enlist(owner, "handle", "key", 1000, renew=True) is False
+        assert store.enlist("eve", "handle", "key", 1000, renew=False) is True
+        assert owners_of(store, "handle") == ["eve"]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("second", OPERATIONS)
+@pytest.mark.parametrize("first", OPERATIONS)
+def test_an_operation_comes_amid_another(first: str, second: str) -> None:
+    """It comes between any two commands of the first, and is over before the next of these."""
+    for number in steps_of(first):
+        store = with_sessions()
+        results: dict[str, object] = {}
+
+        def come(store: RemembersOwners = store, results: dict[str, object] = results) -> None:
+            results["second"] = OPERATIONS[second](store)
+
+        results["first"] = OPERATIONS[first](Steps(store, number, come))
+        assert "second" in results
+        found = owners_of(store, "handle")
+        assert len(found) <= 1, number
+        if second in ENDS:
+            # It was Ada's. Whoever was about to take it may have it, unless that very session was ended.
+            assert "ada" not in found or first == "Ada logs in again", number
+            if second == "it is ended" and number > CLAIM:
+                assert not found, number
+        if first in ENDS and second not in LOGINS:
+            assert not found, number
+        if not {first, second} & ENDS:
+            last = [LOGINS[each] for each in (first, second) if each in LOGINS]
+            # "Bob's are ended" may come after he took it.
+            assert found == ["ada"] if not last else set(found) <= set(last), number
+            if last and "Bob's are ended" not in (first, second):
+                assert found, number
+        others = {first, second} & {"Ada's are ended", "all others of Ada's are ended"}
+        assert owners_of(store, "ada-other") == ([] if others else ["ada"]), number
+        assert owners_of(store, "bob-other") == ([] if "Bob's are ended" in (first, second) else ["bob"]), number
+        if "Ada begins another" in (first, second) and not any("Ada's are ended" in each for each in (first, second)):
+            assert owners_of(store, "new") == ["ada"], number
+        # Nobody else has it where the handle does not lead.
+        store.end("handle")
+        assert owners_of(store, "handle") == [], number
+
+
+#: None of these lists anew what was ended.
+NO_LOGINS = OPERATIONS.keys() - LOGINS.keys() - {"Ada begins another"}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_two_operations_come_amid_another() -> None:
+    """The third between any two commands of the second, and that one likewise amid the first."""
+    triples = list(itertools.product(OPERATIONS, repeat=3))
+    count = 0
+    for first, second, third in scaled(random.sample(triples, 100), triples):
+        for number in steps_of(first):
+            for second_number in itertools.count(1):
+                store = with_sessions()
+                has_come: list[object] = []
+
+                def come(store: RemembersOwners = store, has_come: list[object] = has_come, third: str = third) -> None:
+                    has_come.append(OPERATIONS[third](store))
+
+                amid = Steps(store, second_number, come)
+                OPERATIONS[first](Steps(store, number, functools.partial(OPERATIONS[second], amid)))
+                if not has_come:
+                    break
+                count += 1
+                where = (first, number, second, second_number, third)
+                found = owners_of(store, "handle")
+                assert len(found) <= 1, where
+                if {first, second, third} <= NO_LOGINS and {first, second, third} & ENDS:
+                    assert not found, where
+                store.end("handle")
+                assert owners_of(store, "handle") == [], where
+    print(f"{count} interleavings")
+    assert count > 1000
 
 
 # --- Many processes at once -----------------------------------------------------------------------------------------

@@ -441,7 +441,9 @@ def sqlite_app(path: Path, timeout: float = TIMEOUT) -> Flask:
 def locked(path: Path) -> Iterator[None]:
     """Another process's transaction that takes its time; within this process SQLite would see to it by itself."""
     script = """
+        import os
         import sqlite3
+        os.umask(0o077)
         connection = sqlite3.connect(sys.argv[1], isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         print("locked", flush=True)
@@ -631,8 +633,8 @@ READ_ONLY = """
             app.session_interface.store.close()
         allow(files, directory)
         visitor.write()
-        print(visitor.tally.failures, "failures")
         visitor.read()
+        print(visitor.tally.failures, "failures")
         allow(0o600, 0o700)
         # A connection that was made for reading alone may have to find that out.
         visitor.write()

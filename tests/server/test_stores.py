@@ -27,26 +27,11 @@ from flask_fastsession.server.stores.redis import RedisStore
 from flask_fastsession.server.stores.sqlite import SQLiteStore
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import StoreTests
-from flask_fastsession.testing import SweepingStoreTests
 
 from .conftest import redis_client
 from .servers import Server
 from .servers import memcached_server
 from .servers import redis_server
-
-
-class TestSQLite(SweepingStoreTests):
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Store]:
-        store = SQLiteStore(tmp_path / "sessions.sqlite")
-        yield store
-        store.close()
-
-    @pytest.fixture
-    def other_store(self, tmp_path: Path, store: Store) -> Iterator[Store]:
-        other = SQLiteStore(tmp_path / "sessions.sqlite")
-        yield other
-        other.close()
 
 
 def blocking(server: Server) -> t.Any:

@@ -15,6 +15,7 @@ from flask.cli import FlaskGroup
 COMMANDS = {
     "bench": ("bench", "Measure what sessions cost, with Flask's own code and with this package."),
     "cleanup": ("operate", "Remove expired sessions from a store that does not do so by itself."),
+    "convert": ("convert", "Take over all sessions of another backend at once, old pickles as well."),
     "doctor": ("doctor", "Examine the sessions of the app."),
     "init-db": ("operate", "Create the table of sessions, where they are stored by SQLAlchemy."),
     "inspect": ("inspect", "Take a session cookie apart."),

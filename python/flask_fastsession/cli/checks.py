@@ -95,6 +95,7 @@ def check_interface(app: Flask) -> Iterator[Finding]:
     interface = app.session_interface
     if is_on_server(app):
         yield from check_store(interface)
+        yield from check_remembering(app)
     elif not isinstance(interface, SecureCookieSessionInterface):
         yield note("interface", "the app's session interface is of another package, and was not tried")
     elif not isinstance(interface, FastSessionInterface):
@@ -139,6 +140,16 @@ def check_store(interface: t.Any) -> Iterator[Finding]:
         yield note("ids-readable", "who can read the store can take over sessions; SESSION_HASH_SID keeps them from it")
     if options.absolute_lifetime is None:
         yield note("no-end", "a session that is used lives on for ever; SESSION_ABSOLUTE_LIFETIME ends it")
+
+
+def check_remembering(app: Flask) -> Iterator[Finding]:
+    interface: t.Any = app.session_interface
+    if hasattr(app, "login_manager") and interface.lifecycle.owners is not None:
+        yield note(
+            "remember-cookie",
+            "Flask-Login's remember cookie logs its user in again after revoke_user, at any later time; a version in "
+            "the user's get_id() ends it",
+        )
 
 
 def check_keys(app: Flask) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import typing as t
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
@@ -14,8 +15,11 @@ from pathlib import Path
 from .interface import Options
 from .interface import ServerSessionInterface
 from .record import RecordFormat
+from .sources import SOURCES
+from .sources import source_of
 from .store import Store
 from .store import SweepingStore
+from .take_over import Sources
 
 if t.TYPE_CHECKING:
     from flask import Config
@@ -37,6 +41,40 @@ SWEPT_EVERY = 500
 BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 METHODS = ("load", "create", "replace", "delete")
+
+#: What is read once, when an app is given its interface.
+READ_ONCE = (
+    "SESSION_ABSOLUTE_LIFETIME",
+    "SESSION_CACHELIB",
+    "SESSION_CLEANUP_N_REQUESTS",
+    "SESSION_DYNAMODB",
+    "SESSION_DYNAMODB_TABLE",
+    "SESSION_FILE_DIR",
+    "SESSION_HASH_SID",
+    "SESSION_ID_LENGTH",
+    "SESSION_KEY_PREFIX",
+    "SESSION_MEMCACHED",
+    "SESSION_MONGODB",
+    "SESSION_MONGODB_COLLECT",
+    "SESSION_MONGODB_DB",
+    "SESSION_NOTE",
+    "SESSION_PERMANENT",
+    "SESSION_REDIS",
+    "SESSION_REFRESH_UNACCESSED",
+    "SESSION_REGENERATE_ON_LOGIN",
+    "SESSION_SERIALIZATION_FORMAT",
+    "SESSION_SQLALCHEMY",
+    "SESSION_SQLALCHEMY_BIND_KEY",
+    "SESSION_SQLALCHEMY_SCHEMA",
+    "SESSION_SQLALCHEMY_TABLE",
+    "SESSION_SQLITE_PATH",
+    "SESSION_SQLITE_TIMEOUT",
+    "SESSION_TAKE_OVER",
+    "SESSION_TAKE_OVER_DELETE",
+    "SESSION_TAKE_OVER_LIFETIME",
+    "SESSION_TYPE",
+    "SESSION_USE_SIGNER",
+)
 
 
 def interface_of(app: Flask) -> ServerSessionInterface:
@@ -61,7 +99,35 @@ def interface_of(app: Flask) -> ServerSessionInterface:
     )
     if options.use_signer and not app.secret_key:
         raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")
-    return ServerSessionInterface(store, RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name)), options)
+    record_format = RecordFormat(config.get("SESSION_SERIALIZATION_FORMAT", name))
+    return ServerSessionInterface(store, record_format, options, sources_of(app, store))
+
+
+def sources_of(app: Flask, store: Store) -> Sources | None:
+    wanted = app.config.get("SESSION_TAKE_OVER")
+    if wanted is None:
+        return None
+    names = [*SOURCES, "filesystem"]
+    sources = []
+    for one in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
+        source = source_of(app, one, store) if isinstance(one, str) and one in names else one
+        if isinstance(source, type) or not callable(getattr(source, "load", None)):
+            raise ValueError(
+                f"SESSION_TAKE_OVER is one of {', '.join(map(repr, names))}, an object with a method load(sid), or a"
+                f" list of these, not {one!r}"
+            )
+        sources.append(source)
+    deletes = bool_in(app.config, "SESSION_TAKE_OVER_DELETE", False)
+    for source in sources:
+        if deletes and not callable(getattr(source, "delete", None)):
+            raise ValueError(f"SESSION_TAKE_OVER_DELETE needs a source with delete(sid), not {type(source).__name__}")
+    return Sources(tuple(sources), deletes, lifetime_of_sources(app))
+
+
+def lifetime_of_sources(app: Flask) -> int:
+    lifetime = app.config.get("SESSION_TAKE_OVER_LIFETIME")
+    seconds = seconds_of(app.permanent_session_lifetime if lifetime is None else lifetime, "SESSION_TAKE_OVER_LIFETIME")
+    return math.ceil(t.cast(float, seconds))
 
 
 def bool_in(config: Config, name: str, default: bool) -> bool:
@@ -87,14 +153,12 @@ def prefix_of(prefix: object) -> str:
     return prefix
 
 
-def seconds_of(lifetime: object) -> float | None:
+def seconds_of(lifetime: object, name: str = "SESSION_ABSOLUTE_LIFETIME") -> float | None:
     if lifetime is None:
         return None
     seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 1 <= seconds < math.inf:
-        raise ValueError(
-            f"SESSION_ABSOLUTE_LIFETIME is a timedelta or a number of seconds, at least 1, not {lifetime!r}"
-        )
+        raise ValueError(f"{name} is a timedelta or a number of seconds, at least 1, not {lifetime!r}")
     return seconds
 
 
@@ -108,6 +172,34 @@ def note_of(note: object) -> Callable[[Request], str] | None:
     if note is not None and not callable(note):
         raise ValueError(f"SESSION_NOTE is a function of the request that returns a text, or None, not {note!r}")
     return t.cast("Callable[[Request], str] | None", note)
+
+
+# --- What has no effect ---------------------------------------------------------------------------------------------
+
+
+def checker_of(app: Flask, interface: ServerSessionInterface) -> Callable[[], None]:
+    """Remember the config as it was read, and return what warns, once the app is set up, of what has no effect in it.
+
+    By :mod:`warnings`, as Flask and Werkzeug do where the code of an app is to be changed: it names the app's mistake
+    once, and tests can make it an error. The log is for what comes from visitors and stores.
+    """
+    before = {name: app.config.get(name) for name in READ_ONCE}
+
+    def check() -> None:
+        for name, value in before.items():
+            found = app.config.get(name)
+            if found is not value and found != value:
+                warnings.warn(f"{name} has changed since init_app read it, which has no effect", stacklevel=2)
+        manager = getattr(app, "login_manager", None)
+        protection = app.config.get("SESSION_PROTECTION", getattr(manager, "session_protection", None))
+        if manager is not None and protection == "strong" and interface.options.permanent:
+            warnings.warn(
+                'Flask-Login treats session_protection = "strong" as "basic" where sessions are permanent, as they are '
+                "unless SESSION_PERMANENT is False",
+                stacklevel=2,
+            )
+
+    return check
 
 
 # --- Stores ---------------------------------------------------------------------------------------------------------
@@ -147,7 +239,7 @@ def sql_store(app: Flask) -> Store:
     from .stores.sql import SQLAlchemyStore
 
     table = app.config.get("SESSION_SQLALCHEMY_TABLE", "fastsession")
-    return SQLAlchemyStore(source, table)
+    return SQLAlchemyStore(t.cast(t.Any, source), table)
 
 
 def client_of(app: Flask, name: str, package: str, example: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+import warnings
 from collections.abc import Iterable
 
 from flask import current_app
@@ -11,6 +12,7 @@ from flask.sessions import SessionMixin
 
 from ..cli.operate import cleanup
 from .config import bool_in
+from .config import checker_of
 from .config import interface_of
 from .interface import AnySession
 from .interface import ServerSessionInterface
@@ -45,8 +47,15 @@ class ServerSession:
             self._interface = t.cast(ServerSessionInterface, app.session_interface)
 
     def init_app(self, app: Flask) -> None:
-        """Read the config of an app, and keep its sessions on the server from now on. Raise :exc:`ValueError`."""
+        """Read the config of an app, and keep its sessions on the server from now on. Raise :exc:`ValueError`.
+
+        A second time this does nothing but warn: sessions that are kept one way are not there in the other.
+        """
+        if "flask_fastsession" in app.extensions and isinstance(app.session_interface, ServerSessionInterface):
+            warnings.warn(f"init_app was called before for the app {app.name!r}; now it has no effect", stacklevel=2)
+            return
         interface = interface_of(app)
+        interface.at_first_request = checker_of(app, interface)
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
         app.extensions["flask_fastsession"] = self

@@ -20,6 +20,10 @@ SID = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
 #: What begins the record that a moved session leaves behind. No format of sessions begins with it.
 MOVED = b"\0"
 
+#: What begins the record at an id that is being taken over, and the tombstone of one that was. No key begins with a
+#: null, so neither says where a session has moved.
+TAKING = b"\0\0"
+
 
 @dataclass(frozen=True)
 class Ids:
@@ -50,6 +54,14 @@ class Ids:
         """The key of what lists a user's sessions. No id has a colon in it."""
         return f"{self.key_prefix}owner:{sha256(user.encode()).hexdigest()}"
 
+    def taken_key(self, sid: str) -> str:
+        """The key of the tombstone that keeps an id from being taken over again."""
+        return f"{self.key_prefix}taken:{sha256(sid.encode()).hexdigest()}"
+
+    def revoked_key(self, user: str) -> str:
+        """The key of the mark that keeps a user's sessions from being taken over."""
+        return f"{self.key_prefix}revoked:{sha256(user.encode()).hexdigest()}"
+
 
 def moved_to(key: str) -> bytes:
     """The record that a session leaves behind at its old key."""
@@ -58,7 +70,16 @@ def moved_to(key: str) -> bytes:
 
 def new_key_in(record: bytes) -> str | None:
     """The key that a session has moved to, if that is what a record says."""
-    return record[len(MOVED) :].decode() if record.startswith(MOVED) else None
+    return record[len(MOVED) :].decode() if record.startswith(MOVED) and not is_taking(record) else None
+
+
+def taking(number: str = "") -> bytes:
+    """The record at an id that is being taken over; without a number, the tombstone of one that never will be."""
+    return TAKING + number.encode()
+
+
+def is_taking(record: bytes) -> bool:
+    return record.startswith(TAKING)
 
 
 def signed(app: Flask, sid: str) -> str:

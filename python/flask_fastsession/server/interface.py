@@ -37,6 +37,7 @@ from .ids import signed
 from .ids import unsigned
 from .lifecycle import Lifecycle
 from .lifecycle import Refused
+from .lifecycle import stored_of
 from .meta import SessionMeta
 from .meta import new_handle
 from .meta import note_text
@@ -48,11 +49,14 @@ from .saving import plan_of
 from .session import Loaded
 from .session import ServerSideSession
 from .session import UnloadedSession
+from .session import is_in_event
 from .stats import Counts
 from .stats import ServerStats
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
+from .take_over import Sources
+from .take_over import TakeOver
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -108,21 +112,30 @@ class ServerSessionInterface(SessionInterface):
     Made by :class:`ServerSession`, as ``app.session_interface``.
     """
 
-    def __init__(self, store: Store, record_format: RecordFormat, options: Options) -> None:
+    def __init__(
+        self, store: Store, record_format: RecordFormat, options: Options, sources: Sources | None = None
+    ) -> None:
         self.store = store
         self.format = record_format
         self.options = options
         self.ids = Ids(options.key_prefix, options.id_length, options.hash_sid)
-        self.lifecycle = Lifecycle(store, record_format, self.ids)
+        take_over = None if sources is None else TakeOver(sources, store, record_format, self.ids)
+        self.lifecycle = Lifecycle(store, record_format, self.ids, take_over)
         self._counts = Counts()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
+        #: Called when the first session is opened.
+        self.at_first_request: Callable[[], None] | None = None
         self._is_swept = isinstance(store, SweepingStore)
 
     # --- Open -------------------------------------------------------------------------------------------------------
 
     def open_session(self, app: Flask, request: Request) -> UnloadedSession:
         """Return a session that is loaded when it is first looked at."""
+        check = self.at_first_request
+        if check is not None:
+            self.at_first_request = None
+            check()
         return UnloadedSession(self, app, request)
 
     def load(self, app: Flask, request: Request) -> Loaded:
@@ -145,6 +158,11 @@ class ServerSessionInterface(SessionInterface):
         if self.is_expired(meta):
             self.lifecycle.end(stored)
             raise Refused("expired")
+        user = None if meta.owner is not None else self._user_in(data)
+        if user is not None:
+            stored = stored._replace(claimed_by=owner_name(user))
+            if self.lifecycle.is_revoked(owner_name(user)):
+                raise Refused("revoked")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and self._cookie_of(app, request) != signed(app, sid)
         self._counts.add("loaded")
@@ -177,33 +195,40 @@ class ServerSessionInterface(SessionInterface):
         assert isinstance(session, ServerSideSession)
         if session.accessed:
             self._add_vary(response)
+        try:
+            self._save_unless_failed(app, session)
+        finally:
+            # Whatever has failed, the browser is told what was done before: this may be the response that is sent.
+            self._send_cookie(app, session, response)
+
+    def _save_unless_failed(self, app: Flask, session: ServerSideSession) -> None:
         if session.failure is not None:
             # The response says so, or is about to; Flask saves the session along with its answer to the error.
             return
         if isinstance(session, UnloadedSession):
             if self.options.refresh_unaccessed:
-                self._refresh_unaccessed(app, session, response)
+                self._refresh_unaccessed(app, session)
             return
         try:
-            self._save(app, session, response)
+            self._save(app, session)
         except SessionStoreError as error:
             session.failure = error
             self._counts.add("failed")
             raise
 
-    def _refresh_unaccessed(self, app: Flask, session: UnloadedSession, response: Response) -> None:
+    def _refresh_unaccessed(self, app: Flask, session: UnloadedSession) -> None:
         if not self._cookie_of(app, session.source[2]):
             return
         try:
             session.load()
             # Not by the view, whose response varies no more than before if no cookie is set.
             session.accessed = False
-            self._save(app, session, response)
+            self._save(app, session)
         except SessionStoreError as error:
             # The view has done without the session, and the next request is as good as this one.
             log.warning("A session that was not looked at could not be renewed: %s", error)
 
-    def _save(self, app: Flask, session: ServerSideSession, response: Response) -> None:
+    def _save(self, app: Flask, session: ServerSideSession) -> None:
         now, lifetime = int(time.time()), lifetime_of(app)
         self._complete(session, now)
         plan = plan_of(
@@ -211,23 +236,32 @@ class ServerSessionInterface(SessionInterface):
         )
         if plan.ends:
             self._end(app, session)
+        if plan.begins and is_in_event():
+            self.lifecycle.log_once(
+                "A session that begins in an event of Flask-SocketIO is not stored: no response would tell the browser "
+                "its id. Let it begin in a view."
+            )
+            return
         if plan.begins:
             self._begin(app, session, plan, now, lifetime)
         has_its_id = not plan.writes or self._write(app, session, plan, now, lifetime)
         if plan.sets_cookie and has_its_id:
             session.cookie_due = "set"
-        self._send_cookie(app, session, response)
         self._sweep_now_and_then()
 
     def _complete(self, session: ServerSideSession, now: int) -> None:
         """Set whose the session is, and when it began, if they are needed and not known yet."""
-        meta = session.meta
-        user = None if self.user_key is None or self.lifecycle.owners is None else session.get(self.user_key)
-        # Flask-Login keeps there what `get_id` gives; what else may stand there is nobody's id.
-        if meta.owner is None and isinstance(user, str | int):
+        meta, user = session.meta, self._user_in(session)
+        if meta.owner is None and user is not None:
             self._bind(session, user)
         if meta.begun is None and (self.options.absolute_lifetime is not None or meta.owner is not None):
             meta.begun = now
+
+    def _user_in(self, data: Mapping[str, t.Any]) -> str | int | None:
+        """The user that the data of a session names, where Flask-Login is followed."""
+        user = None if self.user_key is None or self.lifecycle.owners is None else data.get(self.user_key)
+        # Flask-Login keeps there what `get_id` gives; what else may stand there is nobody's id.
+        return user if isinstance(user, str | int) else None
 
     def _end(self, app: Flask, session: ServerSideSession) -> None:
         assert session.stored is not None
@@ -281,7 +315,8 @@ class ServerSessionInterface(SessionInterface):
         if session.cookie_due == "delete":
             response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
         else:
-            value = signed(app, session.sid) if self.options.use_signer else session.sid
+            sid = stored_of(session).sid
+            value = signed(app, sid) if self.options.use_signer else sid
             expires = self.get_expiration_time(app, session)
             response.set_cookie(self.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app))
         if not session.accessed:
@@ -373,7 +408,7 @@ class ServerSessionInterface(SessionInterface):
     def _revoke(self, session: AnySession) -> None:
         if isinstance(session, SessionInfo):
             session = session.name
-        if isinstance(session, str) and session == current_sid():
+        if isinstance(session, str) and session == coming_sid():
             session = current_session
         if not isinstance(session, str):
             found = loaded(session)
@@ -388,23 +423,32 @@ class ServerSessionInterface(SessionInterface):
 
     def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
         """End all sessions that a user has at this moment, but those to ``keep``, given as for :meth:`revoke`."""
-        handles = {handle for each in several(keep) if (handle := self._handle(each)) is not None}
-        count = self.lifecycle.revoke_user(owner_name(user_id), handles)
-        self._have_revoked(count)
+        user = owner_name(user_id)
+        handles = {handle for each in several(keep) for handle in self._handles(each, user)}
+        self._have_revoked(self.lifecycle.revoke_user(user, handles))
 
     def _have_revoked(self, count: int) -> None:
         self._counts.add("revoked", count)
         for _ in range(count):
             signals.session_revoked.send(current_app_or_none())
 
-    def _handle(self, session: AnySession) -> str | None:
+    def _handles(self, session: AnySession, user: str) -> set[str]:
         if isinstance(session, SessionInfo):
-            return session.name
-        if isinstance(session, str) and session == current_sid():
+            session = session.name
+        if isinstance(session, str) and session == coming_sid():
             session = current_session
         if not isinstance(session, str):
-            return loaded(session).meta.handle
-        return self.lifecycle.handle_of(session) if SID.fullmatch(session) else session
+            found = loaded(session)
+            claimed = self._user_in(found)
+            if found.meta.owner is None and claimed is not None:
+                # It would be bound at the end of the request, and is named now.
+                self._bind(found, claimed)
+                if found.stored is not None:
+                    found.stored = found.stored._replace(claimed_by=None)
+            # In this request it may have become another user's, who has not listed it yet.
+            handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
+            return {handle for handle in handles if handle is not None}
+        return self.lifecycle.handles_of(session, user) if SID.fullmatch(session) else {session}
 
     def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
         assert meta.handle is not None
@@ -432,12 +476,10 @@ def loaded(session: t.Any) -> ServerSideSession:
     return session
 
 
-def current_sid() -> str | None:
-    """The id of the session of this request, if that has been looked at."""
+def coming_sid() -> str | None:
+    """The id that the session of this request is about to have, and that the store does not know yet."""
     found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
-    if not isinstance(found, ServerSideSession) or isinstance(found, UnloadedSession):
-        return None
-    return found.new_sid or (found.stored.sid if found.stored is not None else None)
+    return found.new_sid if isinstance(found, ServerSideSession) else None
 
 
 def current_app_or_none() -> Flask | None:

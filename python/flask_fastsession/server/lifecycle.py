@@ -13,6 +13,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from .ids import Ids
+from .ids import is_taking
 from .ids import moved_to
 from .ids import new_key_in
 from .merge import merged
@@ -21,6 +22,7 @@ from .meta import new_handle
 from .record import TAGGED
 from .record import Data
 from .record import NotARecord
+from .record import PickledRecord
 from .record import RecordFormat
 from .record import tagged
 from .session import ServerSideSession
@@ -30,6 +32,9 @@ from .store import MovingStore
 from .store import OwnerStore
 from .store import SessionStoreError
 from .store import Store
+
+if t.TYPE_CHECKING:
+    from .take_over import TakeOver
 
 log = logging.getLogger("flask_fastsession")
 
@@ -53,13 +58,20 @@ class MissingMethods(TypeError):
 class Lifecycle:
     """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
 
-    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids) -> None:
+    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids, take_over: TakeOver | None = None) -> None:
         self.store = store
         self.format = record_format
         self.ids = ids
+        self.take_over = take_over
         # To ask this of a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
         self.owners = store if isinstance(store, OwnerStore) else None
+        self._logged: set[str] = set()
+
+    def log_once(self, text: str) -> None:
+        if text not in self._logged:
+            self._logged.add(text)
+            log.warning("%s", text)
 
     # --- Find -------------------------------------------------------------------------------------------------------
 
@@ -68,25 +80,39 @@ class Lifecycle:
 
         One command, and another for a session that is a user's. Without ``ttl`` nothing changes in the store.
         """
-        key, record = self._found(sid, ttl)
-        try:
-            data, meta = self.read(record)
-        except NotARecord as reason:
-            log.warning("A session in the store cannot be read (%s); the visitor begins a new one.", reason)
-            raise Refused("malformed") from None
-        if not self._is_listed(meta, record):
-            raise Refused("revoked")
-        return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+        for _ in range(ATTEMPTS):
+            key, record = self._found(sid, ttl)
+            try:
+                data, meta = self.read(record)
+            except NotARecord as reason:
+                self._log_unreadable(reason)
+                raise Refused("malformed") from None
+            if self._is_listed(meta, record):
+                return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+            # It was revoked; or its user has logged out in between, and then it says so by now.
+            if self.store.load(key) == record:
+                raise Refused("revoked")
+        raise overtaken()
+
+    def _log_unreadable(self, reason: NotARecord) -> None:
+        text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
+        if isinstance(reason, PickledRecord):
+            # There may be one of each visitor, and what is to be done about all of them is the same.
+            self.log_once(text)
+        else:
+            log.warning("%s", text)
 
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
         for key in (self.ids.key(sid), self.ids.other_key(sid)):
             record = self.store.load(key, ttl)
-            if record is None:
+            if record is None or is_taking(record):
                 continue
             if new_key_in(record) is not None:
                 # Whoever sends the old id, and did not get the new one, has no business here.
                 raise Refused("revoked")
             return self._rekeyed(sid, key, record, ttl), record
+        if self.take_over is not None and ttl is not None:
+            return self.take_over.find(sid, ttl)
         raise Refused("expired")
 
     def _rekeyed(self, sid: str, key: str, record: bytes, ttl: int | None) -> str:
@@ -158,7 +184,7 @@ class Lifecycle:
         Of two requests that both move it, the later one has lost it: the earlier one may be anybody's who knew the id.
         """
         stored = stored_of(session)
-        if session.meta.owner is not None and not self._enlist(session, stored.key, listing_ttl):
+        if not self._enlist(session, stored.key, listing_ttl) and not self._has_another_owner(stored):
             return False
         new_key = self.ids.key(session.sid)
 
@@ -170,11 +196,12 @@ class Lifecycle:
         if swapped is None:
             return False
         record = swapped[1]
+        self._is_stored(session, new_key, record)
         is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
         # If not, it was revoked on its way; or it is another record by now, of somebody who has logged out.
         if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
+            session.cookie_due = None
             return False
-        self._is_stored(session, new_key, record)
         self._unlist_former(stored, session.meta)
         return True
 
@@ -188,12 +215,14 @@ class Lifecycle:
             done = swap(key, base, record)
             if done is True:
                 return key, record
-            if done is False:
+            if done is False or is_taking(done):
                 # It ended meanwhile, by a logout as a rule: a logout stays one.
                 return None
             new_key = new_key_in(done)
             if new_key is not None:
-                # It moved meanwhile, and what this request has to say of it is as good as if said before.
+                if stored.owner is None and stored.claimed_by is None:
+                    # Whoever knew the old id may be anybody, and has no say in what became of it.
+                    return None
                 key = new_key
                 continue
             if not self._merge(session, stored, base, done):
@@ -207,13 +236,23 @@ class Lifecycle:
             found, meta = self.read(theirs)
         except NotARecord:
             return True
-        if meta.owner != stored.owner:
-            # It is somebody else's now, and this request belongs to whose it was.
-            return False
-        if session.meta.owner == stored.owner:
+        is_same_claim = meta.owner is not None and meta.owner == stored.claimed_by == session.meta.owner
+        if session.meta.owner != stored.owner and not is_same_claim:
+            # What others wrote is none of this user's.
+            return True
+        if stored.was_of(meta.owner):
+            if is_same_claim and meta.handle != session.meta.handle:
+                # Two requests have found at once whose it has always been.
+                self._unlist(session.meta)
+                session.meta = meta
             before, _ = self.read(base)
             session.replace_data(merged(before, found, dict(session), self.format.dumps))
-        return True
+            return True
+        # It is somebody else's by now, and takes nothing from this request but another id.
+        if session.needs_new_id:
+            session.replace_data(found)
+            session.meta = meta
+        return session.needs_new_id
 
     def _put_at(self, new_key: str, key: str, old: bytes, new: bytes, ttl: int, left: bytes | None) -> bool | bytes:
         if self.mover is not None:
@@ -244,6 +283,9 @@ class Lifecycle:
     def _is_stored(self, session: ServerSideSession, key: str, record: bytes) -> None:
         meta, stored = session.meta, session.stored
         sid = session.sid if session.new_sid is not None or stored is None else stored.sid
+        if stored is None or sid != stored.sid:
+            # From here on, as nothing else may come to that, and the old id is none any more.
+            session.cookie_due = "set"
         session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle)
         session.new_sid = None
 
@@ -261,7 +303,20 @@ class Lifecycle:
         meta.handle = meta.handle or new_handle()
         # What lists it as the one's, and what lists it as the other's, are to hold side by side.
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
-        return self._list(meta, owner, key, ttl, renew=is_renewal)
+        is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
+        # In this order, as those who revoke first leave their mark, and then end what is listed.
+        if is_listed and meta.owner == stored.claimed_by and self.is_revoked(t.cast(str, meta.owner)):
+            self.require_owners().unlist(owner, meta.handle)
+            return False
+        return is_listed
+
+    def _has_another_owner(self, stored: Stored) -> bool:
+        """Whether a session is on nobody's list because its user has logged out, rather than because it was revoked."""
+        record = self.store.load(stored.key)
+        try:
+            return record is not None and self.read(record)[1].owner != stored.owner
+        except NotARecord:
+            return False
 
     def _relist(self, meta: SessionMeta, key: str, ttl: int) -> bool:
         """Have the list say where a session is now, if it still lists it."""
@@ -274,9 +329,12 @@ class Lifecycle:
         return self.owners.enlist(owner, meta.handle, key, ttl, renew)
 
     def _unlist_former(self, stored: Stored, meta: SessionMeta) -> None:
-        was_listed = stored.owner is not None and stored.handle is not None
-        if self.owners is not None and was_listed and stored.handle != meta.handle:
-            self.owners.unlist(self.ids.owner_key(t.cast(str, stored.owner)), t.cast(str, stored.handle))
+        if stored.handle != meta.handle:
+            self._unlist(SessionMeta(owner=stored.owner, handle=stored.handle))
+
+    def _unlist(self, meta: SessionMeta) -> None:
+        if self.owners is not None and meta.owner is not None and meta.handle is not None:
+            self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
 
     def listed(self, user: str) -> list[tuple[SessionMeta, str]]:
         """The sessions of a user that are live, and their keys."""
@@ -310,12 +368,14 @@ class Lifecycle:
     # --- End --------------------------------------------------------------------------------------------------------
 
     def end(self, stored: Stored) -> None:
-        """End a session, where it is now: another request may have moved it since."""
+        """End a session, where it is now if it is a user's: another request of theirs may have moved it since."""
         self._delete_twin(stored.sid)
-        self._end_at(stored.key, stored.record, lambda meta: meta.owner == stored.owner)
+        self._end_at(stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner))
 
     def revoke(self, sid: str) -> None:
         """End the session that has this id, or had it within the last ten minutes."""
+        if self.take_over is not None:
+            self.take_over.revoke(sid)
         for key in (self.ids.other_key(sid), self.ids.key(sid)):
             self._end_at(key, self.store.load(key), lambda meta: True)
 
@@ -323,35 +383,46 @@ class Lifecycle:
         return self.require_owners().end(handle)
 
     def revoke_user(self, user: str, keep: Collection[str]) -> int:
-        return self.require_owners().end_all(self.ids.owner_key(user), keep)
+        owners = self.require_owners()
+        if self.take_over is not None:
+            self.take_over.revoke_user(user)
+        return owners.end_all(self.ids.owner_key(user), keep)
 
-    def handle_of(self, sid: str) -> str | None:
-        """The handle of the session that has this id, or had it within the last ten minutes."""
+    def is_revoked(self, user: str) -> bool:
+        """Whether sessions of this user that no list has yet, as they come from another backend, are refused."""
+        return self.take_over is not None and self.take_over.is_revoked(user)
+
+    def handles_of(self, sid: str, user: str) -> set[str]:
+        """The handles of the session that has this id, or had it within the last ten minutes, as a user's session."""
+        keys, handles = set(), set()
         for first in (self.ids.key(sid), self.ids.other_key(sid)):
-            _, record = self._follow(first)
+            key, record = self._follow(first)
+            keys |= {first, key}
             with suppress(NotARecord):
-                if record is not None:
-                    return self.read(record)[1].handle
-        return None
+                meta = SessionMeta() if record is None else self.read(record)[1]
+                handles |= set() if meta.handle is None else {meta.handle}
+        # It may be about to be theirs, or nobody's, and is listed before it says so and for as long as it has not.
+        listed = self.require_owners().listed(self.ids.owner_key(user))
+        return handles | {handle for handle, key in listed if key in keys}
 
-    def _end_at(self, key: str, record: bytes | None, is_ours: Callable[[SessionMeta], bool]) -> None:
+    def _end_at(self, key: str, record: bytes | None, may_follow: Callable[[SessionMeta], bool]) -> None:
+        """Delete the session at a key, and where it has moved to if what is there may be followed."""
+        has_moved = False
         for _ in range(HOPS):
             if record is None:
                 return
             new_key = new_key_in(record)
             if new_key is not None:
-                key, record = new_key, self.store.load(new_key)
+                key, record, has_moved = new_key, self.store.load(new_key), True
                 continue
             try:
                 meta = self.read(record)[1]
             except NotARecord:
                 meta = SessionMeta()
-            else:
-                if not is_ours(meta):
-                    return
+            if has_moved and not may_follow(meta):
+                return
             # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
-            if self.owners is not None and meta.owner is not None and meta.handle is not None:
-                self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
+            self._unlist(meta)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
                 return

@@ -2,11 +2,12 @@
 
 There are two kinds of records, of JSON:
 
-* One for each owner: ``{handle: [end, key]}``, the oldest session first. It is the truth: a session is listed if it is
-  here and its end, in seconds since 1970, has not come. Each change is one compare-and-set on this record, so any two
-  changes of a list happen one after the other, and each is there as a whole or not at all, wherever it is stopped.
-* One for each handle: ``[token, owner, ...]``, by which :meth:`OwnerRecords.end` finds the lists that may have it. It
-  decides which owner has a handle that several of them enlist: the one who wrote it last.
+* One for each owner: ``{handle: [end, key, token]}``, the oldest session first. It is the truth: a session is listed if
+  it is here and its end, in seconds since 1970, has not come. Each change is one compare-and-set on this record, so any
+  two changes of a list happen one after the other, and each is there as a whole or not at all, wherever it is stopped.
+* One for each handle: ``[number, [token, owner], ...]``, by which :meth:`OwnerRecords.end` finds the lists that may
+  have it. It decides which owner has a handle that several of them enlist: the one who wrote it last. Each time a
+  session is enlisted it gets another token, so that nobody takes from a list what was enlisted there since.
 
 Records that are damaged, or were made by somebody else, count as none.
 """
@@ -49,8 +50,11 @@ LATEST = 2.0**53
 
 T = t.TypeVar("T")
 
-#: By handle: the end and the key. The oldest comes first.
-Sessions: t.TypeAlias = "dict[str, tuple[float, str]]"
+#: Its end, its key, and the token of the login that has enlisted it.
+Session: t.TypeAlias = "tuple[float, str, str]"
+
+#: By handle. The oldest comes first.
+Sessions: t.TypeAlias = "dict[str, Session]"
 
 
 class OwnerRecords:
@@ -72,11 +76,12 @@ class OwnerRecords:
     def enlist(self: Store, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
         end = time.time() + ttl
         if not renew:
-            return take(self, owner, handle, (end, key), ttl)
-        is_listed = change(self, owner, lambda sessions: renewed(sessions, handle, (end, key)))
-        if is_listed:
-            lead(self, handle, owner, ttl)
-        return is_listed
+            return take(self, owner, handle, end, key, ttl)
+        token = change(self, owner, lambda sessions: renewed(sessions, handle, end, key))
+        if token is None:
+            return False
+        lead(self, handle, token, owner, ttl)
+        return True
 
     def is_listed(self: Store, owner: str, handle: str, record: bytes) -> bool:
         found = json_in(self.load(owner))
@@ -84,23 +89,24 @@ class OwnerRecords:
 
     def listed(self: Store, owner: str) -> list[tuple[str, str]]:
         sessions, now = sessions_in(self.load(owner)), time.time()
-        for handle, (end, _) in sessions.items():
+        for handle, (end, _, token) in sessions.items():
             # What is shown is to be found by `end`, though a store may have no room for records of long ago.
-            lead(self, handle, owner, math.ceil(end - now))
-        return [(handle, key) for handle, (_, key) in sessions.items()]
+            lead(self, handle, token, owner, math.ceil(end - now))
+        return [(handle, key) for handle, (_, key, _) in sessions.items()]
 
     def unlist(self: Store, owner: str, handle: str) -> None:
-        change(self, owner, lambda sessions: sessions.pop(handle, None))
+        # Loaded before, it is deleted only if nobody has enlisted the session since.
         name = name_of(handle)
         record = self.load(name)
-        if record is not None and owners_in(record) == [owner]:
+        change(self, owner, lambda sessions: sessions.pop(handle, None))
+        if record is not None and {each for _, each in logins_in(record)} == {owner}:
             self.replace(name, record, None, None)
 
     def end(self: Store, handle: str) -> bool:
         name, is_ended = name_of(handle), False
         for _ in attempts():
             record = self.load(name)
-            for owner in owners_in(record):
+            for owner in {each: None for _, each in logins_in(record)}:
                 found = change(self, owner, lambda sessions: sessions.pop(handle, None))
                 if found is not None:
                     is_ended = True
@@ -115,7 +121,7 @@ class OwnerRecords:
     def end_all(self: Store, owner: str, keep: t.Collection[str] = ()) -> int:
         ended = change(self, owner, lambda sessions: without(sessions, keep), goes_first=True)
         # What leads from the handles to the owner ends by itself. Another owner may have them by now.
-        self.delete(*(key for _, key in ended.values()))
+        self.delete(*(key for _, key, _ in ended.values()))
         return len(ended)
 
 
@@ -176,7 +182,7 @@ class Turn:
 FIRST = b"first:"
 
 
-def added(sessions: Sessions, handle: str, session: tuple[float, str]) -> None:
+def added(sessions: Sessions, handle: str, session: Session) -> None:
     # It is the newest now.
     sessions.pop(handle, None)
     sessions[handle] = session
@@ -184,11 +190,19 @@ def added(sessions: Sessions, handle: str, session: tuple[float, str]) -> None:
         del sessions[oldest]
 
 
-def renewed(sessions: Sessions, handle: str, session: tuple[float, str]) -> bool:
+def renewed(sessions: Sessions, handle: str, end: float, key: str) -> str | None:
+    """Return its token if it is listed."""
     if handle not in sessions:
-        return False
-    sessions[handle] = session
-    return True
+        return None
+    token = sessions[handle][2]
+    sessions[handle] = end, key, token
+    return token
+
+
+def taken_off(sessions: Sessions, handle: str, token: str) -> None:
+    """Take it off the list if it is what this login has enlisted."""
+    if handle in sessions and sessions[handle][2] == token:
+        del sessions[handle]
 
 
 def without(sessions: Sessions, keep: t.Collection[str]) -> Sessions:
@@ -199,68 +213,77 @@ def without(sessions: Sessions, keep: t.Collection[str]) -> Sessions:
 def sessions_in(record: bytes | None) -> Sessions:
     found, now = json_in(record), time.time()
     pairs = found.items() if isinstance(found, dict) else ()
-    return {handle: (value[0], value[1]) for handle, value in pairs if is_session(handle, value, now)}
+    return {handle: (value[0], value[1], value[2]) for handle, value in pairs if is_session(handle, value, now)}
 
 
 def is_session(handle: str, value: object, now: float) -> bool:
-    if type(value) is not list or len(value) != 2:
+    if type(value) is not list or len(value) != 3:
         return False
-    end, key = value
-    if type(end) not in (float, int) or not now < end < LATEST or type(key) is not str:
+    end, key, token = value
+    if type(end) not in (float, int) or not now < end < LATEST or not is_key(key) or not is_key(token):
         return False
-    return KEY.fullmatch(key) is not None and HANDLE.fullmatch(handle) is not None
+    return HANDLE.fullmatch(handle) is not None
+
+
+def is_key(value: object) -> bool:
+    return type(value) is str and KEY.fullmatch(value) is not None
 
 
 def stored_as(sessions: Sessions) -> tuple[bytes | None, int | None]:
     """What to store, nothing where there are none, and for how many seconds."""
     if not sessions:
         return None, None
-    last = max(end for end, _ in sessions.values())
+    last = max(end for end, _, _ in sessions.values())
     return json.dumps(sessions, separators=(",", ":")).encode(), max(math.ceil(last - time.time()), 1)
 
 
 # --- The owner of a handle ------------------------------------------------------------------------------------------
 
 
-def take(store: Store, owner: str, handle: str, session: tuple[float, str], ttl: int) -> bool:
+def take(store: Store, owner: str, handle: str, end: float, key: str, ttl: int) -> bool:
     """List a session as this owner's and nobody else's; return whether it was neither ended nor taken meanwhile."""
     name = name_of(handle)
     for _ in attempts():
+        token = secrets.token_urlsafe(6)
         record = store.load(name)
-        others = [each for each in owners_in(record) if each != owner]
-        # While it is not known that the others have it no longer, `end` is to look for it there as well.
-        claim = lead_to(owner, *others)
+        before = logins_in(record)
+        # While it is not known that those before have it no longer, `end` is to look for it there as well.
+        claim = lead_to((token, owner), *before)
         if not put(store, name, record, claim, ttl):
             continue
-        change(store, owner, lambda sessions: added(sessions, handle, session))
-        for other in others:
-            change(store, other, lambda sessions: sessions.pop(handle, None))
-        settled = store.replace(name, claim, lead_to(owner) if others else claim, ttl)
+        change(store, owner, lambda sessions: added(sessions, handle, (end, key, token)))  # noqa: B023
+        for other_token, other in before:
+            if other != owner:
+                change(store, other, lambda sessions: taken_off(sessions, handle, other_token))  # noqa: B023
+        settled = store.replace(name, claim, lead_to((token, owner)) if before else claim, ttl)
         if settled is True:
             return True
-        if settled is False or owners_in(settled)[:1] != [owner]:
-            change(store, owner, lambda sessions: sessions.pop(handle, None))
+        if settled is False or owner not in [each for _, each in logins_in(settled)[:1]]:
+            change(store, owner, lambda sessions: taken_off(sessions, handle, token))  # noqa: B023
             return False
     raise overtaken()
 
 
-def lead(store: Store, handle: str, owner: str, ttl: int) -> None:
+def lead(store: Store, handle: str, token: str, owner: str, ttl: int) -> None:
     """Have a handle lead to its owner for so long, as it does if there was room enough in the store."""
     name = name_of(handle)
     record = store.load(name, ttl)
-    if not owners_in(record):
-        put(store, name, record, lead_to(owner), ttl)
+    if not logins_in(record):
+        put(store, name, record, lead_to((token, owner)), ttl)
 
 
-def lead_to(*owners: str) -> bytes:
+def lead_to(*logins: tuple[str, str]) -> bytes:
     """A record that no other is equal to, so that to find it means that nobody has written there since."""
-    return json.dumps([secrets.token_urlsafe(9), *owners]).encode()
+    return json.dumps([secrets.token_urlsafe(6), *logins]).encode()
 
 
-def owners_in(record: bytes | None) -> list[str]:
+def logins_in(record: bytes | None) -> list[tuple[str, str]]:
+    """The tokens and the owners a handle leads to, the last one first."""
     found = json_in(record)
-    owners = found[1:] if isinstance(found, list) else []
-    return owners if all(isinstance(owner, str) and KEY.fullmatch(owner) for owner in owners) else []
+    logins = found[1:] if isinstance(found, list) else []
+    if not all(isinstance(login, list) and len(login) == 2 and all(map(is_key, login)) for login in logins):
+        return []
+    return [(token, owner) for token, owner in logins]
 
 
 # --- Records --------------------------------------------------------------------------------------------------------
@@ -291,7 +314,7 @@ def put(store: Store, key: str, record: bytes | None, new: bytes | None, ttl: in
 
 
 def attempts() -> t.Iterator[float]:
-    """Begin attempts until there is no more time for them, with pauses in between, and yield how long it took so far."""
+    """Begin attempts until there is no more time for them, with pauses in between. Yield how long it took so far."""
     begun, pause = time.monotonic(), FIRST_PAUSE
     waited = 0.0
     while waited <= PATIENCE:

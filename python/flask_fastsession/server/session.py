@@ -33,6 +33,11 @@ class Stored(t.NamedTuple):
     permanent: bool = False
     owner: str | None = None
     handle: str | None = None
+    #: Whose it is by its data, where it is not bound yet: any request that finds it so binds it.
+    claimed_by: str | None = None
+
+    def was_of(self, owner: str | None) -> bool:
+        return owner == self.owner or (owner is not None and owner == self.claimed_by)
 
 
 @dataclass
@@ -128,8 +133,9 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
 
 
 def is_in_event() -> bool:
-    """Whether this is an event of Flask-SocketIO, whose request has a namespace and no response."""
-    return has_request_context() and hasattr(request, "namespace")
+    """Whether this is an event of Flask-SocketIO, whose request has a namespace and an event, and no response."""
+    # Applications may well call something of their own the namespace of a request.
+    return has_request_context() and hasattr(request, "namespace") and hasattr(request, "event")
 
 
 class UnloadedSession(ServerSideSession):

@@ -198,8 +198,8 @@ class Connections:
         else:
             connection = copy(self.client)
             connection.sock = None
-        # It is called with the reference, which `pop` then returns if the key is not there. None of that is Python code,
-        # so that no signal comes in between.
+        # It is called with the reference, which `pop` returns if the key is not there. None of that is Python code, so
+        # that no signal comes in between.
         self.alive[id(connection)] = weakref.ref(connection, partial(self.alive.pop, id(connection)))
         if len(self.alive) > self.most:
             del self.alive[id(connection)]

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import timezone
+from functools import partial
 
 from sqlalchemy import URL
 from sqlalchemy import BigInteger
@@ -88,6 +89,9 @@ CREATIONS = 5
 #: been rolled back then.
 CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
 
+#: That a table is not there, in the same way.
+TABLE_MISSING = frozenset(["42P01", 1146])
+
 
 class HasEngine(t.Protocol):
     """What knows its engine by the time it is used, such as a Flask-SQLAlchemy object in an app context."""
@@ -133,7 +137,8 @@ class SQLAlchemyStore:
         self._load_end = select(r.expires).where(is_at_key, is_alive)
         # By the row's number as well, since its key can be that of what was left behind by now.
         self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive)
-        self._insert = insert(records)
+        # Nobody asks for the number of a new row.
+        self._insert = insert(records).inline()
         self._replace = update(records).where(is_as_expected)
         self._remove = delete(records).where(is_as_expected)
         self._clear = delete(records).where(is_at_key, has_expired)
@@ -359,6 +364,7 @@ class FlaskSessionTable:
     ) -> None:
         self.key_prefix = key_prefix
         columns: list[Column[t.Any]] = [
+            Column("id", Integer, primary_key=True),
             Column("session_id", String(255)),
             Column("data", LargeBinary),
             Column("expiry", DateTime),
@@ -366,15 +372,36 @@ class FlaskSessionTable:
         self.table = Table(table, MetaData(), *columns, schema=schema)
         self._database = Database(engine)
         self._load = select(self.table).where(self.table.c.session_id == bindparam("key"))
+        self._delete = delete(self.table).where(self.table.c.id == bindparam("the_id"))
 
     def load(self, sid: str) -> bytes | None:
         """Return the record of a session that has not expired, as Flask-Session has encoded it."""
+        row = self._row(sid)
+        return None if row is None or row.data is None else bytes(row.data)
+
+    def expires_in(self, sid: str) -> float | None:
+        """Return in how many seconds a session ends, or ``None`` where there is none."""
+        row = self._row(sid)
+        return None if row is None else float((row.expiry - utc_now()).total_seconds())
+
+    def delete(self, sid: str) -> None:
         key = self.key_prefix + sid
-        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        for row in self._database.rows(self._load, {"key": key}):
+            if row.session_id == key:
+                self._database.change(self._delete, {"the_id": row.id})
+
+    def sids(self) -> t.Iterator[str]:
+        """All ids."""
+        for row in self._database.rows(select(self.table.c.session_id), {}):
+            if row.session_id is not None and row.session_id.startswith(self.key_prefix):
+                yield row.session_id[len(self.key_prefix) :]
+
+    def _row(self, sid: str) -> t.Any:
+        key, now = self.key_prefix + sid, utc_now()
         for row in self._database.rows(self._load, {"key": key}):
             # To MariaDB keys that differ in case are the same.
             if row.session_id == key and row.expiry is not None and row.expiry > now:
-                return None if row.data is None else bytes(row.data)
+                return row
         return None
 
     def close(self) -> None:
@@ -400,6 +427,8 @@ def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
         Column("moved", Boolean, nullable=False),
         UniqueConstraint("key", name=f"uq_{name}_key"),
         Index(f"ix_{name}_expires", "expires"),
+        # A number is not used again, since a list may still have it.
+        sqlite_autoincrement=True,
         **OPTIONS,
     )
     owners = Table(
@@ -418,8 +447,8 @@ def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
     return records, owners
 
 
-#: Nobody asks for the number of a new row; and InnoDB has transactions.
-OPTIONS: dict[str, t.Any] = {"implicit_returning": False, "mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+#: The engine that has transactions.
+OPTIONS: dict[str, t.Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
 def ascii_of(length: int) -> TypeEngine[str]:
@@ -429,11 +458,6 @@ def ascii_of(length: int) -> TypeEngine[str]:
         .with_variant(String(length, collation="C"), "postgresql")
         .with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
     )
-
-
-def are_absent(metadata: MetaData, connection: Connection) -> bool:
-    inspector = inspect(connection)
-    return not all(inspector.has_table(table.name, table.schema) for table in metadata.sorted_tables)
 
 
 def create(metadata: MetaData, connection: Connection) -> None:
@@ -459,16 +483,17 @@ class Taken(SessionStoreError):
 
 
 @dataclass
-class Engines:
-    """How statements are run, by the connections of one pool."""
+class Access:
+    """An engine, and how statements are run by its connections."""
 
-    #: For what is one statement.
-    single: Engine
-    #: For transactions of several statements, with the isolation level that these need.
-    transactional: Engine
-    #: Whether what changes something in one statement has to be committed.
-    commits: bool
+    engine: Engine
+    #: Whether its connections commit each statement by themselves.
+    autocommits: bool
     is_ours: bool
+
+    @property
+    def begin(self) -> tuple[str, ...]:
+        return BEGIN.get(self.engine.dialect.name, ())
 
 
 class Database:
@@ -480,11 +505,11 @@ class Database:
     def __init__(self, source: Source, tables: MetaData | None = None) -> None:
         self._tables = tables
         self._ask: Callable[[], Engine] | None = None
-        self._engines: Engines | None = None
+        self._access: Access | None = None
         if isinstance(source, Engine):
-            self._engines = engines_of(source)
+            self._access = access_to(source)
         elif isinstance(source, (str, URL)):
-            self._engines = own_engines(source)
+            self._access = own_access(source)
         elif is_asynchronous(source):
             raise ValueError("SESSION_SQLALCHEMY is an Engine of create_engine(), not of create_async_engine()")
         elif hasattr(type(source), "engine"):
@@ -518,22 +543,27 @@ class Database:
                 elif error.connection_invalidated and not was_lost:
                     # It was closed while nobody used it, when the server was restarted, say; the others are closed now.
                     was_lost = True
-                elif not were_created and self._are_tables_absent(error):
+                elif self._tables is not None and is_table_missing(error) and not were_created:
                     were_created = True
                     self.create_tables()
                 else:
                     raise self._failed(error) from error.orig
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:
+                if not self._is_of_database(error):
+                    raise
                 raise self._failed(error) from error
         raise overtaken()
 
     def _run_once(self, act: Callable[[Connection], T], changes: bool, in_transaction: bool) -> T:
-        engines = self._engines or self._find_engines()
-        with (engines.transactional if in_transaction else engines.single).connect() as connection:
+        access = self._access or self._find_access()
+        with access.engine.connect() as connection:
             try:
+                if in_transaction and access.begin:
+                    return in_own_transaction(connection, access.begin, act)
                 result = act(connection)
-                if changes and (in_transaction or engines.commits):
+                if in_transaction or (changes and not access.autocommits):
                     connection.commit()
+                return result
             except DBAPIError:
                 raise
             except BaseException:
@@ -541,33 +571,30 @@ class Database:
                 if not connection.closed and not connection.invalidated:
                     connection.invalidate()
                 raise
-            return result
 
-    def _find_engines(self) -> Engines:
+    def _is_of_database(self, error: Exception) -> bool:
+        if isinstance(error, (SQLAlchemyError, OSError)):
+            return True
+        # While a connection is taken from the pool, SQLAlchemy lets errors of the driver through.
+        return self._access is not None and isinstance(error, self._access.engine.dialect.loaded_dbapi.Error)
+
+    def _find_access(self) -> Access:
         assert self._ask is not None
         engine = self._ask()
         if not isinstance(engine, Engine):
             raise TypeError(f"SESSION_SQLALCHEMY gave no Engine when it was asked, but {type(engine).__name__}")
-        self._engines = engines_of(engine)
-        return self._engines
-
-    def _are_tables_absent(self, error: DBAPIError) -> bool:
-        # Where no statement was sent, there is no connection that could tell.
-        if self._tables is None or self._engines is None or error.statement is None or error.connection_invalidated:
-            return False
-        with suppress(SQLAlchemyError, OSError), self._engines.transactional.connect() as connection:
-            return are_absent(self._tables, connection)
-        return False
+        self._access = access_to(engine)
+        return self._access
 
     def create_tables(self) -> None:
-        assert self._tables is not None
-        engines = self._engines or self._find_engines()
+        tables = self._tables
+        assert tables is not None
         for attempt in range(CREATIONS):
             try:
-                with engines.transactional.begin() as connection:
-                    create(self._tables, connection)
-                return
-            except (SQLAlchemyError, OSError) as error:
+                return self._run_once(partial(create, tables), changes=True, in_transaction=True)
+            except Exception as error:
+                if not self._is_of_database(error):
+                    raise
                 # Another process may be creating them, too.
                 if attempt + 1 == CREATIONS:
                     raise SessionStoreError(
@@ -577,42 +604,52 @@ class Database:
             time.sleep(0.05)
 
     def _failed(self, error: Exception, kind: type[SessionStoreError] = SessionStoreError) -> SessionStoreError:
-        engine = None if self._engines is None else self._engines.single
+        engine = None if self._access is None else self._access.engine
         name = "SQL" if engine is None else engine.dialect.name
         return kind(f"the session store in {name} failed: {text_without_values(error, engine)}")
 
     def close(self) -> None:
-        if self._engines is not None and self._engines.is_ours:
-            self._engines.single.dispose()
+        if self._access is not None and self._access.is_ours:
+            self._access.engine.dispose()
 
     def _after_fork_in_child(self) -> None:
-        if self._engines is not None:
+        if self._access is not None:
             # Kept, so that no finalizer says goodbye on connections that are the parent's.
-            INHERITED.append(self._engines.single.pool)
-            self._engines.single.dispose(close=False)
+            INHERITED.append(self._access.engine.pool)
+            self._access.engine.dispose(close=False)
 
 
-def engines_of(engine: Engine) -> Engines:
+def access_to(engine: Engine) -> Access:
     if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
         raise ValueError(
             f"SESSION_SQLALCHEMY has a {type(engine.pool).__name__}, as databases in memory have, whose one connection"
             " sessions would share with the transactions of the app: use a file, or a pool of connections"
         )
-    # Where it costs no round trip, connections commit by themselves while they are borrowed.
+    # Where that costs no round trip, connections commit by themselves while they are borrowed.
     is_free = engine.dialect.name in ("postgresql", "sqlite")
-    single = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
-    return Engines(single, transactional(engine), commits=not is_free, is_ours=False)
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
+    return Access(engine, autocommits=is_free, is_ours=False)
 
 
-def own_engines(url: str | URL) -> Engines:
-    options: dict[str, t.Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT"}
-    if hasattr(DefaultDialect, "skip_autocommit_rollback"):
-        # Nothing is to be rolled back then, which is a round trip to MariaDB.
-        options["skip_autocommit_rollback"] = True
+def own_access(url: str | URL) -> Access:
     try:
         url = make_url(url)
-        driver = url.get_driver_name()
-        if driver in ("psycopg", "psycopg2", "pymysql", "mysqldb") and "connect_timeout" not in url.query:
+    except (ArgumentError, ValueError):
+        # SQLAlchemy's text may quote it, with its password.
+        example = "postgresql+psycopg://user:password@host/name"
+        raise ValueError(f"SESSION_SQLALCHEMY is not a URL such as {example}") from None
+    options: dict[str, t.Any] = {"hide_parameters": True}
+    autocommits = url.get_backend_name() in BEGIN
+    if autocommits:
+        options["isolation_level"] = "AUTOCOMMIT"
+        if hasattr(DefaultDialect, "skip_autocommit_rollback"):
+            # Nothing is to be rolled back then, which is a round trip to MariaDB.
+            options["skip_autocommit_rollback"] = True
+    try:
+        if (
+            url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
+            and "connect_timeout" not in url.query
+        ):
             options["connect_args"] = {"connect_timeout": 10}
         if url.get_backend_name() != "sqlite":
             # Connections are borrowed for a statement. Firewalls forget those that idle for some minutes.
@@ -620,10 +657,6 @@ def own_engines(url: str | URL) -> Engines:
         engine = create_engine(url, **options)
     except NoSuchModuleError as error:
         raise ValueError(f"SESSION_SQLALCHEMY is of a database that SQLAlchemy does not know: {error}") from None
-    except ArgumentError:
-        raise ValueError(
-            "SESSION_SQLALCHEMY is not a URL such as postgresql+psycopg://user:password@host/name"
-        ) from None
     except ImportError as error:
         raise ValueError(f"SESSION_SQLALCHEMY needs a package that is not installed: {error.name}") from error
     if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
@@ -637,7 +670,7 @@ def own_engines(url: str | URL) -> Engines:
             cursor.execute(statement)
             cursor.close()
 
-    return Engines(engine, transactional(engine), commits=False, is_ours=True)
+    return Access(engine, autocommits, is_ours=True)
 
 
 READ_COMMITTED = {
@@ -647,11 +680,35 @@ READ_COMMITTED = {
 }
 
 
-def transactional(engine: Engine) -> Engine:
-    # SQLite knows no other level.
-    return engine.execution_options(
-        isolation_level="SERIALIZABLE" if engine.dialect.name == "sqlite" else "READ COMMITTED"
-    )
+#: How a transaction begins, on a connection that commits by itself or not, and whatever its own isolation level is.
+BEGIN = {
+    "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
+    "mysql": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
+    "mariadb": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
+    "sqlite": ("BEGIN IMMEDIATE",),
+}
+
+
+def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Callable[[Connection], T]) -> T:
+    # To have SQLAlchemy set the isolation level of a connection for a while takes more round trips.
+    for statement in begin:
+        connection.exec_driver_sql(statement)
+    try:
+        result = act(connection)
+        connection.exec_driver_sql("COMMIT")
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            roll_back(connection)
+        raise
+    return result
+
+
+def roll_back(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            connection.invalidate()
 
 
 def is_asynchronous(source: object) -> bool:
@@ -660,6 +717,11 @@ def is_asynchronous(source: object) -> bool:
 
 def is_conflict(error: DBAPIError) -> bool:
     return not CONFLICTS.isdisjoint(codes_of(error.orig))
+
+
+def is_table_missing(error: DBAPIError) -> bool:
+    # SQLite has no code for it.
+    return not TABLE_MISSING.isdisjoint(codes_of(error.orig)) or "no such table" in str(error.orig)
 
 
 def codes_of(error: object) -> t.Iterator[object]:
@@ -697,6 +759,10 @@ def overtaken() -> SessionStoreError:
 def batches(items: list[T]) -> t.Iterator[list[T]]:
     for first in range(0, len(items), AT_ONCE):
         yield items[first : first + AT_ONCE]
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
 def end_of(ttl: int | None, now: float) -> float | None:

@@ -8,6 +8,7 @@ import typing as t
 from contextlib import suppress
 from pathlib import Path
 
+from ..ids import MOVED
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .sqlite_connections import Connection
@@ -22,7 +23,7 @@ CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires) WHERE expire
 CREATE TABLE IF NOT EXISTS owners
     (handle TEXT PRIMARY KEY, owner TEXT NOT NULL, key TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS owners_by_owner ON owners (owner);
-CREATE INDEX IF NOT EXISTS owners_by_key ON owners (key);
+CREATE INDEX IF NOT EXISTS owners_by_key ON owners (key, owner, expires);
 CREATE INDEX IF NOT EXISTS owners_by_expiry ON owners (expires);
 """
 
@@ -50,11 +51,13 @@ MOVE_LISTED = "UPDATE owners SET key = ? WHERE key = ?"
 ENLIST = (
     "INSERT INTO owners VALUES (?1, ?2, ?3, ?4) ON CONFLICT (handle) DO UPDATE SET owner = ?2, key = ?3, expires = ?4"
 )
-# Where a request renews a session that another one has moved meanwhile, the key that it knows is the old one.
+# A request that renews a session which another one has moved meanwhile knows its old key, where a mark leads on.
 RENEW = (
-    "UPDATE owners SET expires = ?, key = CASE"
-    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = owners.key) THEN key ELSE ? END"
-    " WHERE handle = ? AND owner = ? AND expires > ?"
+    "UPDATE owners SET expires = ?1, key = CASE"
+    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = ?2 AND substr(data, 1, 1) <> x'00') THEN ?2"
+    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = owners.key) THEN key"
+    " ELSE ?2 END"
+    " WHERE handle = ?3 AND owner = ?4 AND expires > ?5"
 )
 IS_LISTED = "SELECT 1 FROM owners WHERE handle = ? AND owner = ? AND expires > ?"
 LISTED = "SELECT handle, key FROM owners WHERE owner = ? AND expires > ?"
@@ -98,33 +101,40 @@ class SQLiteStore:
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         now = time.time()
-        rows, _ = self._run(executed, self._load, key, now)
+        rows, _ = self._run(executed, self._load, (key, now))
         if not rows:
             return None
-        data, expires, *listing = rows[0]
+        row = rows[0]
+        data, expires = row[0], row[1]
         if ttl is not None and (expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= expires - now <= ttl + 1):
-            # Where that fails, as it does while somebody else writes for long, what was read is right all the same.
-            with suppress(SessionStoreError):
-                self._run(executed, TOUCH, now + ttl, key, now)
+            self._prolong(key, data, ttl, now)
         if not isinstance(data, bytes):
             return b""
-        if not listing or listing[0] is None:
+        if len(row) == 2 or row[2] is None:
             return data
         record = Record(data)
-        record.listing = tuple(listing)
+        record.listing = row[2:]
         return record
+
+    def _prolong(self, key: str, data: object, ttl: int, now: float) -> None:
+        if isinstance(data, bytes) and data.startswith(MOVED):
+            # However often somebody comes with the old id of a session.
+            return
+        # Where it fails, as it does while somebody else writes for long, what was read is right all the same.
+        with suppress(SessionStoreError):
+            self._run(executed, TOUCH, (now + ttl, key, now))
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         now = time.time()
-        _, count = self._run(executed, CREATE, key, data, end_of(ttl, now), now)
+        _, count = self._run(executed, CREATE, (key, data, end_of(ttl, now), now))
         return count == 1
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
         now = time.time()
         if new is None:
-            _, count = self._run(executed, REMOVE, key, old, now)
+            _, count = self._run(executed, REMOVE, (key, old, now))
         else:
-            _, count = self._run(executed, REPLACE, new, end_of(ttl, now), key, old, now)
+            _, count = self._run(executed, REPLACE, (new, end_of(ttl, now), key, old, now))
         if count:
             return True
         return self.load(key) or False
@@ -133,11 +143,11 @@ class SQLiteStore:
         for first in range(0, len(keys), AT_ONCE):
             some = keys[first : first + AT_ONCE]
             marks = ", ".join("?" * len(some))
-            self._run(executed, f"DELETE FROM sessions WHERE key IN ({marks})", *some)
+            self._run(executed, f"DELETE FROM sessions WHERE key IN ({marks})", some)
 
     def expires_in(self, key: str) -> int | None:
         now = time.time()
-        rows, _ = self._run(executed, f"SELECT expires FROM sessions WHERE key = ? AND {ALIVE}", key, now)
+        rows, _ = self._run(executed, f"SELECT expires FROM sessions WHERE key = ? AND {ALIVE}", (key, now))
         ((expires,),) = rows or [(None,)]
         return None if expires is None else int(expires - now)
 
@@ -156,25 +166,25 @@ class SQLiteStore:
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
         now = time.time()
         if renew:
-            _, count = self._run(executed, RENEW, now + ttl, key, handle, owner, now)
+            _, count = self._run(executed, RENEW, (now + ttl, key, handle, owner, now))
         else:
-            _, count = self._run(executed, ENLIST, handle, owner, key, now + ttl)
+            _, count = self._run(executed, ENLIST, (handle, owner, key, now + ttl))
         return count == 1
 
     def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
         now = time.time()
         if isinstance(record, Record) and record.listing[:2] == (owner, handle) and record.listing[2] > now:
             return True
-        rows, _ = self._run(executed, IS_LISTED, handle, owner, now)
+        rows, _ = self._run(executed, IS_LISTED, (handle, owner, now))
         self._load = LOAD_LISTED
         return bool(rows)
 
     def listed(self, owner: str) -> list[tuple[str, str]]:
-        rows, _ = self._run(executed, LISTED, owner, time.time())
+        rows, _ = self._run(executed, LISTED, (owner, time.time()))
         return rows
 
     def unlist(self, owner: str, handle: str) -> None:
-        self._run(executed, UNLIST, handle, owner)
+        self._run(executed, UNLIST, (handle, owner))
 
     def end(self, handle: str) -> bool:
         return self._run(ended, handle, time.time())
@@ -186,13 +196,13 @@ class SQLiteStore:
 
     def sweep(self, limit: int) -> int:
         now = time.time()
-        _, count = self._run(executed, SWEEP, now, limit)
-        self._run(executed, SWEEP_LISTED, now, limit)
+        _, count = self._run(executed, SWEEP, (now, limit))
+        self._run(executed, SWEEP_LISTED, (now, limit))
         return count
 
     def shrink(self) -> None:
         """Give back to the file system what the file has no more need of, page by page: nobody waits for long."""
-        while self._run(executed, SWEEP_LISTED, time.time(), AT_ONCE)[1]:
+        while self._run(executed, SWEEP_LISTED, (time.time(), AT_ONCE))[1]:
             pass
         ((pages,),), _ = self._run(executed, "PRAGMA freelist_count")
         for _ in range(pages):
@@ -204,13 +214,13 @@ class SQLiteStore:
         self._connections.close()
 
     def _execute(self, sql: str, *parameters: object) -> tuple[list[t.Any], int]:
-        return self._run(executed, sql, *parameters)
+        return self._run(executed, sql, parameters)
 
 
 # --- What is done with a connection -----------------------------------------------------------------------------------
 
 
-def executed(connection: Connection, sql: str, *parameters: object) -> tuple[list[t.Any], int]:
+def executed(connection: Connection, sql: str, parameters: t.Sequence[t.Any] = ()) -> tuple[list[t.Any], int]:
     """The rows that a statement gives, and how many it has changed."""
     cursor = connection.execute(sql, parameters)
     return cursor.fetchall(), cursor.rowcount

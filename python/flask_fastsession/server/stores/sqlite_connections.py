@@ -17,6 +17,7 @@ import typing as t
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from weakref import WeakSet
 from weakref import ref
 
@@ -39,6 +40,10 @@ ATTEMPTS = 5
 GRACE = 1.0
 
 
+class Unreadable(Exception):
+    """A file cannot be read without a log, either."""
+
+
 class Connection(sqlite3.Connection):
     """A connection that knows which file it is to; none, before it is ready for use and after it was closed."""
 
@@ -49,8 +54,8 @@ class Connection(sqlite3.Connection):
         super().close()
 
     def __del__(self) -> None:
-        # Where an exception has separated it from whoever had it.
-        with suppress(sqlite3.Error):
+        # Where an exception has separated it from whoever had it, or its store was given up.
+        if self.file is not False:
             self.close()
 
     def can_read(self) -> bool:
@@ -67,19 +72,20 @@ class Connection(sqlite3.Connection):
 class Lease:
     """One use of a connection, which a fork waits for."""
 
-    __slots__ = ("__weakref__", "connection", "thread", "timeout")
+    __slots__ = ("__weakref__", "connection", "thread")
 
     connection: Connection | None
     thread: int
-    timeout: float
 
     def give_up(self) -> None:
         """Close the connection, if there still is one. It does not matter where this has been interrupted before."""
-        connection = self.connection
-        if connection is not None:
-            connection.close()
-            self.connection = None
+        self.give_up_connection()
         LEASES.pop(id(self), None)
+
+    def give_up_connection(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
 
 class Connections:
@@ -89,15 +95,18 @@ class Connections:
     """
 
     def __init__(self, path: Path, timeout: float, tables: t.Collection[str], schema: t.Iterable[str]) -> None:
-        self.path = path
+        self.path = path.absolute()
         # What is looked at for each statement is not to be made of a Path each time.
-        self._path = str(path)
+        self._path = str(self.path)
+        # SQLite is not to make the file: one that it makes is for all to read.
+        self._uri = f"{self.path.as_uri()}?mode=rw"
         self.timeout = timeout
         self._schema = schema
         marks = ", ".join(f"'{name}'" for name in tables)
         self._is_complete = f"SELECT count(*) = {len(tables)} FROM sqlite_master WHERE name IN ({marks})"
         self._idle: list[Connection] = []
         self._has_warned = False
+        ALL.add(self)
 
     def run(self, work: t.Callable[..., T], *arguments: object) -> T:
         """Return what ``work(connection, *arguments)`` returns; raise :exc:`SessionStoreError` if SQLite fails.
@@ -105,45 +114,48 @@ class Connections:
         A transaction that it has begun and not ended is rolled back where it raises an exception.
         """
         lease = Lease()
-        lease.connection = None
-        lease.thread = threading.get_ident()
-        lease.timeout = self.timeout
+        lease.connection = connection = None
+        lease.thread = get_ident()
+        number = id(lease)
         try:
             try:
-                LEASES[id(lease)] = ref(lease)
-                # A fork that has begun before has not seen this lease, and one that begins later waits for it.
-                if FORKS:
-                    wait_for_forks(lease)
+                # A try that begins later would do so with an instruction which belongs to no other try.
                 try:
+                    LEASES[number] = ref(lease)
+                    # A fork that has begun before has not seen this lease, and one that begins later waits for it.
+                    if FORKS:
+                        wait_for_forks(lease)
                     connection = lease.connection = self._idle.pop()
                 except IndexError:
-                    connection = self._connect(lease)
-                if connection.file != file_at(self._path):
-                    # Somebody has deleted the file or put another in its place.
-                    connection.close()
+                    pass
+                if connection is None or connection.file != file_at(self._path):
+                    # There is none, or somebody has deleted the file or put another in its place.
                     connection = self._connect(lease)
                 answer = work(connection, *arguments)
                 lease.connection = None
                 self._idle.append(connection)
-                LEASES.pop(id(lease), None)
+                LEASES.pop(number, None)
                 return answer
             except (sqlite3.Error, OSError) as error:
                 return self._after(error, lease, work, *arguments)
         finally:
             # All is done by now, unless there was an exception. Both this and what is above may be interrupted by one.
-            if id(lease) in LEASES:
+            if number in LEASES:
                 lease.give_up()
 
     def _after(self, error: Exception, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
         """Try again where that may help, and say what has failed. A connection that can still read is kept."""
-        if getattr(error, "errno", 0) is None:
-            # Not the system's, but raised by the handler of a signal: a TimeoutError is an OSError as well.
+        if is_raised_by_signal(error):
             raise error
         try:
+            if is_unopened(error, lease.connection):
+                return self._read_at_rest(lease, work, *arguments)
             if self._is_mended(error, lease):
                 answer = work(lease.connection, *arguments)
                 self._give_back(lease)
                 return answer
+        except Unreadable:
+            pass
         except (sqlite3.Error, OSError) as second:
             error = second
         if is_harmless(error, lease.connection):
@@ -158,10 +170,11 @@ class Connections:
             return False
         if "readonly" in str(error) or "no such table" in str(error):
             # As it was opened, the file was read-only, or the disk too full for a new table. That may be over.
+            lease.connection = None
             try:
                 self._connect(lease)
             except BaseException:
-                if lease.connection is not None and lease.connection is not connection:
+                if lease.connection is not None:
                     lease.connection.close()
                 lease.connection = connection
                 raise
@@ -172,6 +185,35 @@ class Connections:
             connection.execute("PRAGMA wal_checkpoint")
             return True
         return False
+
+    def _read_at_rest(self, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
+        """Read a file that cannot be opened as usual, since there is no room for a log; raise :exc:`Unreadable`.
+
+        Where there is no log, or an empty one, all is in the file itself, and if there is none afterwards either, and
+        the file is as before, nobody has written to it in between.
+        """
+        before = self._at_rest()
+        try:
+            lease.give_up_connection()
+            connection = lease.connection = self._open(f"{self._uri}&immutable=1")
+            if before is not None and is_opened_by_name(connection, self._path):
+                answer = work(connection, *arguments)
+                if self._at_rest() == before:
+                    return answer
+        except sqlite3.Error as error:
+            raise Unreadable from error
+        raise Unreadable
+
+    def _at_rest(self) -> tuple[int, ...] | None:
+        """What tells whether a file has changed; ``None`` if there is none, or a log that belongs to it."""
+        if self._trusted() is None:
+            return None
+        for sidecar in ("-wal", "-journal"):
+            with suppress(FileNotFoundError):
+                if os.lstat(self._path + sidecar).st_size:
+                    return None
+        found = os.lstat(self._path)
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def _give_back(self, lease: Lease) -> None:
         connection = lease.connection
@@ -190,18 +232,10 @@ class Connections:
 
     def _connect(self, lease: Lease) -> Connection:
         for _ in range(ATTEMPTS):
+            lease.give_up_connection()
             file = self._found_or_made()
             try:
-                # One thread at a time has it, not always the same. A file that SQLite makes is for all to read.
-                connection = lease.connection = sqlite3.connect(
-                    f"{self.path.absolute().as_uri()}?mode=rw",
-                    uri=True,
-                    timeout=self.timeout,
-                    isolation_level=None,
-                    check_same_thread=False,
-                    factory=Connection,
-                )
-                CONNECTIONS.add(connection)
+                connection = lease.connection = self._open(self._uri)
                 self._prepare(connection)
             except sqlite3.OperationalError:
                 if self._trusted() == file:
@@ -211,10 +245,15 @@ class Connections:
                 if self._trusted() == file and is_opened_by_name(connection, self._path):
                     connection.file = file
                     return connection
-            if lease.connection is not None:
-                lease.connection.close()
-                lease.connection = None
         raise SessionStoreError(f"{self.path.name} was replaced {ATTEMPTS} times while it was opened")
+
+    def _open(self, uri: str) -> Connection:
+        # One thread at a time has it, not always the same.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False, factory=Connection
+        )
+        CONNECTIONS.add(connection)
+        return connection
 
     def _prepare(self, connection: Connection) -> None:
         ((is_complete,),) = connection.execute(self._is_complete)
@@ -252,14 +291,14 @@ class Connections:
     # --- Files ------------------------------------------------------------------------------------------------------
 
     def _found_or_made(self) -> File | None:
-        self.path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+        file = self._trusted()
+        if file is None:
+            self.path.parent.mkdir(mode=0o775, parents=True, exist_ok=True)
+            make_file(self._path)
+            file = self._trusted()
         if not self._has_warned:
             self._has_warned = True
             warn_of_folder(self.path.parent)
-        file = self._trusted()
-        if file is None:
-            make_file(self.path)
-            file = self._trusted()
         return file
 
     def _trusted(self) -> File | None:
@@ -273,7 +312,9 @@ def file_at(path: str) -> File | None:
     try:
         # A link is never followed, and has an inode of its own.
         found = os.lstat(path)
-    except OSError:
+    except OSError as error:
+        if is_raised_by_signal(error):
+            raise
         return None
     return found.st_dev, found.st_ino
 
@@ -314,16 +355,17 @@ def warn_of_folder(folder: Path) -> None:
         log.warning("Any user can replace the sessions in %s: chmod o-w that directory", folder)
 
 
-def make_file(path: Path) -> None:
+def make_file(path: str) -> None:
     # Here a handle is closed: see above. So nobody else may have opened the file, and all others wait. To release the
-    # lock once more than was needed is an error, and to do so once too few, after an exception by a signal, a deadlock.
+    # lock once too often is an error, and to do so once too few, where a signal has come in between, a deadlock.
     try:
         try:
             MAKING.acquire()
             with suppress(FileExistsError):
                 open(path, "xb", opener=partial(os.open, mode=0o600)).close()
         finally:
-            MAKING.release()
+            with suppress(RuntimeError):
+                MAKING.release()
     finally:
         with suppress(RuntimeError):
             MAKING.release()
@@ -333,7 +375,13 @@ def is_opened_by_name(connection: Connection, path: str) -> bool:
     """Whether the file was no link while SQLite opened it: it follows links, and says where to."""
     ((_, _, opened),) = connection.execute("PRAGMA database_list")
     folder, name = os.path.split(opened)
-    return name == os.path.basename(path) and os.path.samefile(folder, os.path.dirname(path) or ".")
+    return name == os.path.basename(path) and os.path.samefile(folder, os.path.dirname(path))
+
+
+def is_unopened(error: Exception, connection: Connection | None) -> bool:
+    """Whether a connection could not be opened, for other reasons than that others have locked the file."""
+    is_open = connection is not None and connection.file is not False
+    return isinstance(error, sqlite3.OperationalError) and not is_open and "locked" not in str(error)
 
 
 def is_harmless(error: Exception, connection: Connection | None) -> bool:
@@ -344,12 +392,19 @@ def is_harmless(error: Exception, connection: Connection | None) -> bool:
     return connection.can_read()
 
 
+def is_raised_by_signal(error: Exception) -> bool:
+    """Whether an error is not the system's. The ``TimeoutError`` of a handler is an OSError as well."""
+    return isinstance(error, OSError) and error.errno is None
+
+
 MAKING = threading.RLock()
 
 # --- Forks ----------------------------------------------------------------------------------------------------------
 
 # SQLite's locks are the process's, and a child that inherits a connection may ruin the file. So a fork waits until no
 # statement runs, and closes all connections before.
+
+ALL: WeakSet[Connections] = WeakSet()
 
 #: All connections that may be open.
 CONNECTIONS: WeakSet[Connection] = WeakSet()
@@ -379,26 +434,24 @@ def before_fork() -> None:
 
 
 def close_all() -> None:
-    started = time.monotonic()
-    while (timeout := longest_timeout()) is not None and time.monotonic() < started + timeout + GRACE:
+    deadline = time.monotonic() + max((connections.timeout for connections in list(ALL)), default=0) + GRACE
+    while leased_to_others() and time.monotonic() < deadline:
         time.sleep(0.0005)
-    in_use = {id(lease.connection) for lease in leases_of_others()}
+    leased = leased_to_others()
     for connection in list(CONNECTIONS):
-        if id(connection) not in in_use:
+        if id(connection) not in leased:
             with suppress(sqlite3.Error):
                 connection.close()
 
 
-def longest_timeout() -> float | None:
-    # No lease may be referred to any longer, as it would last until then.
-    return max((lease.timeout for lease in leases_of_others()), default=None)
+def leased_to_others() -> set[int]:
+    """The ids of connections that other threads have; this one has other things to do at the moment.
 
-
-def leases_of_others() -> list[Lease]:
-    """Those of threads other than this one, which has other things to do at the moment."""
-    thread = threading.get_ident()
+    No lease may be referred to any longer, as it would last until then.
+    """
+    thread = get_ident()
     leases = (each() for each in LEASES.copy().values())
-    return [lease for lease in leases if lease is not None and lease.thread != thread]
+    return {id(lease.connection) for lease in leases if lease is not None and lease.thread != thread}
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,332 @@
+"""Where sessions are taken over from: the backends of Flask-Session 0.8, as its own config describes them.
+
+Each source is a class of its own, so that an app may take over from other servers, tables or prefixes than its config
+names: ``SESSION_TAKE_OVER = [RedisSource(old_client), "mongodb"]``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import logging
+import math
+import pickle
+import typing as t
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+from hashlib import md5
+from pathlib import Path
+
+from .record import Data
+from .store import Store
+from .take_over import Source
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger("flask_fastsession")
+
+KEY_PREFIX = "session:"
+
+
+class RedisSource:
+    """Sessions that Flask-Session keeps in Redis. ``client`` is one of redis-py, or a URL."""
+
+    def __init__(self, client: t.Any, key_prefix: str = KEY_PREFIX) -> None:
+        if isinstance(client, str):
+            from .stores.redis import client_from_url
+
+            client = client_from_url(client)
+        if not all(callable(getattr(client, method, None)) for method in ("get", "delete", "ttl")):
+            raise ValueError(f"SESSION_REDIS is a client such as redis.Redis(host=...), not {kind_of(client)}")
+        self.client = client
+        self.key_prefix = key_prefix
+
+    def load(self, sid: str) -> bytes | None:
+        return self.client.get(self.key_prefix + sid) or None
+
+    def expires_in(self, sid: str) -> float | None:
+        seconds = self.client.ttl(self.key_prefix + sid)
+        if seconds == -1:
+            return math.inf
+        return seconds if seconds >= 0 else None
+
+    def delete(self, sid: str) -> None:
+        self.client.delete(self.key_prefix + sid)
+
+    def sids(self) -> t.Iterator[str]:
+        """All ids, for ``flask session convert``."""
+        for key in self.client.scan_iter(match=glob_escaped(self.key_prefix) + "*", count=1000):
+            yield (key.decode() if isinstance(key, bytes) else key)[len(self.key_prefix) :]
+
+
+class MemcachedSource:
+    """Sessions that Flask-Session keeps in memcached. ``client`` is one of pymemcache that unpickles nothing, or a URL.
+
+    Memcached does not tell how long they live.
+    """
+
+    def __init__(self, client: t.Any, key_prefix: str = KEY_PREFIX) -> None:
+        from .stores.memcached import MemcachedStore
+        from .stores.memcached import client_at
+
+        self.store = MemcachedStore(client_at(client) if isinstance(client, str) else client)
+        self.key_prefix = key_prefix
+
+    def load(self, sid: str) -> bytes | None:
+        return self.store.load(self.key_prefix + sid) or None
+
+    def delete(self, sid: str) -> None:
+        self.store.delete(self.key_prefix + sid)
+
+
+class MongoDBSource:
+    """Sessions that Flask-Session keeps in MongoDB. ``client`` is pymongo's ``MongoClient``, or a collection."""
+
+    def __init__(
+        self, client: t.Any, db: str = "flask_session", collection: str = "sessions", key_prefix: str = KEY_PREFIX
+    ) -> None:
+        # A client and a database have attributes of any name: their collections.
+        has_method = type(client)
+        if hasattr(has_method, "list_database_names"):
+            client = client[db][collection]
+            has_method = type(client)
+        find_one = getattr(has_method, "find_one", None)
+        if find_one is None or inspect.iscoroutinefunction(find_one):
+            raise ValueError(f"SESSION_MONGODB is pymongo's MongoClient(...), or a collection, not {kind_of(client)}")
+        self.collection = client
+        self.key_prefix = key_prefix
+
+    def load(self, sid: str) -> bytes | None:
+        found = self._found(sid)
+        if found is None:
+            return None
+        value = found["val"]
+        return value.encode() if isinstance(value, str) else bytes(value)
+
+    def expires_in(self, sid: str) -> float | None:
+        found = self._found(sid)
+        return None if found is None else seconds_until(found.get("expiration"))
+
+    def delete(self, sid: str) -> None:
+        self.collection.delete_one({"id": self.key_prefix + sid})
+
+    def sids(self) -> t.Iterator[str]:
+        for found in self.collection.find({}, {"id": True}):
+            key = found.get("id")
+            if isinstance(key, str) and key.startswith(self.key_prefix):
+                yield key[len(self.key_prefix) :]
+
+    def _found(self, sid: str) -> dict[str, t.Any] | None:
+        found: dict[str, t.Any] | None = self.collection.find_one({"id": self.key_prefix + sid})
+        # MongoDB itself removes what has expired once a minute.
+        return None if found is None or seconds_until(found.get("expiration")) <= 0 else found
+
+
+class DynamoDBSource:
+    """Sessions that Flask-Session keeps in DynamoDB. ``resource`` is ``boto3.resource("dynamodb")``, or a table."""
+
+    def __init__(self, resource: t.Any, table: str = "Sessions", key_prefix: str = KEY_PREFIX) -> None:
+        if hasattr(resource, "Table"):
+            resource = resource.Table(table)
+        if not hasattr(resource, "get_item") or not hasattr(resource, "table_name"):
+            raise ValueError(f'SESSION_DYNAMODB is boto3.resource("dynamodb"), or a table, not {kind_of(resource)}')
+        self.table = resource
+        self.key_prefix = key_prefix
+
+    def load(self, sid: str) -> bytes | None:
+        item = self._item(sid)
+        return None if item is None else bytes(item["val"].value)
+
+    def expires_in(self, sid: str) -> float | None:
+        item = self._item(sid)
+        return None if item is None else self._seconds_left(item)
+
+    def delete(self, sid: str) -> None:
+        self.table.delete_item(Key={"id": self.key_prefix + sid})
+
+    def _item(self, sid: str) -> dict[str, t.Any] | None:
+        item = self.table.get_item(Key={"id": self.key_prefix + sid}, ConsistentRead=True).get("Item")
+        # DynamoDB itself takes up to two days to remove what has expired.
+        return None if item is None or self._seconds_left(item) <= 0 else item
+
+    def _seconds_left(self, item: dict[str, t.Any]) -> float:
+        expiration = item.get("expiration")
+        # Flask-Session takes the time in UTC for local time when it makes a number of it. This takes that back.
+        return math.inf if expiration is None else seconds_until(datetime.fromtimestamp(float(expiration)))
+
+
+class CachelibSource:
+    """Sessions that Flask-Session keeps in a cache of cachelib whose serializer is not pickle."""
+
+    def __init__(self, cache: t.Any, key_prefix: str = KEY_PREFIX) -> None:
+        if not all(callable(getattr(cache, method, None)) for method in ("get", "delete")):
+            raise ValueError(f"SESSION_CACHELIB is a cache of cachelib, not {kind_of(cache)}")
+        if may_unpickle(cache):
+            raise ValueError(
+                f"{kind_of(cache)} pickles what it stores, and to load a pickle is to run it, so no request does: run"
+                ' `flask session convert --allow-pickle` once, and take over from "filesystem" then'
+            )
+        self.cache = cache
+        self.key_prefix = key_prefix
+
+    def load(self, sid: str) -> Data | None:
+        found = self.cache.get(self.key_prefix + sid)
+        return t.cast("Data | None", found)
+
+    def delete(self, sid: str) -> None:
+        self.cache.delete(self.key_prefix + sid)
+
+
+class ConvertedSource:
+    """Sessions that cachelib keeps in files, as ``flask session convert`` has put them into the store of ours.
+
+    The name of a file is the MD5 of a key, so that only who brings the id finds its session. ``folder`` is where the
+    files are, to say so where one of them was not converted.
+    """
+
+    def __init__(self, store: Store, key_prefix: str = KEY_PREFIX, folder: Path | None = None) -> None:
+        self.store = store
+        self.key_prefix = key_prefix
+        self.folder = folder
+
+    def load(self, sid: str) -> bytes | None:
+        record = self.store.load(self._key(sid))
+        if record is None and self.folder is not None and (self.folder / self._name(sid)).exists():
+            self.folder = None
+            log.warning(
+                "A visitor has a session in a file of cachelib that was not converted:"
+                " run `flask session convert filesystem --allow-pickle`."
+            )
+        return record
+
+    def expires_in(self, sid: str) -> float | None:
+        ask = getattr(self.store, "expires_in", None)
+        return None if ask is None else ask(self._key(sid))
+
+    def delete(self, sid: str) -> None:
+        self.store.delete(self._key(sid))
+
+    def _key(self, sid: str) -> str:
+        return converted_key(self.key_prefix, self._name(sid))
+
+    def _name(self, sid: str) -> str:
+        return md5((self.key_prefix + sid).encode(), usedforsecurity=False).hexdigest()
+
+
+def converted_key(key_prefix: str, name: str) -> str:
+    """The key of what was in a file of cachelib."""
+    return f"{key_prefix}converted:{name}"
+
+
+def may_unpickle(cache: t.Any) -> bool:
+    """Whether a cache may load pickles. Only one whose serializer is not cachelib's, and refuses pickles, may not."""
+    serializer = getattr(cache, "serializer", None)
+    methods = [method for name in ("load", "loads") if callable(method := getattr(serializer, name, None))]
+    if not methods or serializer is pickle:
+        return True
+    for method in methods:
+        if (getattr(method, "__module__", None) or "").partition(".")[0] in ("cachelib", "pickle", "_pickle"):
+            return True
+        for probe in (pickle.dumps(["probe"]), b"!" + pickle.dumps(["probe"])):
+            for given in (probe, io.BytesIO(probe)):
+                try:
+                    if method(given) == ["probe"]:
+                        return True
+                except Exception:
+                    continue
+    return False
+
+
+def seconds_until(moment: datetime | None) -> float:
+    """How many seconds are left until a time in UTC; ``None`` stands for no end."""
+    if moment is None:
+        return math.inf
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return (moment - datetime.now(timezone.utc)) / timedelta(seconds=1)
+
+
+def glob_escaped(text: str) -> str:
+    return "".join(f"\\{character}" if character in "*?[]\\" else character for character in text)
+
+
+def kind_of(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+# --- From the config of Flask-Session -------------------------------------------------------------------------------
+
+
+def source_of(app: Flask, name: str, store: Store, may_be_own: bool = False) -> Source:
+    """Return the source that the config of Flask-Session names; raise :exc:`ValueError`.
+
+    One that is the place of our own sessions as well is an error, unless it may be.
+    """
+    if name == "filesystem":
+        return ConvertedSource(store, app.config.get("SESSION_KEY_PREFIX", KEY_PREFIX), folder_of(app))
+    if not may_be_own and app.config.get("SESSION_TYPE") == name and name != "sqlalchemy":
+        raise ValueError(
+            f"SESSION_TAKE_OVER is {name!r}, and so is SESSION_TYPE: what Flask-Session keeps there is read as it is."
+            " For another server, or another prefix, give a source of flask_fastsession.server.sources"
+        )
+    return SOURCES[name](app, app.config.get("SESSION_KEY_PREFIX", KEY_PREFIX))
+
+
+def redis_source(app: Flask, prefix: str) -> Source:
+    return RedisSource(given(app, "SESSION_REDIS"), prefix)
+
+
+def memcached_source(app: Flask, prefix: str) -> Source:
+    return MemcachedSource(given(app, "SESSION_MEMCACHED"), prefix)
+
+
+def sqlalchemy_source(app: Flask, prefix: str) -> Source:
+    client, bind_key = given(app, "SESSION_SQLALCHEMY"), app.config.get("SESSION_SQLALCHEMY_BIND_KEY")
+    from .stores.sql import FlaskSessionTable
+
+    # With sessions in SQL the setting is for our own table.
+    table = None if app.config.get("SESSION_TYPE") == "sqlalchemy" else app.config.get("SESSION_SQLALCHEMY_TABLE")
+    schema = app.config.get("SESSION_SQLALCHEMY_SCHEMA")
+    if bind_key is not None:
+        flask_sqlalchemy = client
+        client = lambda: flask_sqlalchemy.engines[bind_key]  # noqa: E731
+    return FlaskSessionTable(client, table or "sessions", schema, prefix)
+
+
+def mongodb_source(app: Flask, prefix: str) -> Source:
+    names = app.config.get("SESSION_MONGODB_DB", "flask_session"), app.config.get("SESSION_MONGODB_COLLECT", "sessions")
+    return MongoDBSource(given(app, "SESSION_MONGODB"), *names, prefix)
+
+
+def dynamodb_source(app: Flask, prefix: str) -> Source:
+    table = app.config.get("SESSION_DYNAMODB_TABLE", "Sessions")
+    return DynamoDBSource(given(app, "SESSION_DYNAMODB"), table, prefix)
+
+
+def cachelib_source(app: Flask, prefix: str) -> Source:
+    return CachelibSource(given(app, "SESSION_CACHELIB"), prefix)
+
+
+def folder_of(app: Flask) -> Path:
+    """Where Flask-Session has its files."""
+    of_cache = getattr(app.config.get("SESSION_CACHELIB"), "_path", None)
+    return Path(of_cache or app.config.get("SESSION_FILE_DIR") or "flask_session").absolute()
+
+
+def given(app: Flask, name: str) -> t.Any:
+    client = app.config.get(name)
+    if client is None:
+        raise ValueError(f"{name} is not configured: SESSION_TAKE_OVER needs it, set as for Flask-Session")
+    return client
+
+
+SOURCES: dict[str, t.Callable[[Flask, str], Source]] = {
+    "redis": redis_source,
+    "memcached": memcached_source,
+    "sqlalchemy": sqlalchemy_source,
+    "mongodb": mongodb_source,
+    "dynamodb": dynamodb_source,
+    "cachelib": cachelib_source,
+}
