@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from ..ids import MOVED
+from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .redis_connections import Client
 from .redis_connections import Command
@@ -171,11 +173,15 @@ class RedisStore:
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         try:
-            return self._load(key, ttl)
+            record = self._load(key, ttl)
+            if ttl is not None and record is not None and record[:1] == MOVED:
+                # What a session has left behind does not live as long as the session, whoever still comes for it.
+                self._command("EXPIRE", key, str(MOVED_TTL))
         except self.errors as error:
             if is_wrong_type(error):
                 return b""
             raise failed(error) from error
+        return record
 
     def _load(self, key: str, ttl: int | None) -> bytes | None:
         # Not by GET, for which a client may ask a replica, or a cache of its own, that does not know the latest.
