@@ -14,6 +14,7 @@ import typing as t
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextlib import closing
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ from flask_fastsession.testing import SweepingStoreTests
 from tests.faults.support import Ending
 from tests.faults.support import scaled
 
+from .load import is_sound
 from .load import run_script
 from .load import started
 
@@ -432,6 +434,51 @@ def test_processes_of_the_version_before_go_on_with_the_same_file(
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+# Each notes in sessions of its own, and says so once it is done; one by the old statements, and one by ours.
+NOTES = """
+    from tests.server.test_sqlite import *
+
+    path, name = Path(sys.argv[1]), sys.argv[2]
+    store = OldStore(path) if name.startswith("old") else SQLiteStore(path)
+    if isinstance(store, OldStore):
+        store.connection.execute("PRAGMA busy_timeout = 5000")
+    for number in range(1_000_000):
+        key = f"{name} {number}"
+        assert store.create(key, b"data", LONG)
+        if isinstance(store, OldStore):
+            assert store.replace(key, b"data", b"new", LONG)
+        else:
+            store.enlist("owner", f"h.{key}", key, LONG, False)
+            assert store.move(key, f"new {key}", b"data", b"new", LONG, b"\\0new " + key.encode()) is True
+        print(number, flush=True)
+"""
+
+
+def test_old_and_new_processes_that_are_killed_while_they_write_one_file(path: Path, other: SQLiteStore) -> None:
+    other.load("key")
+    for attempt in range(scaled(3, 50)):
+        with ExitStack() as stack:
+            names = [f"{kind} {attempt}" for kind in ("old", "new")]
+            processes = [stack.enter_context(started(NOTES, path, name)) for name in names]
+            for process in processes:
+                assert process.stdout and process.stdout.readline()
+            time.sleep(0.2)
+            for process in processes:
+                process.kill()
+            done = [int(t.cast(t.Any, process.stdout).read().split("\n")[-2]) for process in processes]
+        old, new = names
+        assert all(other.load(f"{old} {number}") == b"new" for number in range(done[0] + 1))
+        listed = dict(other.listed("owner"))
+        for number in range(done[1] + 1):
+            assert other.load(f"new {new} {number}") == b"new"
+            assert listed[f"h.{new} {number}"] == f"new {new} {number}"
+        # What was under way is done or not.
+        last = f"{new} {done[1] + 1}"
+        assert (other.load(last) == b"data") + (other.load(f"new {last}") == b"new") <= 1
+        assert other.end_all("owner") == len(listed)
+    assert is_sound(path)
+
+
 def test_a_file_of_the_version_before_is_its_owners_already(path: Path, store: SQLiteStore) -> None:
     old = OldStore(path)
     old.create("key", b"data", LONG)
@@ -606,8 +653,16 @@ INTERRUPTED: CallsByName = {
 #: Python does not raise what is raised in a destructor or by the end of a weak reference, nor pathlib an OSError.
 NOT_RAISED = {"__del__", "_remove", "mkdir"}
 
-#: These are long, and only some of their instructions are tried in the slice of the tests.
-STEPS = {"connecting": 7, "making the file": 31, "create on a full disk": 3, "create in a read-only file": 31}
+#: What is alike in all of them, or long, is tried at some of its instructions only in the slice of the tests.
+STEPS = {
+    "load": 1,
+    "move": 1,
+    "connecting": 13,
+    "making the file": 31,
+    "create on a full disk": 5,
+    "create in a read-only file": 31,
+}
+OTHER_STEP = 3
 
 #: The same where another process has locked the database, or a disk is full.
 FAILING: CallsByName = {
@@ -641,7 +696,7 @@ def interrupted_everywhere(folder: Path, name: str, calls: CallsByName, error: t
     """Interrupt a call at each of its instructions, or some, and return how many it has."""
     # Where an exception comes at the end of a clause that handles another, the thread believes to be in it for ever.
     with ThreadPoolExecutor(1) as pool:
-        step = scaled(STEPS.get(name, 1), 1)
+        step = scaled(STEPS.get(name, OTHER_STEP), 1)
         return pool.submit(interrupted_in_turn, Calls(folder), *calls[name], error, step).result()
 
 
@@ -833,7 +888,7 @@ def is_read(store: SQLiteStore) -> bool:
     # With a longer life, too, though that cannot be stored.
     found = [store.load(f"key {number}", 2 * LONG if number % 2 else None) for number in range(20)]
     assert store.load("no key") is None
-    return found == [b"data %d" % number for number in range(20)] and store.is_listed("ada", "h.1", found[1])
+    return found == [b"data %d" % number for number in range(20)] and store.is_listed("ada", "h.1", found[1] or b"")
 
 
 def cannot_be_written(store: SQLiteStore) -> bool:
@@ -1129,7 +1184,7 @@ class Swapping:
         self.before = before
         self.after = after
         self.is_called = False
-        monkeypatch.setattr("sqlite3.connect", self)
+        monkeypatch.setattr(sqlite3, "connect", self)
 
     def __call__(self, *args: t.Any, **options: t.Any) -> t.Any:
         if self.is_called:
@@ -1227,8 +1282,15 @@ def test_a_link_in_the_path_of_the_directory_is_followed(tmp_path: Path) -> None
     store.close()
 
 
-@pytest.mark.parametrize("name", ["a b?c#d%20.sqlite", "\u00e9\U0001f512.sqlite", "-wal", "file:x?mode=memory"])
+@pytest.mark.parametrize(
+    "name", ["a b?c#d%20.sqlite", "\u00e9\U0001f512.sqlite", "-wal", "file:x?mode=memory", "\udcff"]
+)
 def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    with suppress(OSError):
+        (tmp_path / name).touch(0o600)
+    if not (tmp_path / name).exists():
+        pytest.skip("not on this file system")
+    (tmp_path / name).unlink()
     store = SQLiteStore(tmp_path / name)
     store.create("key", b"data", LONG)
     assert {each.name for each in tmp_path.iterdir()} == {name, f"{name}-wal", f"{name}-shm"}

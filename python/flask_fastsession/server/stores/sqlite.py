@@ -130,7 +130,8 @@ class SQLiteStore:
         return count == 1
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
-        now = time.time()
+        # Of a subclass SQLite would first ask whether it can be adapted.
+        old, now = bytes(old), time.time()
         if new is None:
             _, count = self._run(executed, REMOVE, (key, old, now))
         else:
@@ -154,7 +155,7 @@ class SQLiteStore:
     # --- Moving -----------------------------------------------------------------------------------------------------
 
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
-        now = time.time()
+        old, now = bytes(old), time.time()
         if self._run(moved, key, new_key, old, new, end_of(ttl, now), left, now):
             return True
         found = self.load(key)
