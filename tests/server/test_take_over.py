@@ -94,8 +94,8 @@ class JSONSerializer:
         return self.tagged.loads(value.decode())
 
 
-class JSONFiles(cachelib.FileSystemCache):  # type: ignore[misc]
-    serializer = JSONSerializer()
+class JSONFiles(cachelib.FileSystemCache):
+    serializer: t.Any = JSONSerializer()
 
 
 @pytest.fixture(scope="module")
@@ -786,6 +786,7 @@ def test_what_is_no_session_is_not_taken_over(
     app = shop(ServerSession, SESSION_TAKE_OVER=OnlyLoad(**{sid: found}), **own_store)
     assert user_of(app, sid) is None
     assert "cannot be taken over" in caplog.text
+    assert ("flask session convert --allow-pickle" in caplog.text) is (found == b"\x80\x04}.")
     assert sid not in caplog.text
 
 
@@ -917,7 +918,7 @@ def test_a_cache_with_a_serializer_that_may_unpickle_is_refused(tmp_path: Path) 
         def loads(self, value: t.Any) -> t.Any:
             raise ValueError
 
-    cache = cachelib.FileSystemCache(str(tmp_path))
+    cache: t.Any = cachelib.FileSystemCache(str(tmp_path))
     for serializer in (cache.serializer, Unpickling(), OfCachelib(), pickle, object(), None):
         cache.serializer = serializer
         with pytest.raises(ValueError, match="flask session convert --allow-pickle"):

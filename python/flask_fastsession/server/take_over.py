@@ -33,6 +33,7 @@ from .meta import SessionMeta
 from .meta import owner_name
 from .record import Data
 from .record import NotARecord
+from .record import PickledRecord
 from .record import RecordFormat
 from .store import SessionStoreError
 from .store import Store
@@ -108,7 +109,8 @@ class TakeOver:
             data = self.data_of(found)
             record = self.record_of(data)
         except NotARecord as reason:
-            log.warning("A session cannot be taken over (%s); the visitor begins a new one.", reason)
+            hint = " Run `flask session convert --allow-pickle`." if isinstance(reason, PickledRecord) else ""
+            log.warning("A session cannot be taken over (%s); the visitor begins a new one.%s", reason, hint)
             raise Refused("malformed") from None
         try:
             taken = self.put(sid, record, ttl, owner_in(data), life_left(source, sid))
