@@ -294,8 +294,12 @@ def test_a_login_costs_as_much_with_very_many_sessions_of_one_user_as_with_ten(s
     store._execute(MANY_LISTED, count)
     assert len(store.listed("owner")) == count + 11
     assert instructions(store, lambda: log_in(store, -2)) == with_ten
-    store.end_all("owner", ["h.1"])
+    (connection,) = store._connections._idle
+    pages = connection.execute("PRAGMA cache_size").fetchall()
+    assert store.end_all("owner", ["h.1"]) == count + 11
     assert store.listed("owner") == [("h.1", "new 1")]
+    assert store._execute("SELECT count(*) FROM sessions WHERE data = CAST('data' AS BLOB)")[0] == [(0,)]
+    assert connection.execute("PRAGMA cache_size").fetchall() == pages
 
 
 MANY_SESSIONS = """
