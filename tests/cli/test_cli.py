@@ -1652,4 +1652,6 @@ def test_the_examples_print_what_the_page_says(directory: Path, line: str, expec
 def test_all_commands_have_an_example() -> None:
     lines = "\n".join(line for line, _ in examples())
     for command, (module, _) in cli.COMMANDS.items():
-        assert f" {command}" in lines or (module == "operate" and f"flask session {command}" in SERVER_PAGE)
+        assert f" {command}" in lines or (
+            module in ("convert", "operate") and f"flask session {command}" in SERVER_PAGE
+        )

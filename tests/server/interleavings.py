@@ -82,7 +82,7 @@ class Memory:
             self.records.pop(key, None)
 
 
-class WithRecords(OwnerRecords, Memory):  # type: ignore[misc]
+class WithRecords(OwnerRecords, Memory):
     """As memcached, or any store of five methods: whose sessions are is in records, and moving takes several steps."""
 
 
@@ -464,18 +464,24 @@ def violations(run: Run) -> Iterator[str]:
     known = {
         sid: found for sid, found in live.items() if sid not in {each.sid for each in done if not each.is_complete}
     }
-    yield from ended_stays_ended(world, completed, known, changes_owner)
+    moves = any(one.moves for one in operations)
+    yield from ended_stays_ended(world, completed, known, changes_owner, moves)
     yield from nothing_is_lost(world, operations, done, live, changes_owner, crashes)
     yield from nothing_of_others(live)
     yield from ids_are_right(world, operations, done, live)
     yield from lists_are_right(world, live)
 
 
-def ended_stays_ended(world: World, completed: list[Operation], live: t.Any, changes_owner: bool) -> Iterator[str]:
+def ended_stays_ended(
+    world: World, completed: list[Operation], live: t.Any, changes_owner: bool, moves: bool
+) -> Iterator[str]:
     for operation in completed:
         if not operation.ends or not live or operation.name == "expire":
             continue
         if operation.name == "revoke_handle" and world.handle is None:
+            continue
+        if operation.name == "clear" and world.user is None and moves:
+            # Of nobody's session, a request from before a move has no say in what became of it.
             continue
         if operation.name == "revoke_user" and world.user != USER:
             # It has nothing to end but a login that may have begun since.
@@ -499,7 +505,7 @@ def nothing_is_lost(
     is_switched = world.user is not None and any(one.owner == OTHER for one in operations)
     if not live and not (crashes and is_switched):
         yield "the session is lost"
-    if changes_owner:
+    if changes_owner or (world.user is None and any(one.moves for one in operations)):
         return
     for number, (operation, each) in enumerate(zip(operations, done, strict=True)):
         is_lost = not any(f"key {number}" in data for data, _ in live.values())

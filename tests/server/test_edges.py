@@ -15,9 +15,9 @@ from flask.sessions import SecureCookieSession
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server import SessionStoreError
 
+from .interleavings import Memory
 from .peer import cookie_with
 from .peer import opened
-from .test_interleavings import Memory
 
 
 def app_with(store: object, **config: t.Any) -> flask.Flask:

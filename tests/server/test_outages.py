@@ -327,7 +327,7 @@ def test_a_redis_that_keeps_its_data_loses_nothing_when_it_is_killed(tmp_path: P
 
 
 def patient_app(server: Server, retry: Retry | None) -> Flask:
-    options = {} if retry is None else {"retry": retry}
+    options: dict[str, t.Any] = {} if retry is None else {"retry": retry}
     client = redis.Redis(host=server.host, port=server.port, socket_timeout=TIMEOUT, **options)
     return visited_app(SESSION_TYPE="redis", SESSION_REDIS=client)
 

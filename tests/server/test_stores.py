@@ -25,6 +25,7 @@ from flask_fastsession.server import SweepingStore
 from flask_fastsession.server.stores.memcached import MemcachedStore
 from flask_fastsession.server.stores.redis import RedisStore
 from flask_fastsession.server.stores.sqlite import SQLiteStore
+from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import StoreTests
 
 from .conftest import redis_client
@@ -64,7 +65,10 @@ REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {
 }
 
 
-class TestRedis(StoreTests):
+class TestRedis(OwnerStoreTests):
+    # For each client; 100 000 of them are in test_redis.py.
+    sessions_listed = 600
+
     @pytest.fixture(params=REDIS_CLIENTS)
     def client_of(self, request: pytest.FixtureRequest) -> Callable[[Server], t.Any]:
         return REDIS_CLIENTS[request.param]
@@ -154,7 +158,9 @@ def test_a_client_that_is_given_up_is_gone(redis_process: Server) -> None:
     assert [each() for each in left] == [None, None]
 
 
-class TestRedisCluster(StoreTests):
+class TestRedisCluster(OwnerStoreTests):
+    sessions_listed = 600
+
     @pytest.fixture
     def store(self, cluster_processes: list[Server]) -> Iterator[Store]:
         with redis.RedisCluster(startup_nodes=[ClusterNode(n.host, n.port) for n in cluster_processes]) as client:

@@ -15,6 +15,7 @@ from flask import current_app
 from ..server.config import lifetime_of_sources
 from ..server.ids import MOVED
 from ..server.ids import SID
+from ..server.ids import is_taking
 from ..server.interface import ServerSessionInterface
 from ..server.lifecycle import Refused
 from ..server.pickles import NotPlain
@@ -139,16 +140,15 @@ class Conversion:
             if self.store.load(key) == found:
                 self.convert_in_place(key, found, record, ttl)
                 return
+        own = self.store.load(self.interface.ids.key(sid))
+        if own is not None and not is_taking(own):
+            raise Skipped("taken over before")
         if self.is_dry:
-            if any(map(self.store.load, (self.interface.ids.key(sid), self.interface.ids.taken_key(sid)))):
-                raise Skipped("taken over before")
             return
         try:
-            _, stored = self.take_over.put(sid, record, ttl, owner_in(data), life_left(source, sid))
+            self.take_over.put(sid, record, ttl, owner_in(data), life_left(source, sid))
         except Refused:
-            raise Skipped("ended or revoked since it was taken over") from None
-        if stored != record:
-            raise Skipped("taken over before")
+            raise Skipped("ended or revoked") from None
         self.take_over.delete(source, sid)
 
     def convert_in_place(self, key: str, found: bytes, record: bytes, ttl: int) -> None:

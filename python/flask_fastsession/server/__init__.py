@@ -9,6 +9,7 @@ from .store import OwnerStore
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
+from .take_over import Source
 
 __all__ = [
     "MovingStore",
@@ -18,6 +19,7 @@ __all__ = [
     "ServerSideSession",
     "SessionInfo",
     "SessionStoreError",
+    "Source",
     "Store",
     "SweepingStore",
 ]

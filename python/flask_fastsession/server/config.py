@@ -45,11 +45,18 @@ METHODS = ("load", "create", "replace", "delete")
 #: What is read once, when an app is given its interface.
 READ_ONCE = (
     "SESSION_ABSOLUTE_LIFETIME",
+    "SESSION_CACHELIB",
     "SESSION_CLEANUP_N_REQUESTS",
+    "SESSION_DYNAMODB",
+    "SESSION_DYNAMODB_TABLE",
+    "SESSION_FILE_DIR",
     "SESSION_HASH_SID",
     "SESSION_ID_LENGTH",
     "SESSION_KEY_PREFIX",
     "SESSION_MEMCACHED",
+    "SESSION_MONGODB",
+    "SESSION_MONGODB_COLLECT",
+    "SESSION_MONGODB_DB",
     "SESSION_NOTE",
     "SESSION_PERMANENT",
     "SESSION_REDIS",
@@ -57,9 +64,14 @@ READ_ONCE = (
     "SESSION_REGENERATE_ON_LOGIN",
     "SESSION_SERIALIZATION_FORMAT",
     "SESSION_SQLALCHEMY",
+    "SESSION_SQLALCHEMY_BIND_KEY",
+    "SESSION_SQLALCHEMY_SCHEMA",
     "SESSION_SQLALCHEMY_TABLE",
     "SESSION_SQLITE_PATH",
     "SESSION_SQLITE_TIMEOUT",
+    "SESSION_TAKE_OVER",
+    "SESSION_TAKE_OVER_DELETE",
+    "SESSION_TAKE_OVER_LIFETIME",
     "SESSION_TYPE",
     "SESSION_USE_SIGNER",
 )
@@ -210,7 +222,8 @@ def redis_store(app: Flask) -> Store:
     from .stores.redis import RedisStore
     from .stores.redis import client_from_url
 
-    return RedisStore(client_from_url(client) if isinstance(client, str) else client)
+    key_prefix = prefix_of(app.config.get("SESSION_KEY_PREFIX", "session:"))
+    return RedisStore(client_from_url(client) if isinstance(client, str) else client, key_prefix)
 
 
 def memcached_store(app: Flask) -> Store:

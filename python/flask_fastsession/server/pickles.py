@@ -27,8 +27,8 @@ from .record import Data
 #: How deep values are nested at most.
 DEEPEST = 100
 
-#: How many values and characters there are at most: a short pickle can refer to one value a million times.
-MOST = 16_000_000
+#: How many bytes the values take at most, about: a short pickle can refer to one value a million times.
+MOST = 4_000_000
 
 
 class NotPlain(Exception):
@@ -132,7 +132,7 @@ class Copier:
         self.size = 0
 
     def copy(self, value: t.Any, depth: int = 0) -> t.Any:
-        self.count(1)
+        self.count(8)
         if depth > DEEPEST:
             raise NotPlain("is nested too deeply")
         kind = type(value)

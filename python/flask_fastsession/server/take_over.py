@@ -33,6 +33,7 @@ from .meta import SessionMeta
 from .meta import owner_name
 from .record import Data
 from .record import NotARecord
+from .record import PickledRecord
 from .record import RecordFormat
 from .store import SessionStoreError
 from .store import Store
@@ -97,14 +98,19 @@ class TakeOver:
             found = asked(source, "load", sid)
             if found is not None:
                 return self._take(source, sid, found, ttl)
-        raise Refused("expired")
+        # Another request may have taken it over, and deleted it there, since the store was asked.
+        key, record = self.ids.key(sid), self.store.load(self.ids.key(sid)) if self.sources.deletes else None
+        if record is None or is_taking(record):
+            raise Refused("expired")
+        return key, live(record)
 
     def _take(self, source: Source, sid: str, found: bytes | Data, ttl: int) -> tuple[str, bytes]:
         try:
             data = self.data_of(found)
             record = self.record_of(data)
         except NotARecord as reason:
-            log.warning("A session cannot be taken over (%s); the visitor begins a new one.", reason)
+            hint = " Run `flask session convert --allow-pickle`." if isinstance(reason, PickledRecord) else ""
+            log.warning("A session cannot be taken over (%s); the visitor begins a new one.%s", reason, hint)
             raise Refused("malformed") from None
         try:
             taken = self.put(sid, record, ttl, owner_in(data), life_left(source, sid))
@@ -140,9 +146,12 @@ class TakeOver:
         key, tombstone, life = self.ids.key(sid), self.ids.taken_key(sid), self._life(left)
         for _ in range(ATTEMPTS):
             found = self.store.load(key)
-            if found is None:
-                if self.store.load(tombstone) is not None:
+            if found is None and self.store.load(tombstone) is not None:
+                # It may have been taken over since the first look, but then it is there now.
+                found = self.store.load(key)
+                if found is None:
                     raise Refused("revoked")
+            if found is None:
                 found = taking(secrets.token_urlsafe(16))
                 if not self.store.create(key, found, ttl):
                     continue

@@ -314,7 +314,8 @@ else:
         """Gives hiredis no numbers: with hiredis 3.5 the process dies if the handler of a signal raises meanwhile."""
 
         def pack(self, *args: t.Any) -> t.Any:
-            return super().pack(*[repr(arg) if type(arg) in (int, float) else arg for arg in args])
+            texts: list[t.Any] = [repr(arg) if type(arg) in (int, float) else arg for arg in args]
+            return super().pack(*texts)
 
     packer = Packer()
 
