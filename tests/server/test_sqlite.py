@@ -75,7 +75,7 @@ class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
 @pytest.fixture
 def other(path: Path, store: SQLiteStore) -> Iterator[SQLiteStore]:
     """Another process's, as it were."""
-    other = SQLiteStore(path, timeout=5)
+    other = SQLiteStore(path, timeout=30)
     yield other
     other.close()
 
@@ -356,13 +356,16 @@ LOGINS = """
 def test_all_sessions_end_while_another_process_logs_the_user_in_without_pause(path: Path, other: SQLiteStore) -> None:
     with started(LOGINS, path) as process:
         assert process.stdout and process.stdout.readline()
+        took = []
         for _ in range(5):
             before = other.listed("owner")
             begun = time.monotonic()
             assert other.end_all("owner") >= len(before)
-            assert time.monotonic() - begun < 2
+            took.append(time.monotonic() - begun)
             assert not set(before) & set(other.listed("owner"))
             time.sleep(0.1)
+    # Most of them, as the machine may have other things to do.
+    assert sorted(took)[3] < 2
 
 
 # --- Processes of the version before --------------------------------------------------------------------------------
@@ -443,9 +446,9 @@ NOTES = """
     from tests.server.test_sqlite import *
 
     path, name = Path(sys.argv[1]), sys.argv[2]
-    store = OldStore(path) if name.startswith("old") else SQLiteStore(path)
+    store = OldStore(path) if name.startswith("old") else SQLiteStore(path, timeout=60)
     if isinstance(store, OldStore):
-        store.connection.execute("PRAGMA busy_timeout = 5000")
+        store.connection.execute("PRAGMA busy_timeout = 60000")
     for number in range(1_000_000):
         key = f"{name} {number}"
         assert store.create(key, b"data", LONG)
@@ -464,12 +467,13 @@ def test_old_and_new_processes_that_are_killed_while_they_write_one_file(path: P
         with ExitStack() as stack:
             names = [f"{kind} {attempt}" for kind in ("old", "new")]
             processes = [stack.enter_context(started(NOTES, path, name)) for name in names]
-            for process in processes:
-                assert process.stdout and process.stdout.readline()
+            outputs = [t.cast(t.Any, process.stdout) for process in processes]
+            firsts = [output.readline() for output in outputs]
             time.sleep(0.2)
             for process in processes:
                 process.kill()
-            done = [int(t.cast(t.Any, process.stdout).read().split("\n")[-2]) for process in processes]
+            # A line may have been cut off.
+            done = [int((first + output.read()).split("\n")[-2]) for first, output in zip(firsts, outputs, strict=True)]
         old, new = names
         assert all(other.load(f"{old} {number}") == b"new" for number in range(done[0] + 1))
         listed = dict(other.listed("owner"))
@@ -775,20 +779,26 @@ def test_an_exception_at_any_instruction_of_a_fork(path: Path) -> None:
     assert run_script(INTERRUPTED_FORKS, path, scaled(7, 1)) == Ending("exit 0", "True True\n")
 
 
-# Signals come as they like, also where the one before is still dealt with.
+# Signals come as they like, also where the one before is still dealt with. Only what is called of the store is
+# interrupted by them, not the test itself.
 STORM = """
     import random
-    import signal
     from tests.server.test_sqlite import *
+    from flask_fastsession.server.stores import sqlite
 
+    FILES = {sqlite.__file__, sqlite_connections.__file__}
     store = SQLiteStore(sys.argv[1])
-    count, interrupted, longest = 0, 0, 0.0
-    confirmed = 0
     store.create("key", b"0", None)
+    count, confirmed, longest, is_quiet = 0, 0, 0.0, False
 
-    def interrupt(*_):
+    def interrupt(number, frame):
+        global count
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0005))
-        raise Interrupt
+        while frame is not None and not is_quiet:
+            if frame.f_code.co_filename in FILES:
+                count += 1
+                raise Interrupt
+            frame = frame.f_back
 
     def visit():
         global confirmed
@@ -797,38 +807,35 @@ STORM = """
         if store.replace("key", b"%d" % confirmed, b"%d" % (confirmed + 1), None) is True:
             confirmed += 1
 
+    def check():
+        global longest
+        started = time.monotonic()
+        process = os.fork()
+        if not process:
+            os._exit(open_connections())
+        longest = max(longest, time.monotonic() - started)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
     signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
     ends = time.monotonic() + float(sys.argv[2])
     while time.monotonic() < ends:
-        try:
-            try:
-                interrupt()
-            except Interrupt:
-                for _ in range(1000):
-                    visit()
-        except Interrupt:
-            interrupted += 1
-        while True:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                break
-            except Interrupt:
-                pass
-        found = int(store.load("key"))
-        # Whether the last one was done is known to nobody.
-        assert found in (confirmed, confirmed + 1), (found, confirmed)
-        confirmed = found
-        if interrupted % 50 == 0:
-            started = time.monotonic()
-            process = os.fork()
-            if not process:
-                os._exit(open_connections())
-            longest = max(longest, time.monotonic() - started)
-            assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    sys.stderr.write(f"{interrupted} interrupted, {confirmed} confirmed, longest fork {longest:.3f} s\\n")
+        for _ in range(50):
+            with suppress(Interrupt):
+                visit()
+            is_quiet = True
+            found = int(store.load("key"))
+            assert found in (confirmed, confirmed + 1), (found, confirmed)
+            confirmed, is_quiet = found, False
+        is_quiet = True
+        check()
+        is_quiet = False
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    sys.stderr.write(f"{count} interrupted, {confirmed} confirmed, longest fork {longest:.3f} s\\n")
     gc.collect()
     assert nothing_is_left_behind()
-    print(open_connections(), interrupted > 100, longest < 2)
+    store.load("key")
+    print(open_connections(), count > 100, longest < 2)
 """
 
 
