@@ -31,7 +31,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo serve quick coverage test test-abi3 test-oldest lint check differential docs wheel servers clean
-.PHONY: changes mutants prove fuzz miri stress matrix free-threaded audit reproducible trust
+.PHONY: changes mutants interleavings prove fuzz miri stress matrix free-threaded audit reproducible trust
 .PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
 help: ## List these targets
@@ -96,10 +96,14 @@ changes: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock while classes, ins
 mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check of the guard at a time; make changes must fail without it
 	scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED))
 
-prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants
+prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings of server-side sessions
 	$(BIN)/python -m tests.differential.codec --cases 5000000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.requests --cases 20000 $(if $(SEED),--seed $(SEED))
-	$(MAKE) --no-print-directory changes mutants
+	$(MAKE) --no-print-directory changes mutants interleavings
+
+interleavings: $(ALL_TOOLS) ## Try all orders that the commands of two and three requests to a session on the server can have
+	$(BIN)/python -m tests.server.interleavings --whole --size 2
+	$(BIN)/python -m tests.server.interleavings --whole --store rows --store sqlite
 
 bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
 

@@ -63,9 +63,17 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
 /// Decodes canonical url-safe text into a buffer, giving the length; `None` also where the buffer is too small.
 pub fn decode_into(bytes: &mut [u8], text: &[u8]) -> Option<usize> {
     let length = decoded_length(text);
-    let (triples, last) = bytes.get_mut(..length)?.as_chunks_mut::<3>();
-    let (quads, rest) = text.as_chunks::<4>();
+    let (sixes, bytes) = bytes.get_mut(..length)?.as_chunks_mut::<6>();
+    let (eights, text) = text.split_at(sixes.len() * 8);
     let mut all = 0;
+    for (six, eight) in sixes.iter_mut().zip(eights.as_chunks::<8>().0) {
+        let (first, second) = (bits_of(&eight[..4]), bits_of(&eight[4..]));
+        all |= first | second;
+        let [decoded @ .., _, _] = (u64::from(first) << 40 | u64::from(second) << 16).to_be_bytes();
+        *six = decoded;
+    }
+    let (triples, last) = bytes.as_chunks_mut::<3>();
+    let (quads, rest) = text.as_chunks::<4>();
     for (triple, quad) in triples.iter_mut().zip(quads) {
         let bits = bits_of(quad);
         all |= bits;

@@ -28,7 +28,7 @@ pub fn split(token: &[u8]) -> Option<UnverifiedToken<'_>> {
 }
 
 fn split_at_last_separator(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let dot = text.iter().rposition(|&byte| byte == SEPARATOR)?;
+    let dot = memchr::memrchr(SEPARATOR, text)?;
     Some((&text[..dot], &text[dot + 1..]))
 }
 

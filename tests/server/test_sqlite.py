@@ -14,6 +14,7 @@ import typing as t
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextlib import closing
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ from flask_fastsession.testing import SweepingStoreTests
 from tests.faults.support import Ending
 from tests.faults.support import scaled
 
+from .load import is_sound
 from .load import run_script
 from .load import started
 
@@ -73,7 +75,7 @@ class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
 @pytest.fixture
 def other(path: Path, store: SQLiteStore) -> Iterator[SQLiteStore]:
     """Another process's, as it were."""
-    other = SQLiteStore(path, timeout=5)
+    other = SQLiteStore(path, timeout=30)
     yield other
     other.close()
 
@@ -292,8 +294,12 @@ def test_a_login_costs_as_much_with_very_many_sessions_of_one_user_as_with_ten(s
     store._execute(MANY_LISTED, count)
     assert len(store.listed("owner")) == count + 11
     assert instructions(store, lambda: log_in(store, -2)) == with_ten
-    store.end_all("owner", ["h.1"])
+    (connection,) = store._connections._idle
+    pages = connection.execute("PRAGMA cache_size").fetchall()
+    assert store.end_all("owner", ["h.1"]) == count + 11
     assert store.listed("owner") == [("h.1", "new 1")]
+    assert store._execute("SELECT count(*) FROM sessions WHERE data = CAST('data' AS BLOB)")[0] == [(0,)]
+    assert connection.execute("PRAGMA cache_size").fetchall() == pages
 
 
 MANY_SESSIONS = """
@@ -350,13 +356,16 @@ LOGINS = """
 def test_all_sessions_end_while_another_process_logs_the_user_in_without_pause(path: Path, other: SQLiteStore) -> None:
     with started(LOGINS, path) as process:
         assert process.stdout and process.stdout.readline()
+        took = []
         for _ in range(5):
             before = other.listed("owner")
             begun = time.monotonic()
             assert other.end_all("owner") >= len(before)
-            assert time.monotonic() - begun < 2
+            took.append(time.monotonic() - begun)
             assert not set(before) & set(other.listed("owner"))
             time.sleep(0.1)
+    # Most of them, as the machine may have other things to do.
+    assert sorted(took)[3] < 2
 
 
 # --- Processes of the version before --------------------------------------------------------------------------------
@@ -430,6 +439,52 @@ def test_processes_of_the_version_before_go_on_with_the_same_file(
         assert not old.create("ours", b"again", LONG)
         old.connection.close()
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+# Each notes in sessions of its own, and says so once it is done; one by the old statements, and one by ours.
+NOTES = """
+    from tests.server.test_sqlite import *
+
+    path, name = Path(sys.argv[1]), sys.argv[2]
+    store = OldStore(path) if name.startswith("old") else SQLiteStore(path, timeout=60)
+    if isinstance(store, OldStore):
+        store.connection.execute("PRAGMA busy_timeout = 60000")
+    for number in range(1_000_000):
+        key = f"{name} {number}"
+        assert store.create(key, b"data", LONG)
+        if isinstance(store, OldStore):
+            assert store.replace(key, b"data", b"new", LONG)
+        else:
+            store.enlist("owner", f"h.{key}", key, LONG, False)
+            assert store.move(key, f"new {key}", b"data", b"new", LONG, b"\\0new " + key.encode()) is True
+        print(number, flush=True)
+"""
+
+
+def test_old_and_new_processes_that_are_killed_while_they_write_one_file(path: Path, other: SQLiteStore) -> None:
+    other.load("key")
+    for attempt in range(scaled(3, 50)):
+        with ExitStack() as stack:
+            names = [f"{kind} {attempt}" for kind in ("old", "new")]
+            processes = [stack.enter_context(started(NOTES, path, name)) for name in names]
+            outputs = [t.cast(t.Any, process.stdout) for process in processes]
+            firsts = [output.readline() for output in outputs]
+            time.sleep(0.2)
+            for process in processes:
+                process.kill()
+            # A line may have been cut off.
+            done = [int((first + output.read()).split("\n")[-2]) for first, output in zip(firsts, outputs, strict=True)]
+        old, new = names
+        assert all(other.load(f"{old} {number}") == b"new" for number in range(done[0] + 1))
+        listed = dict(other.listed("owner"))
+        for number in range(done[1] + 1):
+            assert other.load(f"new {new} {number}") == b"new"
+            assert listed[f"h.{new} {number}"] == f"new {new} {number}"
+        # What was under way is done or not.
+        last = f"{new} {done[1] + 1}"
+        assert (other.load(last) == b"data") + (other.load(f"new {last}") == b"new") <= 1
+        assert other.end_all("owner") == len(listed)
+    assert is_sound(path)
 
 
 def test_a_file_of_the_version_before_is_its_owners_already(path: Path, store: SQLiteStore) -> None:
@@ -606,8 +661,16 @@ INTERRUPTED: CallsByName = {
 #: Python does not raise what is raised in a destructor or by the end of a weak reference, nor pathlib an OSError.
 NOT_RAISED = {"__del__", "_remove", "mkdir"}
 
-#: These are long, and only some of their instructions are tried in the slice of the tests.
-STEPS = {"connecting": 7, "making the file": 31, "create on a full disk": 3, "create in a read-only file": 31}
+#: What is alike in all of them, or long, is tried at some of its instructions only in the slice of the tests.
+STEPS = {
+    "load": 1,
+    "move": 1,
+    "connecting": 13,
+    "making the file": 31,
+    "create on a full disk": 5,
+    "create in a read-only file": 31,
+}
+OTHER_STEP = 3
 
 #: The same where another process has locked the database, or a disk is full.
 FAILING: CallsByName = {
@@ -641,7 +704,7 @@ def interrupted_everywhere(folder: Path, name: str, calls: CallsByName, error: t
     """Interrupt a call at each of its instructions, or some, and return how many it has."""
     # Where an exception comes at the end of a clause that handles another, the thread believes to be in it for ever.
     with ThreadPoolExecutor(1) as pool:
-        step = scaled(STEPS.get(name, 1), 1)
+        step = scaled(STEPS.get(name, OTHER_STEP), 1)
         return pool.submit(interrupted_in_turn, Calls(folder), *calls[name], error, step).result()
 
 
@@ -716,20 +779,26 @@ def test_an_exception_at_any_instruction_of_a_fork(path: Path) -> None:
     assert run_script(INTERRUPTED_FORKS, path, scaled(7, 1)) == Ending("exit 0", "True True\n")
 
 
-# Signals come as they like, also where the one before is still dealt with.
+# Signals come as they like, also where the one before is still dealt with. Only what is called of the store is
+# interrupted by them, not the test itself.
 STORM = """
     import random
-    import signal
     from tests.server.test_sqlite import *
+    from flask_fastsession.server.stores import sqlite
 
+    FILES = {sqlite.__file__, sqlite_connections.__file__}
     store = SQLiteStore(sys.argv[1])
-    count, interrupted, longest = 0, 0, 0.0
-    confirmed = 0
     store.create("key", b"0", None)
+    count, confirmed, longest, is_quiet = 0, 0, 0.0, False
 
-    def interrupt(*_):
+    def interrupt(number, frame):
+        global count
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0005))
-        raise Interrupt
+        while frame is not None and not is_quiet:
+            if frame.f_code.co_filename in FILES:
+                count += 1
+                raise Interrupt
+            frame = frame.f_back
 
     def visit():
         global confirmed
@@ -738,38 +807,35 @@ STORM = """
         if store.replace("key", b"%d" % confirmed, b"%d" % (confirmed + 1), None) is True:
             confirmed += 1
 
+    def check():
+        global longest
+        started = time.monotonic()
+        process = os.fork()
+        if not process:
+            os._exit(open_connections())
+        longest = max(longest, time.monotonic() - started)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
     signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
     ends = time.monotonic() + float(sys.argv[2])
     while time.monotonic() < ends:
-        try:
-            try:
-                interrupt()
-            except Interrupt:
-                for _ in range(1000):
-                    visit()
-        except Interrupt:
-            interrupted += 1
-        while True:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                break
-            except Interrupt:
-                pass
-        found = int(store.load("key"))
-        # Whether the last one was done is known to nobody.
-        assert found in (confirmed, confirmed + 1), (found, confirmed)
-        confirmed = found
-        if interrupted % 50 == 0:
-            started = time.monotonic()
-            process = os.fork()
-            if not process:
-                os._exit(open_connections())
-            longest = max(longest, time.monotonic() - started)
-            assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    sys.stderr.write(f"{interrupted} interrupted, {confirmed} confirmed, longest fork {longest:.3f} s\\n")
+        for _ in range(50):
+            with suppress(Interrupt):
+                visit()
+            is_quiet = True
+            found = int(store.load("key"))
+            assert found in (confirmed, confirmed + 1), (found, confirmed)
+            confirmed, is_quiet = found, False
+        is_quiet = True
+        check()
+        is_quiet = False
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    sys.stderr.write(f"{count} interrupted, {confirmed} confirmed, longest fork {longest:.3f} s\\n")
     gc.collect()
     assert nothing_is_left_behind()
-    print(open_connections(), interrupted > 100, longest < 2)
+    store.load("key")
+    print(open_connections(), count > 100, longest < 2)
 """
 
 
@@ -833,7 +899,7 @@ def is_read(store: SQLiteStore) -> bool:
     # With a longer life, too, though that cannot be stored.
     found = [store.load(f"key {number}", 2 * LONG if number % 2 else None) for number in range(20)]
     assert store.load("no key") is None
-    return found == [b"data %d" % number for number in range(20)] and store.is_listed("ada", "h.1", found[1])
+    return found == [b"data %d" % number for number in range(20)] and store.is_listed("ada", "h.1", found[1] or b"")
 
 
 def cannot_be_written(store: SQLiteStore) -> bool:
@@ -1129,7 +1195,7 @@ class Swapping:
         self.before = before
         self.after = after
         self.is_called = False
-        monkeypatch.setattr("sqlite3.connect", self)
+        monkeypatch.setattr(sqlite3, "connect", self)
 
     def __call__(self, *args: t.Any, **options: t.Any) -> t.Any:
         if self.is_called:
@@ -1227,8 +1293,15 @@ def test_a_link_in_the_path_of_the_directory_is_followed(tmp_path: Path) -> None
     store.close()
 
 
-@pytest.mark.parametrize("name", ["a b?c#d%20.sqlite", "\u00e9\U0001f512.sqlite", "-wal", "file:x?mode=memory"])
+@pytest.mark.parametrize(
+    "name", ["a b?c#d%20.sqlite", "\u00e9\U0001f512.sqlite", "-wal", "file:x?mode=memory", "\udcff"]
+)
 def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    with suppress(OSError):
+        (tmp_path / name).touch(0o600)
+    if not (tmp_path / name).exists():
+        pytest.skip("not on this file system")
+    (tmp_path / name).unlink()
     store = SQLiteStore(tmp_path / name)
     store.create("key", b"data", LONG)
     assert {each.name for each in tmp_path.iterdir()} == {name, f"{name}-wal", f"{name}-shm"}

@@ -66,6 +66,9 @@ REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {
 
 
 class TestRedis(OwnerStoreTests):
+    # For each client; 100 000 of them are in test_redis.py.
+    sessions_listed = 600
+
     @pytest.fixture(params=REDIS_CLIENTS)
     def client_of(self, request: pytest.FixtureRequest) -> Callable[[Server], t.Any]:
         return REDIS_CLIENTS[request.param]
@@ -156,6 +159,8 @@ def test_a_client_that_is_given_up_is_gone(redis_process: Server) -> None:
 
 
 class TestRedisCluster(OwnerStoreTests):
+    sessions_listed = 600
+
     @pytest.fixture
     def store(self, cluster_processes: list[Server]) -> Iterator[Store]:
         with redis.RedisCluster(startup_nodes=[ClusterNode(n.host, n.port) for n in cluster_processes]) as client:

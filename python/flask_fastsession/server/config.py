@@ -222,7 +222,8 @@ def redis_store(app: Flask) -> Store:
     from .stores.redis import RedisStore
     from .stores.redis import client_from_url
 
-    return RedisStore(client_from_url(client) if isinstance(client, str) else client)
+    key_prefix = prefix_of(app.config.get("SESSION_KEY_PREFIX", "session:"))
+    return RedisStore(client_from_url(client) if isinstance(client, str) else client, key_prefix)
 
 
 def memcached_store(app: Flask) -> Store:

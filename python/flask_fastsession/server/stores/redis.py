@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import typing as t
+from collections.abc import Sequence
 from hashlib import sha1
 
 from redis import Redis
@@ -12,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from ..ids import MOVED
+from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .redis_connections import Client
 from .redis_connections import Command
@@ -170,11 +173,15 @@ class RedisStore:
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         try:
-            return self._load(key, ttl)
+            record = self._load(key, ttl)
+            if ttl is not None and record is not None and record[:1] == MOVED:
+                # What a session has left behind does not live as long as the session, whoever still comes for it.
+                self._command("EXPIRE", key, str(MOVED_TTL))
         except self.errors as error:
             if is_wrong_type(error):
                 return b""
             raise failed(error) from error
+        return record
 
     def _load(self, key: str, ttl: int | None) -> bytes | None:
         # Not by GET, for which a client may ask a replica, or a cache of its own, that does not know the latest.
@@ -237,7 +244,10 @@ class RedisStore:
 
     def listed(self, owner: str) -> list[tuple[str, str]]:
         handles = [text(handle) for handle in t.cast("list[bytes | str]", self._try_script(LISTED, owner))]
-        return [(handle, key) for handle, former, key in self._places(handles) if former == owner]
+        # Not by GET, as in _load().
+        replies = self._try_all([("EVAL", LOAD, "1", self._place_key(handle), "0") for handle in handles])
+        places = zip(handles, map(place_in, replies), strict=True)
+        return [(handle, place[1]) for handle, place in places if place[0] == owner]
 
     def unlist(self, owner: str, handle: str) -> None:
         self._taken_off(owner, handle)
@@ -273,20 +283,11 @@ class RedisStore:
 
     def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
         ended = [text(handle) for handle in t.cast("list[bytes | str]", self._try_script(KEEP, owner, *keep))]
-        places = [(handle, key) for handle, former, key in self._places(ended) if former == owner]
         # None of them is listed any more. What follows gives back room, and keeps nothing from ending.
-        self._try_all([("EVAL", FORGET, "1", self._place_key(handle), f"{owner} {key} ") for handle, key in places])
-        self._try_all([("DEL", key) for _, key in places])
+        forget = [("EVAL", FORGET, "1", self._place_key(handle), f"{owner} ") for handle in ended]
+        places = map(place_in, self._try_all(forget))
+        self._try_all([("DEL", place[1]) for place in places if place[0] == owner])
         return len(ended)
-
-    def _places(self, handles: list[str]) -> t.Iterator[tuple[str, str, str]]:
-        """Where the sessions of these handles are: the handle, the owner and the key of each that is anywhere."""
-        # Not by GET, as in _load().
-        replies = self._try_all([("EVAL", LOAD, "1", self._place_key(handle), "0") for handle in handles])
-        for handle, reply in zip(handles, replies, strict=True):
-            owner, key = place_in(reply)
-            if owner is not None and key is not None:
-                yield handle, owner, key
 
     def _place_key(self, handle: str) -> str:
         return self.handle_prefix + handle
@@ -311,7 +312,7 @@ class RedisStore:
         except self.errors as error:
             raise failed(error) from error
 
-    def _try_all(self, commands: list[Command]) -> list[Reply]:
+    def _try_all(self, commands: Sequence[Command]) -> list[Reply]:
         try:
             return self._command.batch(commands)
         except self.errors as error:

@@ -66,7 +66,9 @@ SWEEP_LISTED = (
     "DELETE FROM owners WHERE handle IN (SELECT handle FROM owners WHERE expires <= ? ORDER BY expires LIMIT ?)"
 )
 
-ALL_LISTED = "SELECT handle, expires > ? FROM owners WHERE owner = ?"
+ALL_LISTED = "SELECT * FROM owners WHERE owner = ?"
+UNLIST_ALL = "DELETE FROM owners WHERE owner = ?"
+DELETE = "DELETE FROM sessions WHERE key = ?"
 DELETE_LISTED = "DELETE FROM sessions WHERE key = (SELECT key FROM owners WHERE handle = ?)"
 END = "DELETE FROM owners WHERE handle = ?"
 
@@ -130,7 +132,8 @@ class SQLiteStore:
         return count == 1
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
-        now = time.time()
+        # Of a subclass SQLite would first ask whether it can be adapted.
+        old, now = bytes(old), time.time()
         if new is None:
             _, count = self._run(executed, REMOVE, (key, old, now))
         else:
@@ -154,7 +157,7 @@ class SQLiteStore:
     # --- Moving -----------------------------------------------------------------------------------------------------
 
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
-        now = time.time()
+        old, now = bytes(old), time.time()
         if self._run(moved, key, new_key, old, new, end_of(ttl, now), left, now):
             return True
         found = self.load(key)
@@ -190,7 +193,9 @@ class SQLiteStore:
         return self._run(ended, handle, time.time())
 
     def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
-        return self._run(all_ended, owner, frozenset(keep), time.time())
+        count, left = self._run(all_ended, owner, frozenset(keep), time.time())
+        self.delete(*left)
+        return count
 
     # --- Room -------------------------------------------------------------------------------------------------------
 
@@ -263,14 +268,25 @@ def ended(connection: Connection, handle: str, now: float) -> bool:
     return count == 1
 
 
-def all_ended(connection: Connection, owner: str, keep: t.Collection[str], now: float) -> int:
+def all_ended(connection: Connection, owner: str, keep: t.Collection[str], now: float) -> tuple[int, list[str]]:
+    """How many sessions are ended, and the keys of records that are still to be deleted."""
     connection.execute("BEGIN IMMEDIATE")
-    rows = connection.execute(ALL_LISTED, (now, owner)).fetchall()
-    ending = {handle: is_alive for handle, is_alive in rows if handle not in keep}
-    connection.executemany(DELETE_LISTED, zip(ending))
-    connection.executemany(END, zip(ending))
+    rows = connection.execute(ALL_LISTED, (owner,)).fetchall()
+    ended = [row for row in rows if row[0] not in keep]
+    left = sorted(key for _, _, key, _ in ended)
+    if len(ended) <= AT_ONCE:
+        connection.executemany(DELETE, zip(left))
+        left = []
+    else:
+        # They have ended all the same. Others do not wait for the records, and less for the list with more memory.
+        ((pages,),) = connection.execute("PRAGMA cache_size").fetchall()
+        connection.execute("PRAGMA cache_size = -64000")
+    connection.execute(UNLIST_ALL, (owner,))
+    connection.executemany(ENLIST, (row for row in rows if row[0] in keep))
     connection.execute("COMMIT")
-    return sum(ending.values())
+    if left:
+        connection.execute(f"PRAGMA cache_size = {pages}")
+    return sum(expires > now for _, _, _, expires in ended), left
 
 
 def end_of(ttl: int | None, now: float) -> float | None:

@@ -193,10 +193,12 @@ class Connections:
         the file is as before, nobody has written to it in between.
         """
         before = self._at_rest()
+        if before is None:
+            raise Unreadable
         try:
             lease.give_up_connection()
             connection = lease.connection = self._open(f"{self._uri}&immutable=1")
-            if before is not None and is_opened_by_name(connection, self._path):
+            if is_opened_by_name(connection, self._path):
                 answer = work(connection, *arguments)
                 if self._at_rest() == before:
                     return answer
@@ -373,8 +375,9 @@ def make_file(path: str) -> None:
 
 def is_opened_by_name(connection: Connection, path: str) -> bool:
     """Whether the file was no link while SQLite opened it: it follows links, and says where to."""
-    ((_, _, opened),) = connection.execute("PRAGMA database_list")
-    folder, name = os.path.split(opened)
+    # A path need not be UTF-8.
+    ((opened,),) = connection.execute("SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'")
+    folder, name = os.path.split(os.fsdecode(opened))
     return name == os.path.basename(path) and os.path.samefile(folder, os.path.dirname(path))
 
 
