@@ -7,7 +7,8 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 
 // The url-safe alphabet is read and written here: four characters stand for three bytes, with one look-up for each
-// character. Measured, in instructions for the payload of a login: 2,250 with the crate base64, 1,550 here.
+// character. Measured, in instructions for the payload of a login: 2,250 with the crate base64, 1,550 with one step for
+// four characters, 250 less with one for eight.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
