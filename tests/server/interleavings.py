@@ -249,7 +249,8 @@ class World:
     def __init__(self, store: t.Any) -> None:
         self.store = store
         self.app = flask.Flask("app")
-        self.app.config.update(SESSION_TYPE=store, SESSION_HASH_SID=False)
+        # Sweeping by chance would make two runs of one schedule differ.
+        self.app.config.update(SESSION_TYPE=store, SESSION_HASH_SID=False, SESSION_CLEANUP_N_REQUESTS=0)
         ServerSession(self.app)
         interface = self.app.session_interface
         assert isinstance(interface, ServerSessionInterface)

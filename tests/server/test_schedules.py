@@ -46,6 +46,12 @@ def test_three_at_once(name: str) -> None:
     assert not report.found, f"seed {seed}: {report}"
 
 
+def test_what_is_written_while_its_user_logs_out_and_in_again_does_not_end_the_new_login() -> None:
+    operations = tuple(OPERATIONS[name] for name in ("write", "log_in", "log_out"))
+    report = explore(WithRows(), [("alice", operations)], Bounds(preemptions=2, crashes=0))
+    assert not report.found, report
+
+
 # --- Faults put back ------------------------------------------------------------------------------------------------
 
 Patch = Callable[[pytest.MonkeyPatch], None]

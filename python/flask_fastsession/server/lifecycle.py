@@ -240,15 +240,16 @@ class Lifecycle:
         if session.meta.owner != stored.owner and not is_same_claim:
             # What others wrote is none of this user's.
             return True
-        if stored.was_of(meta.owner):
-            if is_same_claim and meta.handle != session.meta.handle:
+        # A user who has logged out and in again meanwhile is listed by another handle.
+        if stored.was_of(meta.owner) and stored.handle in (None, meta.handle):
+            if session.meta.owner == meta.owner and session.meta.handle != meta.handle:
                 # Two requests have found at once whose it has always been.
                 self._unlist(session.meta)
                 session.meta = meta
             before, _ = self.read(base)
             session.replace_data(merged(before, found, dict(session), self.format.dumps))
             return True
-        # It is somebody else's by now, and takes nothing from this request but another id.
+        # It is of another login by now, and takes nothing from this request but another id.
         if session.needs_new_id:
             session.replace_data(found)
             session.meta = meta
