@@ -476,7 +476,7 @@ def test_an_exception_at_any_bytecode(
     name: str, error: type[BaseException], redis_process: Server, prefix: str
 ) -> None:
     at = Interrupted(redis_process, prefix)
-    steps = scaled(17 if name in LONGER else 5 if error is SoftStop else 1, 1)
+    steps = scaled(53 if name in LONGER else 7, 1)
     number, begun = 0, 0
     while begun >= number:
         number += steps
