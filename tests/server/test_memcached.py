@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import json
+import logging
 import random
 import select
 import signal
@@ -646,7 +647,8 @@ def breaking_at(number: int) -> Iterator[Callable[[], int]]:
 
     def trace(frame: t.Any, event: str, argument: object) -> t.Any:
         nonlocal count
-        if frame.f_code.co_filename in (__file__, contextlib.__file__):
+        # That of logging would keep its lock if it was interrupted.
+        if frame.f_code.co_filename in (__file__, contextlib.__file__, logging.__file__):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":

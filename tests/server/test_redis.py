@@ -374,6 +374,9 @@ def called_with(error: type[BaseException], number: int, call: Callable[[], obje
 
     def trace(frame: FrameType, event: str, argument: object) -> t.Any:
         nonlocal begun
+        if frame.f_code.co_filename == logging.__file__:
+            # It keeps its lock if it is interrupted, and all that logs in other threads waits for that.
+            return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
             begun += 1

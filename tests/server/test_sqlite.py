@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sqlite3
@@ -525,7 +526,8 @@ class Interruption:
             sys.settrace(before)
 
     def trace(self, frame: FrameType, event: str, argument: object) -> t.Any:
-        if frame.f_code is Interruption.during.__code__:
+        # That of logging would keep its lock if it was interrupted.
+        if frame.f_code is Interruption.during.__code__ or frame.f_code.co_filename == logging.__file__:
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
