@@ -22,6 +22,8 @@ html_show_copyright = False
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
 nitpicky = True
+# Names of types that signatures give in full: a session's data, and whatever names a session.
+nitpick_ignore = [("py:class", "AnySession"), ("py:class", "Data")]
 
 # Anchors as code hosts make them, so that links work there as well.
 myst_heading_anchors = 4

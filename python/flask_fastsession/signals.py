@@ -1,4 +1,4 @@
-"""Signals of sessions, as :mod:`flask.signals` has those of requests.
+"""Signals of sessions, beside those that Flask has of requests.
 
 The sender is the app. None of them carries an id or a user: a receiver may log all it is given.
 """

@@ -14,7 +14,7 @@ class ServerStats(t.TypedDict):
     :data:`flask_fastsession.signals.session_refused`. ``created``, ``written``, ``regenerated`` and ``ended`` count
     what requests did with their sessions, and ``dropped`` what they wrote to one that had ended or moved meanwhile.
     ``revoked`` counts sessions that ``revoke`` and ``revoke_user`` ended, and ``failed`` the requests that met a
-    :exc:`SessionStoreError`.
+    :exc:`flask_fastsession.server.SessionStoreError`.
     """
 
     loaded: int

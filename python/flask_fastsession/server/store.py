@@ -68,7 +68,7 @@ class MovingStore(Store, t.Protocol):
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
         """Put ``new`` at ``new_key``, for ``ttl`` seconds, in the place of a record that is still ``old`` at ``key``.
 
-        ``left`` stays behind at ``key`` for :data:`MOVED_TTL` seconds; with ``None`` nothing does. Return ``True`` if
+        ``left`` stays behind at ``key`` for ten minutes; with ``None`` nothing does. Return ``True`` if
         that was done; ``False`` if there is no record at ``key`` any more, or one at ``new_key`` already; and if there
         is another one at ``key``, that. What is listed of ``key`` is listed of ``new_key`` from then on.
         """
