@@ -258,15 +258,11 @@ class Lifecycle:
     def _put_at(self, new_key: str, key: str, old: bytes, new: bytes, ttl: int, left: bytes | None) -> bool | bytes:
         if self.mover is not None:
             return self.mover.move(key, new_key, old, new, ttl, left)
-        # The new one first: nobody knows its key yet, and whatever happens then, the session is not lost.
+        # The new one first, so that the session is not lost, whatever happens then. If that fails, there is a record
+        # whose id nobody knows; one more command would be one more wait for a store that does not answer.
         if not self.store.create(new_key, new, ttl):
             return False
-        try:
-            done = self.store.replace(key, old, left, None if left is None else MOVED_TTL)
-        except BaseException:
-            with suppress(SessionStoreError):
-                self.store.delete(new_key)
-            raise
+        done = self.store.replace(key, old, left, None if left is None else MOVED_TTL)
         if done is not True:
             self.store.delete(new_key)
         return done
