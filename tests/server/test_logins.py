@@ -323,7 +323,7 @@ def test_logins_are_not_followed_if_so_configured(make_login_app: MakeApp) -> No
 
 
 def test_two_apps_in_one_process(make_login_app: MakeApp) -> None:
-    one, other = (make_login_app(SESSION_KEY_PREFIX=prefix) for prefix in ("one:", "other:"))
+    one, other = (make_login_app(SESSION_KEY_PREFIX=f"{secrets.token_hex(6)}:") for _ in range(2))
     one.test_client().get("/login/ann")
     assert len(sessions_of(one).interface.sessions_of("ann")) == 1
     assert sessions_of(other).interface.sessions_of("ann") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 import typing as t
@@ -466,7 +467,7 @@ def test_a_login_is_left_alone_if_so_configured(make_app: MakeApp) -> None:
 
 
 def test_two_apps_in_one_process(make_app: MakeApp) -> None:
-    one, other = (with_logins(make_app(SESSION_KEY_PREFIX=prefix)) for prefix in ("one:", "other:"))
+    one, other = (with_logins(make_app(SESSION_KEY_PREFIX=f"{secrets.token_hex(6)}:")) for _ in range(2))
     one.test_client().get("/login/ann")
     assert len(listed(one, "ann")) == 1
     assert listed(other, "ann") == []
