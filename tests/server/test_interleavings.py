@@ -292,7 +292,7 @@ def test_what_was_ended_or_moved_is_not_at_its_old_id(start: Start, outer: Opera
         assert world.cookie not in world.sessions(), f"before command {at}"
 
 
-SCHEDULES = 8
+SCHEDULES = 3
 
 
 def in_turns(start: Start, one: Operation, other: Operation, rng: random.Random) -> World:
