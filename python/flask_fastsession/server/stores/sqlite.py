@@ -40,8 +40,8 @@ LOAD_LISTED = (
 TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}"
 # One that has expired is as good as none.
 CREATE = (
-    "INSERT INTO sessions VALUES (?1, ?2, ?3)"
-    " ON CONFLICT (key) DO UPDATE SET data = ?2, expires = ?3 WHERE expires <= ?4"
+    "INSERT INTO sessions VALUES (?, ?, ?) ON CONFLICT (key)"
+    " DO UPDATE SET data = excluded.data, expires = excluded.expires WHERE sessions.expires <= ?"
 )
 REPLACE = f"UPDATE sessions SET data = ?, expires = ? WHERE key = ? AND data = ? AND {ALIVE}"
 REMOVE = f"DELETE FROM sessions WHERE key = ? AND data = ? AND {ALIVE}"
@@ -49,15 +49,15 @@ SWEEP = "DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE expir
 
 MOVE_LISTED = "UPDATE owners SET key = ? WHERE key = ?"
 ENLIST = (
-    "INSERT INTO owners VALUES (?1, ?2, ?3, ?4) ON CONFLICT (handle) DO UPDATE SET owner = ?2, key = ?3, expires = ?4"
+    "INSERT INTO owners VALUES (?, ?, ?, ?) ON CONFLICT (handle)"
+    " DO UPDATE SET owner = excluded.owner, key = excluded.key, expires = excluded.expires"
 )
 # A request that renews a session which another one has moved meanwhile knows its old key, where a mark leads on.
 RENEW = (
-    "UPDATE owners SET expires = ?1, key = CASE"
-    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = ?2 AND substr(data, 1, 1) <> x'00') THEN ?2"
-    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = owners.key) THEN key"
-    " ELSE ?2 END"
-    " WHERE handle = ?3 AND owner = ?4 AND expires > ?5"
+    "UPDATE owners SET expires = ?, key = CASE"
+    " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = ? AND substr(data, 1, 1) <> x'00')"
+    " OR NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.key = owners.key) THEN ? ELSE key END"
+    " WHERE handle = ? AND owner = ? AND expires > ?"
 )
 IS_LISTED = "SELECT 1 FROM owners WHERE handle = ? AND owner = ? AND expires > ?"
 LISTED = "SELECT handle, key FROM owners WHERE owner = ? AND expires > ?"
@@ -169,7 +169,7 @@ class SQLiteStore:
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
         now = time.time()
         if renew:
-            _, count = self._run(executed, RENEW, (now + ttl, key, handle, owner, now))
+            _, count = self._run(executed, RENEW, (now + ttl, key, key, handle, owner, now))
         else:
             _, count = self._run(executed, ENLIST, (handle, owner, key, now + ttl))
         return count == 1
