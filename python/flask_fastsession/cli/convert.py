@@ -61,13 +61,14 @@ def convert(interface: ServerSessionInterface, sources: tuple[str, ...], allow_p
 
     \b
     --allow-pickle: Flask-Session before 0.8, and cachelib's files to this day,
-    hold pickles. To load a pickle is to run what it says, and whoever can write
-    to where it is kept decides that. This command reads them with a reader that
-    makes plain values (text, numbers, lists, dates, UUID, Decimal, Markup and
-    the like) and refuses a pickle that names anything else; no request of the
-    app ever reads one. What is left is the risk of a fault in that reader, and
-    that forged sessions are taken for real ones. So give it only what nobody but
-    your app could write to, as a user who may do no more than this takes.
+    hold pickles. Loading a pickle runs code that its author chose, so anyone who
+    can write to these files or keys could run code here. This command reads them
+    with a reader that makes plain values (text, numbers, lists, dates, UUID,
+    Decimal, Markup and the like) and refuses a pickle that names anything else;
+    no request of the app ever reads one. Two risks are left: a fault in that
+    reader, and forged sessions that are taken for real ones. Use it only where
+    nobody but your app could write, and as a user with no more rights than this
+    takes.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     names = sources or named_in(app.config.get("SESSION_TAKE_OVER"))

@@ -42,6 +42,9 @@ BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0":
 
 METHODS = ("load", "create", "replace", "delete")
 
+#: Backends of Flask-Session that are no stores of ours.
+TAKEN_OVER = ("mongodb", "dynamodb", "cachelib", "filesystem")
+
 #: What is read once, when an app is given its interface.
 READ_ONCE = (
     "SESSION_ABSOLUTE_LIFETIME",
@@ -82,7 +85,10 @@ def interface_of(app: Flask) -> ServerSessionInterface:
     kind = config.get("SESSION_TYPE", "sqlite")
     store = STORES[kind](app) if isinstance(kind, str) and kind in STORES else kind
     if isinstance(store, (str, type)) or not all(callable(getattr(store, method, None)) for method in METHODS):
-        raise ValueError(f"SESSION_TYPE is one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}")
+        hint = f'; to take over the sessions there, set SESSION_TAKE_OVER = "{kind}"' if kind in TAKEN_OVER else ""
+        raise ValueError(
+            f"SESSION_TYPE is one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}{hint}"
+        )
     name = FORMATS.get(kind, "tagged") if isinstance(kind, str) else "tagged"
     may_be_of_others = isinstance(kind, str) and kind in UNHASHED
     sweeps = isinstance(store, SweepingStore)

@@ -30,7 +30,7 @@ class Ids:
     """How ids are made, signed, and stored.
 
     A key is a prefix and the id or, with ``is_hashed``, a number sign and the SHA-256 of the id. No id has a number
-    sign in it, so whoever reads a hashed key in the store and sends it as a cookie finds nothing.
+    sign in it, so a hashed key that someone has read in the store finds nothing when sent as a cookie.
     """
 
     key_prefix: str = "session:"

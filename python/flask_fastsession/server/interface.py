@@ -39,6 +39,7 @@ from .lifecycle import Lifecycle
 from .lifecycle import Refused
 from .lifecycle import stored_of
 from .meta import SessionMeta
+from .meta import handle_or_none
 from .meta import new_handle
 from .meta import note_text
 from .meta import owner_name
@@ -406,20 +407,18 @@ class ServerSessionInterface(SessionInterface):
             self._revoke(session)
 
     def _revoke(self, session: AnySession) -> None:
-        if isinstance(session, SessionInfo):
-            session = session.name
-        if isinstance(session, str) and session == coming_sid():
-            session = current_session
-        if not isinstance(session, str):
-            found = loaded(session)
-            if found.stored is not None:
-                self.lifecycle.end(found.stored)
+        found = resolved(session)
+        if isinstance(found, ServerSideSession):
+            was_live = found.stored is not None and self.lifecycle.end(found.stored)
             found.clear()
-        elif SID.fullmatch(session):
-            self.lifecycle.revoke(session)
+            # Nothing is left to end when it is saved, but the cookie.
+            found.cookie_due = None if found.stored is None else "delete"
+            found.stored = None
+        elif SID.fullmatch(found):
+            was_live = self.lifecycle.revoke(found)
         else:
-            self.lifecycle.revoke_handle(session)
-        self._have_revoked(1)
+            was_live = handle_or_none(found) is not None and self.lifecycle.revoke_handle(found)
+        self._have_revoked(int(was_live))
 
     def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
         """End all sessions that a user has at this moment, but those to ``keep``, given as for :meth:`revoke`."""
@@ -433,22 +432,18 @@ class ServerSessionInterface(SessionInterface):
             signals.session_revoked.send(current_app_or_none())
 
     def _handles(self, session: AnySession, user: str) -> set[str]:
-        if isinstance(session, SessionInfo):
-            session = session.name
-        if isinstance(session, str) and session == coming_sid():
-            session = current_session
-        if not isinstance(session, str):
-            found = loaded(session)
-            claimed = self._user_in(found)
-            if found.meta.owner is None and claimed is not None:
-                # It would be bound at the end of the request, and is named now.
-                self._bind(found, claimed)
-                if found.stored is not None:
-                    found.stored = found.stored._replace(claimed_by=None)
-            # In this request it may have become another user's, who has not listed it yet.
-            handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
-            return {handle for handle in handles if handle is not None}
-        return self.lifecycle.handles_of(session, user) if SID.fullmatch(session) else {session}
+        found = resolved(session)
+        if isinstance(found, str):
+            return self.lifecycle.handles_of(found, user) if SID.fullmatch(found) else {found}
+        claimed = self._user_in(found)
+        if found.meta.owner is None and claimed is not None:
+            # It would be bound at the end of the request, and is named now.
+            self._bind(found, claimed)
+            if found.stored is not None:
+                found.stored = found.stored._replace(claimed_by=None)
+        # In this request it may have become another user's, who has not listed it yet.
+        handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
+        return {handle for handle in handles if handle is not None}
 
     def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
         assert meta.handle is not None
@@ -476,8 +471,18 @@ def loaded(session: t.Any) -> ServerSideSession:
     return session
 
 
+def resolved(session: AnySession) -> str | ServerSideSession:
+    """The id or the handle of a session, or the session of this request."""
+    if isinstance(session, SessionInfo):
+        return session.name
+    if not isinstance(session, str):
+        return loaded(session)
+    # The store does not know an id that the session of this request is only about to have.
+    return loaded(current_session) if session == coming_sid() else session
+
+
 def coming_sid() -> str | None:
-    """The id that the session of this request is about to have, and that the store does not know yet."""
+    """The id that the session of this request is about to have."""
     found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
     return found.new_sid if isinstance(found, ServerSideSession) else None
 

@@ -89,7 +89,7 @@ class Lifecycle:
                 raise Refused("malformed") from None
             if self._is_listed(meta, record):
                 return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
-            # It was revoked; or its user has logged out in between, and then it says so by now.
+            # It was revoked, or its user has logged out since it was loaded. Then the record has changed.
             if self.store.load(key) == record:
                 raise Refused("revoked")
         raise overtaken()
@@ -97,7 +97,7 @@ class Lifecycle:
     def _log_unreadable(self, reason: NotARecord) -> None:
         text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
         if isinstance(reason, PickledRecord):
-            # There may be one of each visitor, and what is to be done about all of them is the same.
+            # Every visitor may have one, and the same command converts them all.
             self.log_once(text)
         else:
             log.warning("%s", text)
@@ -108,7 +108,7 @@ class Lifecycle:
             if record is None or is_taking(record):
                 continue
             if new_key_in(record) is not None:
-                # Whoever sends the old id, and did not get the new one, has no business here.
+                # A browser that did not get the new id may be anybody's.
                 raise Refused("revoked")
             return self._rekeyed(sid, key, record, ttl), record
         if self.take_over is not None and ttl is not None:
@@ -221,7 +221,7 @@ class Lifecycle:
             new_key = new_key_in(done)
             if new_key is not None:
                 if stored.owner is None and stored.claimed_by is None:
-                    # Whoever knew the old id may be anybody, and has no say in what became of it.
+                    # Anybody may have known the old id. What they write does not reach the session that moved.
                     return None
                 key = new_key
                 continue
@@ -364,17 +364,22 @@ class Lifecycle:
 
     # --- End --------------------------------------------------------------------------------------------------------
 
-    def end(self, stored: Stored) -> None:
-        """End a session, where it is now if it is a user's: another request of theirs may have moved it since."""
-        self._delete_twin(stored.sid)
-        self._end_at(stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner))
+    def end(self, stored: Stored) -> bool:
+        """End a session, where it is now if it is a user's: another request of theirs may have moved it since.
 
-    def revoke(self, sid: str) -> None:
+        Return whether it was still there, as :meth:`revoke` does.
+        """
+        self._delete_twin(stored.sid)
+        return self._end_at(
+            stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner)
+        )
+
+    def revoke(self, sid: str) -> bool:
         """End the session that has this id, or had it within the last ten minutes."""
         if self.take_over is not None:
             self.take_over.revoke(sid)
-        for key in (self.ids.other_key(sid), self.ids.key(sid)):
-            self._end_at(key, self.store.load(key), lambda meta: True)
+        keys = (self.ids.other_key(sid), self.ids.key(sid))
+        return any([self._end_at(key, self.store.load(key), lambda meta: True) for key in keys])
 
     def revoke_handle(self, handle: str) -> bool:
         return self.require_owners().end(handle)
@@ -402,12 +407,15 @@ class Lifecycle:
         listed = self.require_owners().listed(self.ids.owner_key(user))
         return handles | {handle for handle, key in listed if key in keys}
 
-    def _end_at(self, key: str, record: bytes | None, may_follow: Callable[[SessionMeta], bool]) -> None:
-        """Delete the session at a key, and where it has moved to if what is there may be followed."""
+    def _end_at(self, key: str, record: bytes | None, may_follow: Callable[[SessionMeta], bool]) -> bool:
+        """Delete the session at a key, or where it has moved to if what is there may be followed.
+
+        Return whether there was one.
+        """
         has_moved = False
         for _ in range(HOPS):
             if record is None:
-                return
+                return False
             new_key = new_key_in(record)
             if new_key is not None:
                 key, record, has_moved = new_key, self.store.load(new_key), True
@@ -417,12 +425,12 @@ class Lifecycle:
             except NotARecord:
                 meta = SessionMeta()
             if has_moved and not may_follow(meta):
-                return
+                return False
             # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
             self._unlist(meta)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
-                return
+                return done
             record = done
         raise overtaken()
 

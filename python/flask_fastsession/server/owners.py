@@ -38,7 +38,7 @@ PATIENCE = 10.0
 #: For so many seconds at most others wait for a process that was killed in its turn.
 TURN_TTL = 2
 
-#: The first pause of whoever waits, in seconds, and the longest: each is of any length up to that.
+#: The first and the longest pause between two attempts, in seconds; the length is random, up to this.
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.05
 
@@ -60,17 +60,17 @@ Sessions: t.TypeAlias = "dict[str, Session]"
 class OwnerRecords:
     """Mixed with a store, gives it the methods of :class:`OwnerStore`; it has none of its own to move records.
 
-    **Logging in.** Processes that change one list at once overtake each other. One of them succeeds each time, but it
-    may always be another one. So whoever is overtaken asks for its turn: it creates a record, and until that is gone
-    whoever comes waits, and then asks for the next turn. Those who came before may overtake it once more, and no one
-    else. A turn is no lock: what is right does not depend on it, but on the compare-and-set. It ends by itself
-    :data:`TURN_TTL` after a process was killed in it, and whoever has waited for long goes on without one.
+    **Logging in.** Processes that change one list at once overtake each other. One of them succeeds each time, but the
+    same one may fail each time. So a process that was overtaken asks for its turn: it creates a record, and processes
+    that come later wait until that is gone, and then ask for the next turn. Those that came before may overtake it once
+    more. A turn is not a lock: the compare-and-set alone keeps the list right. A turn ends :data:`TURN_TTL` after its
+    process was killed, and a process that has waited for long goes on without one.
 
-    **Revoking.** :meth:`end_all` is to succeed however many logins there are. It could overwrite the list, and nobody
-    could overtake that; but what it writes depends on what it has read, the sessions to keep, and one of them that was
-    ended in between would be listed again. A new list, to which a pointer is then set, has the same fault, as it is
-    copied before. So it is a compare-and-set like any other change. But it does not wait for its turn: once overtaken
-    it takes that of whoever has it. As many changes as are under way at that moment may come before, and no more.
+    **Revoking.** :meth:`end_all` has to succeed however many logins there are. It cannot overwrite the list: it writes
+    the sessions to keep, which it has read before, and would list one again that was ended in between. Copying the list
+    and setting a pointer to the copy has the same fault. So it is a compare-and-set like any other change. But it does
+    not wait for its turn: once overtaken, it takes the turn away from the process that has it. Only changes that are
+    under way at that moment may come before.
     """
 
     def enlist(self: Store, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
