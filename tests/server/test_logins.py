@@ -17,10 +17,12 @@ from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
 
 from flask_fastsession import ServerSession
+from flask_fastsession import SessionStoreError
 from flask_fastsession.server import ServerSideSession
 
 from .conftest import STORES
 from .conftest import MakeApp
+from .conftest import SpyStore
 from .conftest import app_with
 from .conftest import memcached_client
 from .conftest import redis_client
@@ -435,3 +437,46 @@ def test_the_remember_cookie_of_a_session_that_was_moved(app: Flask) -> None:
     sessions_of(app).revoke_user("bob")
     assert client.get("/whoami").text == "ann"
     assert sessions_of(app).sessions_of("bob") == []
+
+
+# --- When the store fails -------------------------------------------------------------------------------------------
+
+
+def test_an_error_handler_answers_although_flask_login_looks_at_the_session_after_it(
+    spied_app: MakeApp, spy: SpyStore
+) -> None:
+    app = with_logins(spied_app())
+    cookie = cookie_of_visit(app)
+
+    @app.errorhandler(SessionStoreError)
+    def without_sessions(error: SessionStoreError) -> tuple[str, int]:
+        with pytest.raises(SessionStoreError):
+            session.get("visited")
+        return "Please come back in a minute.", 503
+
+    @app.get("/swallowed")
+    def swallowed() -> str:
+        for _ in range(2):
+            # However often the view looks, it is not told that there is no session.
+            with pytest.raises(SessionStoreError):
+                session.get("visited")
+        return ""
+
+    spy.failing = {"load"}
+    response = visitor(app, session=cookie).get("/")
+    assert (response.status_code, response.text) == (503, "Please come back in a minute.")
+    assert "Set-Cookie" not in response.headers
+    assert visitor(app, session=cookie).get("/swallowed").status_code == 200
+    assert spy.counted()["load"] == 2
+    spy.failing = set()
+    assert spy.store.records
+    assert visitor(app, session=cookie).get("/whoami").status_code == 200
+
+
+def cookie_of_visit(app: Flask) -> str | None:
+    # As a client that is not one of the app under test, which handles its first request after all views are there.
+    with app.test_request_context("/"):
+        session["visited"] = True
+        response = app.response_class()
+        app.session_interface.save_session(app, session._get_current_object(), response)  # type: ignore[attr-defined]
+    return response.headers["Set-Cookie"].partition("=")[2].partition(";")[0]

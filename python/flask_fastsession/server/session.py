@@ -8,6 +8,7 @@ import typing as t
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flask import after_this_request
 from flask import has_request_context
 from flask import request
 from flask.sessions import SessionMixin
@@ -20,6 +21,7 @@ from .store import SessionStoreError
 if t.TYPE_CHECKING:
     from flask import Flask
     from flask import Request
+    from flask import Response
 
     from .interface import ServerSessionInterface
 
@@ -164,6 +166,8 @@ class UnloadedSession(ServerSideSession):
                 loaded = interface.load(app, request)
             except SessionStoreError as error:
                 self.failure = error
+                if has_request_context():
+                    after_this_request(self.give_up)
                 raise
             self.replace_data(loaded.data)
             self.meta, self.stored = loaded.meta, loaded.stored
@@ -171,6 +175,16 @@ class UnloadedSession(ServerSideSession):
             self.id_length, self.accessed = interface.ids.length, True
             self.__class__ = ServerSideSession  # type: ignore[assignment]
             del self.source, self.turn
+
+    def give_up(self, response: Response) -> Response:
+        """Be an empty session from here on, whose failure the response has told.
+
+        Flask-Login, among others, looks at the session of each response. Raised there once more, the error would take
+        the place of what an error handler has answered.
+        """
+        self.replace_data({})
+        self.__class__ = ServerSideSession  # type: ignore[assignment]
+        return response
 
 
 def loaded_first(name: str) -> Callable[..., t.Any]:
