@@ -9,20 +9,13 @@ conflict, and then it is repeated.
 
 from __future__ import annotations
 
-import os
-import random
 import re
 import time
 import typing as t
-import weakref
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from datetime import timezone
-from functools import partial
 
-from sqlalchemy import URL
 from sqlalchemy import BigInteger
 from sqlalchemy import Boolean
 from sqlalchemy import Column
@@ -30,8 +23,6 @@ from sqlalchemy import ColumnElement
 from sqlalchemy import Connection
 from sqlalchemy import DateTime
 from sqlalchemy import Double
-from sqlalchemy import Engine
-from sqlalchemy import Executable
 from sqlalchemy import Identity
 from sqlalchemy import Index
 from sqlalchemy import Integer
@@ -42,65 +33,31 @@ from sqlalchemy import Table
 from sqlalchemy import UniqueConstraint
 from sqlalchemy import and_
 from sqlalchemy import bindparam
-from sqlalchemy import create_engine
 from sqlalchemy import delete
-from sqlalchemy import event
 from sqlalchemy import func
 from sqlalchemy import insert
-from sqlalchemy import inspect
-from sqlalchemy import make_url
 from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import update
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.exc import NoSuchModuleError
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import Pool
-from sqlalchemy.pool import SingletonThreadPool
-from sqlalchemy.pool import StaticPool
-from sqlalchemy.schema import CreateIndex
-from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
+from .sql_connections import ATTEMPTS
+from .sql_connections import Database
+from .sql_connections import Source
+from .sql_connections import Taken
+from .sql_connections import Values
+from .sql_connections import overtaken
 
 T = t.TypeVar("T")
-Values: t.TypeAlias = "dict[str, t.Any]"
 
 #: A record is not touched before this share of its life has passed: reading is to cost no writing.
 UNTOUCHED_SHARE = 0.05
 
 #: So many rows are dealt with in one statement.
 AT_ONCE = 500
-
-#: How often something is tried that conflicts with what others do, and how many seconds it waits at most in between.
-ATTEMPTS = 30
-LONGEST_WAIT = 0.1
-
-#: How often a process tries to create the tables while others do so, too.
-CREATIONS = 5
-
-#: A deadlock or a failed serialization, by SQLSTATE, or by the numbers of MariaDB and MySQL. The whole transaction has
-#: been rolled back then.
-CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
-
-#: That a table is not there, in the same way.
-TABLE_MISSING = frozenset(["42P01", 1146])
-
-
-class HasEngine(t.Protocol):
-    """What knows its engine by the time it is used, such as a Flask-SQLAlchemy object in an app context."""
-
-    @property
-    def engine(self) -> Engine: ...
-
-
-Source: t.TypeAlias = "Engine | URL | str | HasEngine | Callable[[], Engine]"
 
 
 class SQLAlchemyStore:
@@ -460,302 +417,6 @@ def ascii_of(length: int) -> TypeEngine[str]:
     )
 
 
-def create(metadata: MetaData, connection: Connection) -> None:
-    for table in metadata.sorted_tables:
-        if not inspect(connection).has_table(table.name, table.schema):
-            connection.execute(CreateTable(table, if_not_exists=True))
-        inspector = inspect(connection)
-        if not {column["name"] for column in inspector.get_columns(table.name, table.schema)} >= set(table.c.keys()):
-            raise SessionStoreError(
-                f"the table {table.name} is another's: set SESSION_SQLALCHEMY_TABLE to another name"
-            )
-        present = {index["name"] for index in inspector.get_indexes(table.name, table.schema)}
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            if index.name not in present:
-                connection.execute(CreateIndex(index))
-
-
-# --- Connections ----------------------------------------------------------------------------------------------------
-
-
-class Taken(SessionStoreError):
-    """Another row has the key, or the handle."""
-
-
-@dataclass
-class Access:
-    """An engine, and how statements are run by its connections."""
-
-    engine: Engine
-    #: Whether its connections commit each statement by themselves.
-    autocommits: bool
-    is_ours: bool
-
-    @property
-    def begin(self) -> tuple[str, ...]:
-        return BEGIN.get(self.engine.dialect.name, ())
-
-
-class Database:
-    """Runs statements, and repeats them where that helps; errors come as :exc:`SessionStoreError`.
-
-    All that is run here can be repeated though its answer was lost and it was done the first time.
-    """
-
-    def __init__(self, source: Source, tables: MetaData | None = None) -> None:
-        self._tables = tables
-        self._ask: Callable[[], Engine] | None = None
-        self._access: Access | None = None
-        if isinstance(source, Engine):
-            self._access = access_to(source)
-        elif isinstance(source, (str, URL)):
-            self._access = own_access(source)
-        elif is_asynchronous(source):
-            raise ValueError("SESSION_SQLALCHEMY is an Engine of create_engine(), not of create_async_engine()")
-        elif hasattr(type(source), "engine"):
-            # Not to be asked here: there may be no app context, nor an app that it knows.
-            self._ask = lambda: t.cast(HasEngine, source).engine
-        elif callable(source):
-            self._ask = source
-        else:
-            kind = f"{type(source).__module__}.{type(source).__qualname__}"
-            raise ValueError(f"SESSION_SQLALCHEMY is an Engine, a URL or a Flask-SQLAlchemy object, not {kind}")
-        DATABASES.add(self)
-
-    def rows(self, statement: Executable, values: Values) -> t.Sequence[t.Any]:
-        return self.run(lambda connection: connection.execute(statement, values).all(), changes=False)
-
-    def change(self, statement: Executable, values: Values) -> int:
-        """Run a statement, and return how many rows it has changed."""
-        return self.run(lambda connection: connection.execute(statement, values).rowcount)
-
-    def run(self, act: Callable[[Connection], T], *, changes: bool = True, in_transaction: bool = False) -> T:
-        """Run what is one statement, or several ``in_transaction``."""
-        was_lost = were_created = False
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._run_once(act, changes, in_transaction)
-            except IntegrityError as error:
-                raise self._failed(error, Taken) from error.orig
-            except DBAPIError as error:
-                if is_conflict(error) and attempt + 1 < ATTEMPTS:
-                    wait(attempt)
-                elif error.connection_invalidated and not was_lost:
-                    # It was closed while nobody used it, when the server was restarted, say; the others are closed now.
-                    was_lost = True
-                elif self._tables is not None and is_table_missing(error) and not were_created:
-                    were_created = True
-                    self.create_tables()
-                else:
-                    raise self._failed(error) from error.orig
-            except Exception as error:
-                if not self._is_of_database(error):
-                    raise
-                raise self._failed(error) from error
-        raise overtaken()
-
-    def _run_once(self, act: Callable[[Connection], T], changes: bool, in_transaction: bool) -> T:
-        access = self._access or self._find_access()
-        with access.engine.connect() as connection:
-            try:
-                if in_transaction and access.begin:
-                    return in_own_transaction(connection, access.begin, act)
-                result = act(connection)
-                if in_transaction or (changes and not access.autocommits):
-                    connection.commit()
-                return result
-            except DBAPIError:
-                raise
-            except BaseException:
-                # A signal or a greenlet's time limit, perhaps: who knows what is still to be read from the connection.
-                if not connection.closed and not connection.invalidated:
-                    connection.invalidate()
-                raise
-
-    def _is_of_database(self, error: Exception) -> bool:
-        if isinstance(error, (SQLAlchemyError, OSError)):
-            return True
-        # While a connection is taken from the pool, SQLAlchemy lets errors of the driver through.
-        return self._access is not None and isinstance(error, self._access.engine.dialect.loaded_dbapi.Error)
-
-    def _find_access(self) -> Access:
-        assert self._ask is not None
-        engine = self._ask()
-        if not isinstance(engine, Engine):
-            raise TypeError(f"SESSION_SQLALCHEMY gave no Engine when it was asked, but {type(engine).__name__}")
-        self._access = access_to(engine)
-        return self._access
-
-    def create_tables(self) -> None:
-        tables = self._tables
-        assert tables is not None
-        for attempt in range(CREATIONS):
-            try:
-                return self._run_once(partial(create, tables), changes=True, in_transaction=True)
-            except Exception as error:
-                if not self._is_of_database(error):
-                    raise
-                # Another process may be creating them, too.
-                if attempt + 1 == CREATIONS:
-                    raise SessionStoreError(
-                        "the tables for sessions could not be created; somebody who may create tables can do so by"
-                        f" `flask session init-db`: {self._failed(error)}"
-                    ) from getattr(error, "orig", error)
-            time.sleep(0.05)
-
-    def _failed(self, error: Exception, kind: type[SessionStoreError] = SessionStoreError) -> SessionStoreError:
-        engine = None if self._access is None else self._access.engine
-        name = "SQL" if engine is None else engine.dialect.name
-        return kind(f"the session store in {name} failed: {text_without_values(error, engine)}")
-
-    def close(self) -> None:
-        if self._access is not None and self._access.is_ours:
-            self._access.engine.dispose()
-
-    def _after_fork_in_child(self) -> None:
-        if self._access is not None:
-            # Kept, so that no finalizer says goodbye on connections that are the parent's.
-            INHERITED.append(self._access.engine.pool)
-            self._access.engine.dispose(close=False)
-
-
-def access_to(engine: Engine) -> Access:
-    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
-        raise ValueError(
-            f"SESSION_SQLALCHEMY has a {type(engine.pool).__name__}, as databases in memory have, whose one connection"
-            " sessions would share with the transactions of the app: use a file, or a pool of connections"
-        )
-    # Where that costs no round trip, connections commit by themselves while they are borrowed.
-    is_free = engine.dialect.name in ("postgresql", "sqlite")
-    engine = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
-    return Access(engine, autocommits=is_free, is_ours=False)
-
-
-def own_access(url: str | URL) -> Access:
-    try:
-        url = make_url(url)
-    except (ArgumentError, ValueError):
-        # SQLAlchemy's text may quote it, with its password.
-        example = "postgresql+psycopg://user:password@host/name"
-        raise ValueError(f"SESSION_SQLALCHEMY is not a URL such as {example}") from None
-    options: dict[str, t.Any] = {"hide_parameters": True}
-    autocommits = url.get_backend_name() in BEGIN
-    if autocommits:
-        options["isolation_level"] = "AUTOCOMMIT"
-        if hasattr(DefaultDialect, "skip_autocommit_rollback"):
-            # Nothing is to be rolled back then, which is a round trip to MariaDB.
-            options["skip_autocommit_rollback"] = True
-    try:
-        if (
-            url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
-            and "connect_timeout" not in url.query
-        ):
-            options["connect_args"] = {"connect_timeout": 10}
-        if url.get_backend_name() != "sqlite":
-            # Connections are borrowed for a statement. Firewalls forget those that idle for some minutes.
-            options.update(pool_size=5, max_overflow=10, pool_timeout=10, pool_recycle=300, pool_use_lifo=True)
-        engine = create_engine(url, **options)
-    except NoSuchModuleError as error:
-        raise ValueError(f"SESSION_SQLALCHEMY is of a database that SQLAlchemy does not know: {error}") from None
-    except ImportError as error:
-        raise ValueError(f"SESSION_SQLALCHEMY needs a package that is not installed: {error.name}") from error
-    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
-        raise ValueError("SESSION_SQLALCHEMY is a database in memory, which threads cannot share: use a file")
-    statement = READ_COMMITTED.get(engine.dialect.name)
-    if statement is not None:
-
-        @event.listens_for(engine, "connect")
-        def set_isolation(connection: t.Any, record: object) -> None:
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            cursor.close()
-
-    return Access(engine, autocommits, is_ours=True)
-
-
-READ_COMMITTED = {
-    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "mysql": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "mariadb": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-}
-
-
-#: How a transaction begins, on a connection that commits by itself or not, and whatever its own isolation level is.
-BEGIN = {
-    "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
-    "mysql": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
-    "mariadb": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
-    "sqlite": ("BEGIN IMMEDIATE",),
-}
-
-
-def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Callable[[Connection], T]) -> T:
-    # To have SQLAlchemy set the isolation level of a connection for a while takes more round trips.
-    for statement in begin:
-        connection.exec_driver_sql(statement)
-    try:
-        result = act(connection)
-        connection.exec_driver_sql("COMMIT")
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            roll_back(connection)
-        raise
-    return result
-
-
-def roll_back(connection: Connection) -> None:
-    try:
-        connection.exec_driver_sql("ROLLBACK")
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            connection.invalidate()
-
-
-def is_asynchronous(source: object) -> bool:
-    return hasattr(type(source), "sync_engine")
-
-
-def is_conflict(error: DBAPIError) -> bool:
-    return not CONFLICTS.isdisjoint(codes_of(error.orig))
-
-
-def is_table_missing(error: DBAPIError) -> bool:
-    # SQLite has no code for it.
-    return not TABLE_MISSING.isdisjoint(codes_of(error.orig)) or "no such table" in str(error.orig)
-
-
-def codes_of(error: object) -> t.Iterator[object]:
-    """What drivers say of an error: the SQLSTATE, or the number."""
-    for name in ("sqlstate", "pgcode", "errno"):
-        yield getattr(error, name, None)
-    for argument in getattr(error, "args", ())[:1]:
-        # pg8000 has the fields of PostgreSQL's message.
-        yield argument.get("C") if isinstance(argument, dict) else argument
-
-
-def text_without_values(error: Exception, engine: Engine | None) -> str:
-    """What the driver says, but for what it quotes of a key or of the URL's password."""
-    cause = getattr(error, "orig", None) or error
-    # What follows in other lines are details, such as the key that is there already.
-    text = f"{type(cause).__name__}: {cause}".partition("\n")[0]
-    parameters = getattr(error, "params", None) or ()
-    values = [*(parameters.values() if isinstance(parameters, dict) else parameters)]
-    if engine is not None:
-        values.append(engine.url.password)
-    for value in values:
-        if isinstance(value, str) and value:
-            text = text.replace(value, "...")
-    return text
-
-
-def wait(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(0.001 * 2**attempt, LONGEST_WAIT)))
-
-
-def overtaken() -> SessionStoreError:
-    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by what others did with it")
-
-
 def batches(items: list[T]) -> t.Iterator[list[T]]:
     for first in range(0, len(items), AT_ONCE):
         yield items[first : first + AT_ONCE]
@@ -767,18 +428,3 @@ def utc_now() -> datetime:
 
 def end_of(ttl: int | None, now: float) -> float | None:
     return None if ttl is None else now + ttl
-
-
-DATABASES: weakref.WeakSet[Database] = weakref.WeakSet()
-
-#: Pools of the parent process.
-INHERITED: list[Pool] = []
-
-
-def _after_fork_in_child() -> None:
-    for database in list(DATABASES):
-        database._after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
