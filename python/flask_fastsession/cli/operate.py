@@ -10,8 +10,8 @@ from datetime import datetime
 import click
 from flask import Flask
 
+from ..server.info import SessionInfo
 from ..server.interface import ServerSessionInterface
-from ..server.interface import SessionInfo
 from ..server.lifecycle import MissingMethods
 from ..server.store import SessionStoreError
 from ..server.store import SweepingStore

@@ -1,8 +1,8 @@
 """Sessions whose data is on the server: in SQLite, SQL, Redis, memcached, or a store of your own."""
 
 from .extension import ServerSession
+from .info import SessionInfo
 from .interface import ServerSessionInterface
-from .interface import SessionInfo
 from .session import ServerSideSession
 from .store import MovingStore
 from .store import OwnerStore

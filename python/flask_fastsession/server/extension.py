@@ -14,9 +14,9 @@ from ..cli.operate import cleanup
 from .config import bool_in
 from .config import checker_of
 from .config import interface_of
-from .interface import AnySession
+from .info import AnySession
+from .info import SessionInfo
 from .interface import ServerSessionInterface
-from .interface import SessionInfo
 from .logins import follow_logins
 from .stats import ServerStats
 

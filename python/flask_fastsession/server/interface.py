@@ -17,15 +17,10 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from datetime import timedelta
-from datetime import timezone
 
-from flask import current_app
-from flask import has_app_context
 from flask import has_request_context
 from flask import request as current_request
-from flask import session as current_session
 from flask.sessions import SessionInterface
 
 from .. import signals
@@ -35,6 +30,13 @@ from .ids import SID
 from .ids import Ids
 from .ids import signed
 from .ids import unsigned
+from .info import AnySession
+from .info import SessionInfo
+from .info import current_app_or_none
+from .info import in_utc
+from .info import loaded
+from .info import resolved
+from .info import several
 from .lifecycle import Lifecycle
 from .lifecycle import Refused
 from .lifecycle import stored_of
@@ -87,24 +89,6 @@ class Options:
     absolute_lifetime: float | None = None
     cleanup_n_requests: int | None = None
     note: Callable[[Request], str] | None = None
-
-
-@dataclass(frozen=True)
-class SessionInfo:
-    """One of the sessions of a user, as a page of their devices shows it.
-
-    ``name`` is random, stays the same for as long as the session is this user's, and gives nobody access to it. Times
-    are in UTC. ``note`` is what ``SESSION_NOTE`` made of the request in which the session became the user's.
-    """
-
-    name: str
-    begun: datetime | None
-    last_seen: datetime | None
-    note: str | None
-
-
-#: What names a session: its id, its handle, what :meth:`ServerSessionInterface.sessions_of` returns, or itself.
-AnySession: t.TypeAlias = "str | SessionInfo | SessionMixin"
 
 
 class ServerSessionInterface(SessionInterface):
@@ -460,47 +444,6 @@ class ServerSessionInterface(SessionInterface):
         if expires_in is not None:
             seen.append(now + expires_in - self._ttl(lifetime, now - (meta.begun or now)))
         return min(max(seen), now) if seen else None
-
-
-def loaded(session: t.Any) -> ServerSideSession:
-    session = getattr(session, "_get_current_object", lambda: session)()
-    if isinstance(session, UnloadedSession):
-        session.load()
-    if not isinstance(session, ServerSideSession):
-        raise TypeError(f"a server-side session is wanted, not {type(session).__name__}")
-    return session
-
-
-def resolved(session: AnySession) -> str | ServerSideSession:
-    """The id or the handle of a session, or the session of this request."""
-    if isinstance(session, SessionInfo):
-        return session.name
-    if not isinstance(session, str):
-        return loaded(session)
-    # The store does not know an id that the session of this request is only about to have.
-    return loaded(current_session) if session == coming_sid() else session
-
-
-def coming_sid() -> str | None:
-    """The id that the session of this request is about to have."""
-    found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
-    return found.new_sid if isinstance(found, ServerSideSession) else None
-
-
-def current_app_or_none() -> Flask | None:
-    return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
-
-
-def several(sessions: AnySession | Iterable[AnySession] | None) -> list[AnySession]:
-    if sessions is None:
-        return []
-    # A session is iterable, too, by its keys.
-    is_one = isinstance(sessions, (str, SessionInfo, Mapping)) or sessions is current_session
-    return [t.cast(AnySession, sessions)] if is_one else list(t.cast("Iterable[AnySession]", sessions))
-
-
-def in_utc(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def listing_ttl(lifetime: int) -> int:
