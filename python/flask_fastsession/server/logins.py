@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import typing as t
 
 from .interface import ServerSessionInterface
@@ -10,8 +9,6 @@ from .session import ServerSideSession
 
 if t.TYPE_CHECKING:
     from flask import Flask
-
-log = logging.getLogger("flask_fastsession")
 
 
 def follow_logins(app: Flask, interface: ServerSessionInterface) -> None:

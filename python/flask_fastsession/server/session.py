@@ -101,7 +101,7 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
         return self.stored is not None and not self.was_cleared and self.new_sid is not None
 
     def regenerate(self) -> None:
-        """Give it another id when it is saved, so that whoever knows the old one has no session.
+        """Give it another id when it is saved, so that nobody who knows the old one has the session.
 
         Call this when somebody logs in or gains rights. With Flask-Login it happens by itself. In an event of
         Flask-SocketIO nothing happens: no response would tell the browser the new id.
