@@ -256,8 +256,8 @@ def test_progress_is_shown(tmp_path: Path, client: t.Any) -> None:
 
 def test_the_help_tells_the_risk(tmp_path: Path) -> None:
     text = " ".join(run(app_with(tmp_path), "--help").output.split())
-    assert "To load a pickle is to run what it says" in text
-    assert "nobody but your app could write to" in text
+    assert "Loading a pickle runs code that its author chose" in text
+    assert "nobody but your app could write" in text
 
 
 def test_no_request_reads_a_pickle(tmp_path: Path) -> None:

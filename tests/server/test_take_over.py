@@ -600,7 +600,9 @@ class WorldBefore(World):
 
     def begin(self, user: str | None) -> None:
         self.store.forget()
-        self.cookie = "c" * 43
+        # Not every store forgets what was said of others.
+        self.cookie = secrets.token_urlsafe(32)
+        self.store.delete(self.interface.ids.revoked_key(interleavings.USER))
         self.ids, self.done = {self.cookie}, {}
         self.handle, self.user = None, user
         self.source.sessions = {
@@ -629,7 +631,7 @@ OPERATIONS = [
 TOLD = [{"read", "revoke_user"}, {"write"}, {"read", "clear"}, {"regenerate", "revoke_id"}]
 
 
-def groups() -> Iterator[tuple[str | None, tuple[interleavings.Operation, ...], Bounds]]:
+def groups(store: str) -> Iterator[tuple[str | None, tuple[interleavings.Operation, ...], Bounds]]:
     """All pairs with one preemption and one crash, and triples with one preemption; or, by the way, a sample."""
     pairs = list(itertools.combinations_with_replacement(OPERATIONS, 2))
     # Where the store has lost what a moved session leaves behind, its old id leads nowhere.
@@ -639,19 +641,23 @@ def groups() -> Iterator[tuple[str | None, tuple[interleavings.Operation, ...], 
         if not any(one.name == "expire" for one in triple) or not any(one.moves for one in triple)
     ]
     if not IS_WHOLE:
-        pairs = [pair for pair in pairs if {one.name for one in pair} in TOLD] + random.Random(0).sample(pairs, 3)
-        triples = random.Random(0).sample(triples, 3)
+        pairs = [pair for pair in pairs if {one.name for one in pair} in TOLD] + random.Random(0).sample(pairs, 1)
+        triples = random.Random(0).sample(triples, 1)
+        if store in ("redis", "memcached"):
+            # Each command takes its time.
+            yield from (("alice", pair, Bounds(1, 0)) for pair in pairs)
+            return
     for user in interleavings.STARTS:
         yield from ((user, pair, Bounds(1, 1)) for pair in pairs)
     yield from (("alice", triple, Bounds(1, 0)) for triple in triples)
 
 
-@pytest.mark.parametrize("store", ["records", "rows"])
+@pytest.mark.parametrize("store", interleavings.STORES)
 def test_in_every_order_of_their_commands(store: str, deletes: bool) -> None:
     report = interleavings.Report()
-    with interleavings.STORES[store]() as real_store, interleavings.waiting_is_seen():
-        world = WorldBefore(real_store, deletes)
-        for user, operations, bounds in groups():
+    with interleavings.STORES[store]() as opened, interleavings.waiting_is_seen():
+        world = WorldBefore(opened, deletes)
+        for user, operations, bounds in groups(store):
             for run in interleavings.runs(world, user, operations, bounds):
                 report.add(run, user)
                 # Whoever began when it was there, and when nobody ended it, has found it.
