@@ -20,8 +20,8 @@ from flask.sessions import SessionInterface
 from werkzeug.test import create_environ
 
 from flask_fastsession import FastSessionInterface
-from flask_fastsession.cookies import is_id
-from flask_fastsession.cookies import take_apart
+from flask_fastsession.cli.cookies import is_id
+from flask_fastsession.cli.cookies import take_apart
 
 inspector = Blueprint("inspector", __name__)
 

@@ -46,7 +46,7 @@ import flask_fastsession
 from flask_fastsession import FastSessionInterface
 from flask_fastsession import ServerSession
 from flask_fastsession import cli
-from flask_fastsession import cookies
+from flask_fastsession.cli import cookies
 from flask_fastsession.cli import trial
 from flask_fastsession.cli.inspect import shortened
 from flask_fastsession.cli.text import in_time
@@ -325,7 +325,7 @@ def test_other_commands_of_flask_do_not_wait_for_it(directory: Path) -> None:
         "before = set(sys.modules)\n"
         "import flask_fastsession.cli\n"
         "print(*sorted(set(sys.modules) - before))\n"
-        "print(*sorted(set(sys.modules) & {'flask_fastsession.cookies', 'statistics', 'flask_fastsession.server'}))"
+        "print(*sorted(set(sys.modules) & {'flask_fastsession.cli.cookies', 'statistics', 'flask_fastsession.server'}))"
     )
     done = process(directory, "load")
     assert (done.stdout, done.stderr) == ("flask_fastsession.cli\n\n", "")

@@ -14,7 +14,7 @@ from flask import current_app
 from flask.cli import NoAppException
 from flask.cli import ScriptInfo
 
-from .. import cookies
+from . import cookies
 from . import main
 from .errors import BadInput
 

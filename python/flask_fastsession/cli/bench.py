@@ -20,11 +20,11 @@ from flask import Request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.http import parse_cookie
 
-from .. import cookies
 from ..interface import FastSessionInterface
 from ..options import CREATED
 from ..options import DEFAULTS
 from ..session import FastSession
+from . import cookies
 from .app import serializer_of
 from .app import with_app
 from .errors import BadInput

@@ -12,11 +12,11 @@ from types import FunctionType
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
-from .. import cookies
-from ..cookies import BROWSERS_KEEP
-from ..cookies import Record
-from ..cookies import Verdict
 from ..interface import FastSessionInterface
+from . import cookies
+from .cookies import BROWSERS_KEEP
+from .cookies import Record
+from .cookies import Verdict
 from .text import in_time
 from .trial import Run
 

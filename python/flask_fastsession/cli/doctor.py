@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask import Flask
 
-from .. import cookies
+from . import cookies
 from .app import name_of_cookie
 from .app import with_app
 from .checks import Finding

@@ -14,12 +14,12 @@ import click
 from flask import Flask
 from flask.sessions import session_json_serializer
 
-from .. import cookies
-from ..cookies import Record
-from ..cookies import Token
-from ..cookies import Verdict
+from . import cookies
 from .app import load_app_if_any
 from .app import name_of_cookie
+from .cookies import Record
+from .cookies import Token
+from .cookies import Verdict
 from .errors import Command
 from .text import TAKES_COOKIE
 from .text import as_json

@@ -14,7 +14,7 @@ from datetime import datetime
 import click
 from flask.sessions import session_json_serializer
 
-from .. import cookies
+from . import cookies
 from .errors import BadInput
 
 #: No more bytes than these are read.

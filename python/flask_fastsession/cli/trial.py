@@ -11,8 +11,8 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.http import parse_cookie
 
 from .. import _native
-from .. import cookies
 from ..interface import FastSessionInterface
+from . import cookies
 from .overrides import Override
 from .overrides import overrides_of
 

@@ -23,9 +23,9 @@ from itsdangerous.encoding import base64_decode
 from itsdangerous.encoding import bytes_to_int
 from werkzeug.http import parse_cookie
 
-from .options import DEFAULTS
-from .options import Options
-from .options import age_in_seconds
+from ..options import DEFAULTS
+from ..options import Options
+from ..options import age_in_seconds
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -425,8 +425,8 @@ class Record:
 
 def find_record(app: Flask, value: str) -> Record:
     """Look up the session that a cookie names, and leave its life as it is."""
-    from .server.interface import ServerSessionInterface
-    from .server.lifecycle import Refused
+    from ..server.interface import ServerSessionInterface
+    from ..server.lifecycle import Refused
 
     interface = app.session_interface
     if not isinstance(interface, ServerSessionInterface):
