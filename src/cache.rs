@@ -2,7 +2,8 @@
 //!
 //! All caches of the crate, with who owns each, how much it holds, and what a fork does to it:
 //!
-//! * [`Cache`] of `AppSetup`, of `Unusable` and of two kinds of `CookieSetup` (`setup`): an interface, 16 each.
+//! * [`Cache`] of `AppSetup`, of `Unusable` (`setup`) and of two kinds of `CookieSetup` (`cookie_setup`): an interface, 16
+//!   each.
 //! * `KNOWN_SIGNERS` (`keys`): the process, 64.
 //! * `Verdicts` (`guard::verdicts`): the process, 16 for each question. Atomic, so there is nothing to lock.
 //! * `SPARE` (`key_cache`): the process, 8 sets of 128 names. Not waited for where it is locked.

@@ -6,7 +6,8 @@
 //!   Read it first; `headers` is its end, and `steps` the same for apps that override a step. `serializer` does the same for tokens in other hands, `record` the JSON alone, for sessions in a store,
 //!   and `signer` the signature alone.
 //! * `guard` says what of it may run natively at this very call, and why not. `keys` has itsdangerous derive the keys,
-//!   `setup` keeps what was derived from an app's config in a `cache`, and `clock` reads the clocks that stock reads.
+//!   `setup` keeps what was derived from an app's config in a `cache`, `cookie_setup` its `Set-Cookie` lines, and `clock`
+//!   reads the clocks that stock reads.
 //! * [`wire`] knows no Python: the steps from a payload to a cookie and back.
 //! * `encode` and `decode` are the JSON step, with the Python `types` and the `key_cache`; `tagging` is what is left of it
 //!   where an app's own provider writes and reads JSON.
@@ -25,6 +26,8 @@ pub mod wire;
 mod cache;
 #[cfg(feature = "python")]
 mod clock;
+#[cfg(feature = "python")]
+mod cookie_setup;
 #[cfg(feature = "python")]
 mod counters;
 #[cfg(feature = "python")]

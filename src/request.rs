@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::cookie_setup::CookieSetup;
 use crate::counters::{Counters, Outcome, Tally};
 use crate::error::{Fallback, Reason, contained};
 use crate::guard::checks;
@@ -24,7 +25,7 @@ use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::headers::Headers;
 use crate::key_cache::intern;
-use crate::setup::{AppConfig, AppSetup, AppSetups, AppView, CookieSetup, is_truthy};
+use crate::setup::{AppConfig, AppSetup, AppSetups, AppView, is_truthy};
 use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
 use crate::wire::payload;

@@ -4,6 +4,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::cookie_setup::CookieSetup;
 use crate::error::{Fallback, Reason, contained};
 use crate::guard::flask::{self, FlaskParts, own_attributes};
 use crate::guard::json;
@@ -11,7 +12,7 @@ use crate::headers::Headers;
 use crate::key_cache::intern;
 use crate::request::{SessionInterfaceMixin, cookie_header, deletion_line, max_cookie_size};
 use crate::serializer;
-use crate::setup::{AppConfig, AppSetup, AppView, CookieSetup};
+use crate::setup::{AppConfig, AppSetup, AppView};
 use crate::types::Types;
 use crate::wire::cookie;
 
