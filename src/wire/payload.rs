@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 
+use crate::wire::seal::Opened;
 use crate::wire::sign::Verified;
 use crate::wire::{base64, zlib};
 
@@ -14,7 +15,7 @@ const DEFLATED: u8 = b'.';
 /// What a payload is given for the timestamp and the signature that are to follow, in bytes.
 const ROOM: usize = 128;
 
-/// Text from a payload whose signature was verified; nothing else is ever decoded:
+/// Text from a payload whose signature was verified, or from a sealed token that was opened; nothing else is ever decoded:
 ///
 /// ```
 /// # use _native::wire::payload::{self, VerifiedText};
@@ -109,6 +110,13 @@ pub fn unpack(verified: &Verified<'_>) -> Option<VerifiedText> {
         None => base64::decode(verified.payload()),
     };
     text.map(VerifiedText)
+}
+
+/// The text of a sealed token; `None` where its deflate is damaged or too long, as our own never is.
+pub fn unseal(opened: Opened) -> Option<VerifiedText> {
+    let is_deflated = opened.is_deflated();
+    let text = opened.into_text();
+    if is_deflated { zlib::inflate(&text).map(VerifiedText) } else { Some(VerifiedText(text)) }
 }
 
 #[cfg(test)]
