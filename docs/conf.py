@@ -21,6 +21,8 @@ release = version = __version__
 html_show_copyright = False
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
+# The package index shows this page.
+exclude_patterns = ["pypi.md"]
 nitpicky = True
 # Names of types that signatures give in full: a session's data, and whatever names a session.
 nitpick_ignore = [("py:class", "AnySession"), ("py:class", "Data")]

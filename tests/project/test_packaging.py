@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import flask_fastsession
 
 ROOT = Path(__file__).parents[2]
+PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_the_version_is_that_of_the_crate() -> None:
@@ -23,11 +25,50 @@ def test_the_version_is_that_of_the_crate() -> None:
 
 
 def test_the_oldest_python_is_the_same_for_pip_and_for_the_extension() -> None:
-    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     cargo = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
-    minimum = re.findall(r'requires-python = ">=(\d+)\.(\d+)"', pyproject)
+    minimum = re.findall(r'requires-python = ">=(\d+)\.(\d+)"', PYPROJECT)
     assert minimum == re.findall(r"abi3-py(\d)(\d+)", cargo)
     assert len(minimum) == 1
+
+
+# --- The package index ----------------------------------------------------------------------------------------------
+
+
+class Elements(HTMLParser):
+    """The elements of a page, each with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_page_of_the_package_is_complete_as_the_index_renders_it() -> None:
+    """A package index has none of the repository's files, so links and pictures cannot be relative."""
+    markdown = pytest.importorskip("readme_renderer.markdown", reason="it is installed by make docs and make test")
+    (page,) = re.findall(r'^readme = "(.+)"$', PYPROJECT, re.MULTILINE)
+    html = markdown.render((ROOT / page).read_text(encoding="utf-8"))
+    assert html is not None
+    elements = Elements(html).found
+    assert {"h1", "h2", "p", "pre", "table", "li"} <= {tag for tag, _ in elements}
+    anchors = {f"#{attributes['id']}" for _, attributes in elements if "id" in attributes}
+    targets = {attributes[name] or "" for _, attributes in elements for name in ("href", "src") if name in attributes}
+    assert [target for target in targets - anchors if not target.startswith("https://")] == []
+    # What the renderer did not understand is left as it was written.
+    assert not re.search(r"\]\(|```|\{\w+\}`", html)
+
+
+def test_classifiers_name_what_is_supported() -> None:
+    classifiers = set(re.findall(r'^    "(\w.* :: .*)",$', PYPROJECT, re.MULTILINE))
+    versions = {it.rpartition(" ")[2] for it in classifiers if re.search(r"Python :: 3\.\d+$", it)}
+    assert versions == {f"3.{minor}" for minor in range(10, 15)}
+    # Wheels are native: there is one for each of these.
+    systems = {it for it in classifiers if it.startswith("Operating System")}
+    names = ("MacOS", "Microsoft :: Windows", "POSIX :: Linux")
+    assert systems == {f"Operating System :: {name}" for name in names}
 
 
 # --- Wheels ---------------------------------------------------------------------------------------------------------
