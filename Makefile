@@ -62,7 +62,7 @@ quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run tests that 
 coverage: $(VENV)/extension $(ALL_TOOLS) $(VENV)/coverage.installed ## Measure the coverage of Rust and Python, and fail below a floor (after make servers)
 	scripts/coverage.sh
 
-lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stubtest
+lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy, Pyright and stubtest
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
@@ -71,6 +71,7 @@ lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy and stub
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/pyright
 	$(BIN)/stubtest --mypy-config-file pyproject.toml flask_fastsession._native
 	$(BIN)/zizmor --offline --quiet .github
 

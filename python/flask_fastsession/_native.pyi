@@ -10,6 +10,8 @@ from flask.sessions import SessionMixin
 from typing_extensions import Self
 from typing_extensions import disjoint_base
 
+from .stats import SessionStats
+
 __all__ = [
     "Counters",
     "DefaultSessionClass",
@@ -52,7 +54,7 @@ def load_tagged(serializer: TaggedJSONSerializer, text: bytes) -> t.Any: ...
 @t.final
 class Counters:
     def __new__(cls) -> Counters: ...
-    def report(self) -> dict[str, t.Any]: ...
+    def report(self) -> SessionStats: ...
     def __reduce__(self) -> tuple[type[Counters], tuple[()]]: ...
 
 @t.final

@@ -26,6 +26,11 @@ if t.TYPE_CHECKING:
     from flask import Response
     from flask.sessions import SessionMixin
 
+    from .stats import SessionStats
+
+#: A digest of :mod:`hashlib`, or its name.
+DigestMethod: t.TypeAlias = str | Callable[..., t.Any]
+
 
 class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, sessions.SecureCookieSessionInterface):
     """Flask's signed cookie sessions, opened and saved natively.
@@ -64,20 +69,20 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     else:
         session_class = DefaultSessionClass(SecureCookieSession)
 
+    # Other arguments are for the other bases of a subclass. To type checkers they are errors, as spelling mistakes are.
     def __init__(
         self,
-        *args: t.Any,
-        digest_method: t.Any = None,
-        accept_digest_methods: Iterable[t.Any] = (),
+        *args: t.NoReturn,
+        digest_method: DigestMethod | None = None,
+        accept_digest_methods: Iterable[DigestMethod] = (),
         resign_fallbacks: bool = False,
         absolute_lifetime: float | timedelta | None = None,
         leeway: int = 0,
         oversize: t.Literal["warn", "raise"] | Callable[[SessionMixin, Response, int], object] = "warn",
-        **kwargs: t.Any,
+        **kwargs: t.NoReturn,
     ) -> None:
         if kwargs and type(self).__init__ is FastSessionInterface.__init__:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(kwargs))!r}")
-        # To the other bases of a subclass.
         super().__init__(*args, **kwargs)
         if isinstance(absolute_lifetime, timedelta):
             absolute_lifetime = absolute_lifetime.total_seconds()
@@ -164,7 +169,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         ]
         return signing.URLSafeTimedSerializer._adopt(stock, self._counters)
 
-    def stats(self) -> dict[str, t.Any]:
+    def stats(self) -> SessionStats:
         """Return how often sessions were handled natively, and how often stock code did it and why.
 
         The counts cover this instance in this process since it was made::

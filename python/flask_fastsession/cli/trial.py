@@ -16,8 +16,13 @@ from . import cookies
 from .overrides import Override
 from .overrides import overrides_of
 
+if t.TYPE_CHECKING:
+    from ..stats import SessionStats
+
+StageName: t.TypeAlias = t.Literal["open", "serializer", "cookies", "loads", "save", "dumps", "headers"]
+
 #: Opening and saving as a whole, each followed by its steps.
-STAGES = ("open", "serializer", "cookies", "loads", "save", "dumps", "headers")
+STAGES: tuple[StageName, ...] = ("open", "serializer", "cookies", "loads", "save", "dumps", "headers")
 
 #: Why stock code answers, in the words of docs/compatibility.md.
 REASONS = dict(_native.reasons())
@@ -69,15 +74,17 @@ def try_out(app: Flask, sample: object) -> Run:
                 # Its text might quote a key.
                 error = type(raised).__name__
     after = counts_of(interface)
-    return Run(stages_between(before, after), lines, error, list(dict.fromkeys(overrides)), after.get("guard"))
+    return Run(stages_between(before, after), lines, error, list(dict.fromkeys(overrides)), after and after["guard"])
 
 
-def counts_of(interface: SecureCookieSessionInterface) -> dict[str, t.Any]:
-    return interface.stats() if isinstance(interface, FastSessionInterface) else {}
+def counts_of(interface: SecureCookieSessionInterface) -> SessionStats | None:
+    return interface.stats() if isinstance(interface, FastSessionInterface) else None
 
 
-def stages_between(before: dict[str, t.Any], after: dict[str, t.Any]) -> dict[str, Stage]:
+def stages_between(before: SessionStats | None, after: SessionStats | None) -> dict[str, Stage]:
     """What has been counted meanwhile."""
+    if before is None or after is None:
+        return {}
     return {
         name: Stage(
             after[name]["native"] > before[name]["native"],
@@ -88,7 +95,6 @@ def stages_between(before: dict[str, t.Any], after: dict[str, t.Any]) -> dict[st
             ],
         )
         for name in STAGES
-        if after
     }
 
 

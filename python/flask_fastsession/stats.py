@@ -1,0 +1,44 @@
+"""What :meth:`flask_fastsession.FastSessionInterface.stats` returns."""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class StageCounts(t.TypedDict):
+    """How often a step ran natively, and how often Flask's own code ran it instead, by reason."""
+
+    native: int
+    declined: dict[str, int]
+
+
+class LoadCounts(StageCounts):
+    """The same for reading cookies. ``rejected`` counts those that are malformed, forged or expired."""
+
+    rejected: int
+
+
+class KeyCounts(t.TypedDict):
+    """How many cookies each key verified.
+
+    ``current`` is for ``SECRET_KEY``, ``fallbacks`` for the keys of ``SECRET_KEY_FALLBACKS`` that were used, the last
+    of them first. ``old_digests`` counts the cookies with a digest from ``accept_digest_methods``.
+    """
+
+    current: int
+    fallbacks: list[int]
+    old_digests: int
+
+
+class SessionStats(t.TypedDict):
+    """The counts of one interface in one process since it was made."""
+
+    guard: t.Literal["tags", "look-ups"]
+    open: StageCounts
+    serializer: StageCounts
+    cookies: StageCounts
+    loads: LoadCounts
+    save: StageCounts
+    dumps: StageCounts
+    headers: StageCounts
+    keys: KeyCounts
