@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::Reason;
 use crate::guard::version_tag;
+use crate::protection::Kind;
 use crate::wire::sign::KeyAge;
 
 /// How an operation came out.
@@ -68,6 +69,26 @@ pub struct Counters {
     pub serializer: Tally,
     pub cookies: Tally,
     pub headers: Tally,
+    /// Cookies that were read, by their kind.
+    kinds: [AtomicU64; 2],
+    too_large_when_sealed: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a genuine cookie that was read natively.
+    pub fn count_read(&self, kind: Kind, key: KeyAge) {
+        self.keys.count(key);
+        self.count_kind(kind);
+    }
+
+    pub fn count_kind(&self, kind: Kind) {
+        self.kinds[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a cookie that was signed, and would be larger than `MAX_COOKIE_SIZE` if it were sealed.
+    pub fn count_too_large_when_sealed(&self) {
+        self.too_large_when_sealed.fetch_add(1, Relaxed);
+    }
 }
 
 /// Counts of the keys that had signed what was read.
@@ -112,6 +133,14 @@ struct Report {
     dumps: StageReport,
     headers: StageReport,
     keys: KeysReport,
+    kinds: KindsReport,
+}
+
+#[derive(Serialize)]
+struct KindsReport {
+    signed: u64,
+    encrypted: u64,
+    too_large_when_encrypted: u64,
 }
 
 #[derive(Serialize)]
@@ -136,7 +165,8 @@ impl Counters {
 
     /// Return the counts as a plain dict.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Self { open, save, dumps, loads, keys, serializer, cookies, headers } = self;
+        let Self { open, save, dumps, loads, keys, serializer, cookies, headers, kinds, too_large_when_sealed } = self;
+        let [signed, encrypted] = kinds.each_ref().map(|count| count.load(Relaxed));
         let report = Report {
             guard: if version_tag::are_trusted() { "tags" } else { "look-ups" },
             open: open.report(),
@@ -151,8 +181,14 @@ impl Counters {
                 declined: loads.declined(),
             },
             keys: keys.report(),
+            kinds: KindsReport { signed, encrypted, too_large_when_encrypted: too_large_when_sealed.load(Relaxed) },
         };
         Ok(pythonize(py, &report)?)
+    }
+
+    /// Count a cookie that was signed in a step of its own, and would be too large if it were encrypted.
+    fn _count_too_large_when_encrypted(&self) {
+        self.count_too_large_when_sealed();
     }
 
     /// Deep and pickled copies of an interface begin to count anew.

@@ -3,8 +3,9 @@
 //! A tour, from the outside in:
 //!
 //! * `request` is the way of a session through a request: from the Cookie header to the view, and back into the response.
-//!   Read it first; `headers` is its end, and `steps` the same for apps that override a step. `serializer` does the same for tokens in other hands, `record` the JSON alone, for sessions in a store,
-//!   and `signer` the signature alone.
+//!   Read it first; `protection` signs or encrypts its cookie, `headers` is its end, and `steps` the same for apps that
+//!   override a step. `serializer` does the same for tokens in other hands, and `sealer` for encrypted ones; `record` does
+//!   the JSON alone, for sessions in a store, and `signer` the signature alone.
 //! * `guard` says what of it may run natively at this very call, and why not. `keys` has itsdangerous derive the keys,
 //!   `setup` keeps what was derived from an app's config in a `cache`, `cookie_setup` its `Set-Cookie` lines, and `clock`
 //!   reads the clocks that stock reads.
@@ -45,9 +46,13 @@ mod key_cache;
 #[cfg(feature = "python")]
 mod keys;
 #[cfg(feature = "python")]
+mod protection;
+#[cfg(feature = "python")]
 mod record;
 #[cfg(feature = "python")]
 mod request;
+#[cfg(feature = "python")]
+mod sealer;
 #[cfg(feature = "python")]
 mod serializer;
 #[cfg(feature = "python")]
@@ -84,6 +89,8 @@ mod _native {
     use super::record::{dump_tagged, load_tagged};
     #[pymodule_export]
     use super::request::SessionInterfaceMixin;
+    #[pymodule_export]
+    use super::sealer::{OpenedText, Sealer};
     #[pymodule_export]
     use super::serializer::{TimedSerializerMixin, UnreadText};
     #[pymodule_export]

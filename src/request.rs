@@ -5,6 +5,9 @@
 //! session -> encode -> payload, kept or packed -> timestamp -> signature -> Set-Cookie, Vary -> response
 //! ```
 //!
+//! Where cookies are encrypted, opening stands in the place of verifying and unpacking, and sealing in that of all that
+//! makes a payload and signs it: `protection` has both.
+//!
 //! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain
 //! the stock method is to be called in its place, before anything was changed: by Python code, so that stock and all
 //! that it calls, an app's own code among it, run with no native code beneath.
@@ -25,12 +28,12 @@ use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::headers::Headers;
 use crate::key_cache::intern;
+use crate::protection::Read;
 use crate::setup::{AppConfig, AppSetup, AppSetups, AppView, is_truthy};
 use crate::types::{Types, is_exactly};
 use crate::wire::cookie::{self, Template};
-use crate::wire::payload;
 use crate::wire::token;
-use crate::{decode, encode, serializer, steps};
+use crate::{decode, encode, steps};
 
 /// The native half of `FastSessionInterface`; Flask's class is the other.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
@@ -311,9 +314,7 @@ fn read_session<'py>(
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
-    let verified = serializer::verify(&setup.keys, cookie.as_bytes())?;
-    let signed_at = token::parse_timestamp(verified.timestamp()).ok_or(Reason::TokenForm)?;
-    let text = payload::unpack(&verified).ok_or(Reason::Payload)?;
+    let Read { text, made_at, kind, key, payload, is_current } = setup.protection.read(cookie.as_bytes())?;
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
     let raised = |error| {
         if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject } else { Fallback::Raise(error) }
@@ -323,23 +324,25 @@ fn read_session<'py>(
             Fallback::Raise(error) => raised(error),
             stop => stop,
         })?;
-        token::check_age(signed_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject)
+        token::check_age(made_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject)
     };
     let class = parts.session_class(interface, interface_view).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {
         let session = empty_session(parts, on_update.bind(py)).map_err(Fallback::Raise)?;
         decode::into_session(&text, tags, &session)?;
         check_age()?;
-        let loaded = (PyBytes::new(py, verified.payload()), PyBytes::new(py, text.as_bytes()));
-        session.setattr(intern!(py, "_loaded"), loaded).map_err(Fallback::Raise)?;
+        if let Some(payload) = payload {
+            let loaded = (PyBytes::new(py, payload), PyBytes::new(py, text.as_bytes()));
+            session.setattr(intern!(py, "_loaded"), loaded).map_err(Fallback::Raise)?;
+        }
         session.into_any()
     } else {
         let data = decode::from_text(&text, tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
         check_age()?;
         class.call1((data,)).map_err(raised)?
     };
-    interface.get().counters.get().keys.count(verified.key());
-    if setup.resigns && !verified.key().is_current() {
+    interface.get().counters.get().count_read(kind, key);
+    if setup.resigns && !is_current {
         session.setattr(intern!(py, "modified"), true).map_err(Fallback::Raise)?;
     }
     Ok(session)
@@ -437,10 +440,15 @@ fn save<'py>(
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(response)?;
     let template = template.for_session(is_permanent)?;
-    let (line, outcome) = cookie_line(parts, app, &view.config, data, &setup, template)?;
+    let CookieLine { line, outcome, is_too_large_when_sealed } =
+        cookie_line(parts, app, &view.config, data, &setup, template)?;
     mark_accessed(parts, data)?;
     headers.add_cookie(line, is_accessed)?;
-    interface.get().counters.get().dumps.count(outcome);
+    let counters = interface.get().counters.get();
+    counters.dumps.count(outcome);
+    if is_too_large_when_sealed {
+        counters.count_too_large_when_sealed();
+    }
     Ok(())
 }
 
@@ -461,7 +469,15 @@ pub fn deletion_line<'s>(
     if line.chars().count() > max_cookie_size(config)? { Err(Reason::Size.into()) } else { Ok(line) }
 }
 
-/// The `Set-Cookie` line for a session, and what it counts as. All that may decline comes before the clocks are read.
+/// The `Set-Cookie` line for a session, and what it counts as.
+struct CookieLine<'py> {
+    line: Bound<'py, PyString>,
+    outcome: Outcome,
+    /// Whether the line will exceed `MAX_COOKIE_SIZE` when the app goes on to encrypt what it still signs.
+    is_too_large_when_sealed: bool,
+}
+
+/// Makes that line. All that may decline comes before the clocks are read.
 fn cookie_line<'py>(
     parts: &FlaskParts,
     app: &Bound<'py, PyAny>,
@@ -469,21 +485,17 @@ fn cookie_line<'py>(
     session: &Bound<'py, PyDict>,
     setup: &AppSetup,
     template: &Template,
-) -> Result<(Bound<'py, PyString>, Outcome), Fallback> {
+) -> Result<CookieLine<'py>, Fallback> {
     let py = session.py();
     let current_app = json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
     let (options, tags) = json::text_writable(setup.serializer.bind(py), Some(&current_app))?;
     let text = encode::session_to_text(session, options, &tags)?;
-    let unpacked_from = payload_of(session, &text);
-    let unpacked_from = unpacked_from.as_ref().map(PyBytesMethods::as_bytes);
-    let mut outcome = Outcome::Native;
-    let mut token = payload::pack_or_keep(&text, unpacked_from, |text| {
-        let (deflated, how) =
-            serializer::deflate_if_shorter(py, text).map_err(|stop| stop.declining(py, Reason::Zlib))?;
-        outcome = how;
-        Ok::<_, Fallback>(deflated)
-    })?;
-    if template.length(token.len() + TIMESTAMP_AND_SIGNATURE) > max_cookie_size(config)? {
+    let max_size = max_cookie_size(config)?;
+    let sealed = setup.protection.length_when_sealed(&text);
+    let is_too_large_when_sealed = sealed.is_some_and(|length| template.length(length) > max_size);
+    let unpacked_from = setup.protection.keeps_payloads().then(|| payload_of(session, &text)).flatten();
+    let (draft, outcome) = setup.protection.draft(py, text, unpacked_from.as_ref().map(PyBytesMethods::as_bytes))?;
+    if template.length(draft.max_length()) > max_size {
         return Err(Reason::Size.into());
     }
     let clock = Clock::of_signer(py)?;
@@ -493,14 +505,10 @@ fn cookie_line<'py>(
         clock.timestamp().map(|timestamp| (Vec::new(), timestamp))
     }
     .map_err(|stop| stop.declining(py, Reason::Clock))?;
-    token::push_timestamp(&mut token, timestamp);
-    let signature = setup.keys.sign(&token);
-    token::push_signature(&mut token, signature.as_bytes());
-    Ok((PyString::from_bytes(py, &template.fill(&token, &date)).map_err(Fallback::Raise)?, outcome))
+    let token = draft.finish(timestamp).map_err(Fallback::Raise)?;
+    let line = PyString::from_bytes(py, &template.fill(&token, &date)).map_err(Fallback::Raise)?;
+    Ok(CookieLine { line, outcome, is_too_large_when_sealed })
 }
-
-/// An upper bound for what follows the payload: two dots, eight bytes of time and the longest signature.
-const TIMESTAMP_AND_SIGNATURE: usize = 1 + 11 + 1 + 86;
 
 /// The payload that the session was loaded from, if it still says the same.
 fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'py, PyBytes>> {

@@ -21,6 +21,7 @@ use crate::counters::{Counters, Outcome, Tally};
 use crate::error::{Fallback, Reason, contained};
 use crate::guard::json::{self, Setup};
 use crate::guard::stock::Stock;
+use crate::protection::Kind;
 use crate::wire::sign::{SigningKeys, Unverified, Verified};
 use crate::wire::token::Expired;
 use crate::wire::{payload, token, zlib};
@@ -95,6 +96,13 @@ impl TimedSerializerMixin {
     /// Count what this serializer does with `counters`.
     pub fn count_with(&self, counters: Py<Counters>) {
         *lock(&self.counters) = Some(counters);
+    }
+
+    /// Counts a token that stock has verified.
+    fn _count_read_by_stock(&self) {
+        if let Some(counters) = &*lock(&self.counters) {
+            counters.get().count_kind(Kind::Signed);
+        }
     }
 
     /// The token of a value; `None` where stock is to write the text, and `NotImplemented` where it is to do all.
@@ -205,7 +213,7 @@ fn dump<'py>(
     let keys = keys_for(&setup, salt)?;
     let writable = json::current_app(py).and_then(|app| json::text_writable(setup.serializer.bind(py), app.as_ref()));
     match writable.and_then(|(options, tags)| Ok(encode::to_text(value, options, &tags)?)) {
-        Ok(text) => seal(py, &text, None, &keys),
+        Ok(text) => sign(py, &text, None, &keys),
         Err(Fallback::Decline(reason)) => Ok((py.None().into_bound(py), Outcome::Declined(reason))),
         Err(stop) => Err(stop),
     }
@@ -214,7 +222,7 @@ fn dump<'py>(
 fn dump_text<'py>(serializer: &Bound<'py, TimedSerializerMixin>, text: &[u8], salt: Argument<'_, 'py>) -> Attempt<'py> {
     let setup = TimedSerializerMixin::setup(serializer)?;
     let keys = keys_for(&setup, salt)?;
-    seal(serializer.py(), text, None, &keys)
+    sign(serializer.py(), text, None, &keys)
 }
 
 fn dump_session<'py>(
@@ -228,7 +236,7 @@ fn dump_session<'py>(
     match writable.and_then(|(options, tags)| Ok(encode::to_text(data, options, &tags)?)) {
         Ok(text) => {
             let payload = loaded.filter(|(_, loaded)| loaded.as_bytes() == text).map(|(payload, _)| payload);
-            seal(py, &text, payload.as_ref().map(PyBytesMethods::as_bytes), &setup.keys)
+            sign(py, &text, payload.as_ref().map(PyBytesMethods::as_bytes), &setup.keys)
         }
         Err(Fallback::Decline(reason)) => Ok((py.None().into_bound(py), Outcome::Declined(reason))),
         Err(stop) => Err(stop),
@@ -236,7 +244,7 @@ fn dump_session<'py>(
 }
 
 /// Packs a text, or keeps the payload that it was unpacked from, and signs that.
-fn seal<'py>(py: Python<'py>, text: &[u8], unpacked_from: Option<&[u8]>, keys: &SigningKeys) -> Attempt<'py> {
+fn sign<'py>(py: Python<'py>, text: &[u8], unpacked_from: Option<&[u8]>, keys: &SigningKeys) -> Attempt<'py> {
     let mut outcome = Outcome::Native;
     let mut token = payload::pack_or_keep(text, unpacked_from, |text| {
         let (deflated, how) = deflate_if_shorter(py, text)?;
@@ -282,7 +290,7 @@ fn load<'py>(
             .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     }
     if let Some(counters) = &*lock(&serializer.get().counters) {
-        counters.get().keys.count(verified.key());
+        counters.get().count_read(Kind::Signed, verified.key());
     }
     let readable = json::text_readable(setup.serializer.bind(py));
     let value = match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {
@@ -313,7 +321,7 @@ fn load_session<'py>(
     token::check_age(signed_at, Clock::of_signer(py)?.now()?, max_age, 0)
         .map_err(|expired| reject_expired(serializer, &verified, signed_at, &expired))?;
     if let Some(counters) = &*lock(&serializer.get().counters) {
-        counters.get().keys.count(verified.key());
+        counters.get().count_read(Kind::Signed, verified.key());
     }
     let readable = json::text_readable(setup.serializer.bind(py));
     match readable.and_then(|tags| Ok(decode::from_text(&text, &tags)?)) {

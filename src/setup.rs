@@ -19,7 +19,9 @@ use crate::guard::stock::Stock;
 use crate::guard::stock_class::{find, namespaces};
 use crate::guard::version_tag;
 use crate::key_cache::intern;
+use crate::protection::{Keys, Protection};
 use crate::types::{Types, is_exactly};
+use crate::wire::seal::SealingKeys;
 use crate::wire::sign::SigningKeys;
 
 /// What an app has to say, as far as it can be had without running anybody's code.
@@ -181,10 +183,10 @@ pub struct AppSetup {
     interface_inputs: Vec<Py<PyAny>>,
     /// The tag of the interface's class, if its attributes stand there as they are: under this tag they are the same. Or 0.
     interface_tag: u32,
-    pub keys: Arc<SigningKeys>,
-    /// The serializer that was made to find this out, which nobody else has.
-    signing_serializer: Py<PyAny>,
-    /// The one that it writes and reads JSON with.
+    pub protection: Protection,
+    /// The serializer that was made to find this out, which nobody else has; `None` where nothing is signed.
+    signing_serializer: Option<Py<PyAny>>,
+    /// What writes and reads JSON.
     pub serializer: Py<PyAny>,
     pub cookie_name: String,
     /// `None` where stock is to say what is wrong with it, at the time when it does.
@@ -192,7 +194,7 @@ pub struct AppSetup {
     pub max_age: Option<i64>,
     /// How far the clocks of several machines may be apart, in seconds.
     pub leeway: i64,
-    /// Whether what an older key has signed is to be signed anew.
+    /// Whether what an older key has made, or is not protected as new cookies are, is to be made anew.
     pub resigns: bool,
 }
 
@@ -232,7 +234,8 @@ impl AppSetup {
         }
         let setup = Arc::new(setup);
         // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
-        if !of_interface.key_derivation.is_none() && !of_interface.digest_method.is_none() {
+        let is_decided = !of_interface.key_derivation.is_none() && !of_interface.digest_method.is_none();
+        if is_decided || setup.signing_serializer.is_none() {
             setups.usable.insert(&setup);
         }
         Ok(Some(setup))
@@ -268,7 +271,7 @@ impl AppSetup {
         }))
     }
 
-    /// Has the installed Flask make a serializer, and takes what that signs with.
+    /// Finds out what app and interface sign and seal with.
     fn make<'py>(
         interface: &Bound<'py, PyAny>,
         view: &InterfaceView,
@@ -280,25 +283,24 @@ impl AppSetup {
         // These are set as the interface is made.
         let options = interface.getattr(intern!(py, "_options")).map_err(|_| Reason::Hook)?;
         let option = |name| options.getattr(name).map_err(|_| Reason::Hook);
-        let is_app_s_json_stock = match json::text_readable(&of_interface.serializer) {
-            Ok(_) => true,
-            Err(Fallback::Decline(Reason::JsonProvider)) => false,
-            Err(stop) => return Err(stop),
-        };
+        let is_set = |name| option(name)?.is_truthy().map_err(|_| Reason::Hook);
+        let encrypts = is_set(intern!(py, "encrypt"))?;
+        let signs = !encrypts || is_set(intern!(py, "accept_signed"))?;
+        let opens_sealed = encrypts || is_set(intern!(py, "accept_encrypted"))?;
         if !std::iter::once(&of_app.secret_key).chain(&of_app.fallback_keys).all(is_text_or_bytes) {
             return Err(Reason::Keys.into());
         }
-        let app = app_snapshot(of_app).map_err(|_| Reason::App)?;
-        let name = intern!(py, "_make_serializer");
-        // Making a serializer has the JSON provider write something; one of the app's own is to notice only where
-        // Flask makes one.
-        let signing_serializer = if is_app_s_json_stock {
-            interface.call_method1(name, (app,))
-        } else {
-            interface.getattr(name).and_then(|function| in_no_context(&function, &app))
+        let cookie_name = text_of(&of_app.cookie_name).ok_or(Reason::CookieOptions)?;
+        let signing = signs.then(|| Signing::make(interface, of_app, of_interface)).transpose()?;
+        let sealing =
+            opens_sealed.then(|| sealing_keys(of_app, of_interface, cookie_name)).transpose()?.map(Keys::Sealing);
+        let (signing, signing_serializer, serializer) = match signing {
+            Some(made) => (Some(Keys::Signing(made.keys)), Some(made.signing_serializer), made.serializer),
+            None => (None, None, of_interface.serializer.clone().unbind()),
         };
-        let signing_serializer = signing_serializer.map_err(Fallback::Raise)?;
-        let setup = Setup::of(&signing_serializer)?;
+        let (writes, accepts) = if encrypts { (sealing, signing) } else { (signing, sealing) };
+        let compresses = is_set(intern!(py, "compress"))?;
+        let protection = Protection { writes: writes.ok_or(Reason::Hook)?, accepts, compresses };
         let lifetime = Types::get(py).timedelta(&of_app.lifetime);
         let max_age = lifetime.as_ref().and_then(|lifetime| max_age_of(lifetime).ok());
         Ok(Self {
@@ -310,16 +312,10 @@ impl AppSetup {
             } else {
                 0
             },
-            keys: setup.keys,
-            signing_serializer: signing_serializer.unbind(),
-            serializer: setup.serializer,
-            cookie_name: of_app
-                .cookie_name
-                .cast_exact::<PyString>()
-                .ok()
-                .and_then(|name| name.to_str().ok())
-                .ok_or(Reason::CookieOptions)?
-                .to_owned(),
+            protection,
+            signing_serializer,
+            serializer,
+            cookie_name: cookie_name.to_owned(),
             max_age,
             leeway: option(intern!(py, "leeway"))?.extract().map_err(|_| Reason::Hook)?,
             resigns: option(intern!(py, "resign_fallbacks"))?.is_truthy().map_err(|_| Reason::Hook)?,
@@ -330,17 +326,85 @@ impl AppSetup {
         })
     }
 
-    /// A serializer such as `get_signing_serializer` would make; whoever gets it may change all that it has.
-    pub fn new_serializer<'py>(&self, parts: &FlaskParts, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// A serializer such as `get_signing_serializer` would make; whoever gets it may change all that it has. `None` where
+    /// cookies are, or may be, encrypted.
+    pub fn new_serializer<'py>(&self, parts: &FlaskParts, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (Some(signing_serializer), None) = (&self.signing_serializer, &self.protection.accepts) else {
+            return Ok(None);
+        };
         let class = parts.fast_serializer.bind(py);
         let serializer = class.call_method1(intern!(py, "__new__"), (class,))?;
         let attributes = serializer.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
-        let made = self.signing_serializer.bind(py).getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+        let made = signing_serializer.bind(py).getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
         for (name, value) in made.iter() {
             attributes.set_item(name, copy_of(value)?)?;
         }
-        Ok(serializer)
+        Ok(Some(serializer))
     }
+}
+
+/// What an interface signs with.
+struct Signing {
+    keys: Arc<SigningKeys>,
+    signing_serializer: Py<PyAny>,
+    serializer: Py<PyAny>,
+}
+
+impl Signing {
+    /// Has the installed Flask make a serializer, and takes what that signs with.
+    fn make<'py>(
+        interface: &Bound<'py, PyAny>,
+        of_app: &AppInputs<'py>,
+        of_interface: &InterfaceInputs<'py>,
+    ) -> Result<Self, Fallback> {
+        let is_app_s_json_stock = match json::text_readable(&of_interface.serializer) {
+            Ok(_) => true,
+            Err(Fallback::Decline(Reason::JsonProvider)) => false,
+            Err(stop) => return Err(stop),
+        };
+        let app = app_snapshot(of_app).map_err(|_| Reason::App)?;
+        let name = intern!(interface.py(), "_make_serializer");
+        // Making a serializer has the JSON provider write something; one of the app's own is to notice only where
+        // Flask makes one.
+        let signing_serializer = if is_app_s_json_stock {
+            interface.call_method1(name, (app,))
+        } else {
+            interface.getattr(name).and_then(|function| in_no_context(&function, &app))
+        };
+        let signing_serializer = signing_serializer.map_err(Fallback::Raise)?;
+        let setup = Setup::of(&signing_serializer)?;
+        Ok(Self { keys: setup.keys, signing_serializer: signing_serializer.unbind(), serializer: setup.serializer })
+    }
+}
+
+/// What an interface seals with.
+fn sealing_keys(
+    of_app: &AppInputs<'_>,
+    of_interface: &InterfaceInputs<'_>,
+    cookie_name: &str,
+) -> Result<Arc<SealingKeys>, Reason> {
+    let secrets = of_app.fallback_keys.iter().chain([&of_app.secret_key]);
+    let secrets = secrets.map(bytes_of).collect::<Option<Vec<_>>>().ok_or(Reason::Keys)?;
+    // What is wrong with one is for Python code to say.
+    if secrets.iter().any(|secret| secret.is_empty()) {
+        return Err(Reason::Keys);
+    }
+    let salt =
+        if of_interface.salt.is_none() { DEFAULT_SALT } else { bytes_of(&of_interface.salt).ok_or(Reason::Signer)? };
+    let keys = SealingKeys::new(secrets.into_iter(), salt, cookie_name.as_bytes());
+    keys.map(Arc::new).ok_or(Reason::Keys)
+}
+
+/// That of `itsdangerous.Signer`.
+const DEFAULT_SALT: &[u8] = b"itsdangerous.Signer";
+
+fn text_of<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
+    value.cast_exact::<PyString>().ok()?.to_str().ok()
+}
+
+/// Text, as UTF-8, or bytes.
+fn bytes_of<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a [u8]> {
+    value.cast_exact::<PyBytes>().map_or_else(|_| text_of(value).map(str::as_bytes), |bytes| Some(bytes.as_bytes()))
 }
 
 /// Calls a function where there is no current app.
@@ -404,7 +468,7 @@ impl Holds for AppSetup {
     fn held(&self) -> impl Iterator<Item = &Py<PyAny>> {
         let lifetime = self.lifetime.as_ref().map(|lifetime| &lifetime.timedelta);
         let inputs = self.app_inputs.iter().chain(&self.interface_inputs);
-        inputs.chain([&self.signing_serializer, &self.serializer]).chain(lifetime)
+        inputs.chain(&self.signing_serializer).chain([&self.serializer]).chain(lifetime)
     }
 }
 

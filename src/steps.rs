@@ -98,7 +98,9 @@ pub fn new_serializer<'py>(
         Err(Fallback::Decline(Reason::JsonProvider)) => false,
         Err(stop) => return Err(stop),
     };
-    let serializer = setup.new_serializer(parts, py).map_err(Fallback::Raise)?;
+    let Some(serializer) = setup.new_serializer(parts, py).map_err(Fallback::Raise)? else {
+        return Ok(None);
+    };
     if let Ok(serializer) = serializer.cast::<serializer::TimedSerializerMixin>() {
         serializer.get().count_with(interface.get().counters.clone_ref(py));
     }

@@ -10,6 +10,7 @@ from datetime import timedelta
 import itsdangerous
 from flask import sessions
 
+from . import encrypted
 from . import signing
 from . import steps
 from ._native import DefaultSessionClass
@@ -58,6 +59,15 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         What to do about a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does in any case; ``"raise"``
         a :exc:`SessionTooLargeError` in its place; or a callable, which is given the session, the response and the size
         in bytes.
+    ``encrypt``
+        Encrypt cookies, so that nobody without ``SECRET_KEY`` can read them; signed cookies are refused.
+    ``accept_signed``
+        With ``encrypt``: accept signed cookies as well. They are encrypted when they are next saved, or at once with
+        ``resign_fallbacks``.
+    ``accept_encrypted``
+        Without ``encrypt``: accept encrypted cookies as well. They are signed when they are next saved.
+    ``compress``
+        With ``encrypt``: compress sessions first. The length of a cookie then tells something of what is in it.
 
     An argument that makes no sense is a :exc:`ValueError`.
     """
@@ -79,6 +89,10 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         absolute_lifetime: float | timedelta | None = None,
         leeway: int = 0,
         oversize: t.Literal["warn", "raise"] | Callable[[SessionMixin, Response, int], object] = "warn",
+        encrypt: bool = False,
+        accept_signed: bool = False,
+        accept_encrypted: bool = False,
+        compress: bool = False,
         **kwargs: t.NoReturn,
     ) -> None:
         if kwargs and type(self).__init__ is FastSessionInterface.__init__:
@@ -87,7 +101,17 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         if isinstance(absolute_lifetime, timedelta):
             absolute_lifetime = absolute_lifetime.total_seconds()
         digest_methods = digests_in("accept_digest_methods", accept_digest_methods)
-        options = Options(digest_methods, resign_fallbacks, absolute_lifetime, leeway, oversize)
+        options = Options(
+            digest_methods,
+            resign_fallbacks,
+            absolute_lifetime,
+            leeway,
+            oversize,
+            encrypt=encrypt,
+            accept_signed=accept_signed,
+            accept_encrypted=accept_encrypted,
+            compress=compress,
+        )
         if options != DEFAULTS:
             self._options = options
         if digest_method is not None:
@@ -147,8 +171,13 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.
 
-        The installed Flask decides on its keys, salt and digest.
+        The installed Flask decides on its keys, salt and digest. With ``encrypt`` the serializer encrypts, and a
+        :exc:`ValueError` is raised for keys that cannot: one that is empty, or ``SECRET_KEY_FALLBACKS`` as a text.
         """
+        options = self._options
+        if options.reads_encrypted:
+            signs = not options.encrypt or options.accept_signed
+            return encrypted.make_serializer(self, app, self._make_serializer(app) if signs else None)
         made: t.Any = self._new_serializer(app)
         if made is NotImplemented:
             return self._make_serializer(app)
@@ -159,7 +188,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         return t.cast("itsdangerous.URLSafeTimedSerializer | None", made)
 
     def _make_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
-        """Return Flask's serializer, or one of ours with its state."""
+        """Return Flask's serializer for signed cookies, or one of ours with its state."""
         stock = super().get_signing_serializer(app)
         if type(stock) is not itsdangerous.URLSafeTimedSerializer:
             return stock
@@ -182,7 +211,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
              "save": {"native": 99, "declined": {"value_type": 1}},
              "dumps": {"native": 41, "declined": {"value_type": 1}},
              "headers": {"native": 100, "declined": {}},
-             "keys": {"current": 90, "fallbacks": [8], "old_digests": 0}}
+             "keys": {"current": 90, "fallbacks": [8], "old_digests": 0},
+             "kinds": {"signed": 98, "encrypted": 0, "too_large_when_encrypted": 0}}
 
         ``guard`` says how native code knows that classes are as Flask made them: ``"tags"`` where it looks again
         only after CPython says that a class changed, ``"look-ups"`` where it looks each time, as abi3 wheels do.
@@ -195,6 +225,10 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         were verified: ``SECRET_KEY``, then those of ``SECRET_KEY_FALLBACKS``, the last of them first, as far as they
         were used, and how often it was with a digest from ``accept_digest_methods``. A key that has not been counted
         for as long as sessions live may go, if stock code has read no cookie in that time.
+
+        ``kinds`` counts the cookies that were read: signed ones, by stock code too, and encrypted ones. With
+        ``accept_encrypted``, ``too_large_when_encrypted`` counts the cookies that were signed, and will exceed
+        ``MAX_COOKIE_SIZE`` with ``encrypt``.
         """
         return self._counters.report()
 

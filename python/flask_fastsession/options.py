@@ -13,6 +13,7 @@ from dataclasses import field
 
 import itsdangerous
 
+from . import encrypted
 from . import signing
 
 if t.TYPE_CHECKING:
@@ -37,6 +38,10 @@ class Options:
     absolute_lifetime: float | None = None
     leeway: int = 0
     oversize: t.Literal["warn", "raise"] | Callable[[SessionMixin, Response, int], object] = field(default="warn")
+    encrypt: bool = False
+    accept_signed: bool = False
+    accept_encrypted: bool = False
+    compress: bool = False
 
     def __post_init__(self) -> None:
         lifetime = self.absolute_lifetime
@@ -46,6 +51,20 @@ class Options:
             raise ValueError(f"leeway must be a number of whole seconds, not {self.leeway!r}")
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):
             raise ValueError(f'oversize must be "warn", "raise" or a callable, not {self.oversize!r}')
+        self._check_encryption()
+
+    def _check_encryption(self) -> None:
+        for name in ("encrypt", "accept_signed", "accept_encrypted", "compress"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        if self.accept_signed and not self.encrypt:
+            raise ValueError("accept_signed is for encrypt=True: without it cookies are signed anyway")
+        if self.compress and not self.encrypt:
+            raise ValueError("compress is for encrypt=True: signed cookies are compressed as Flask does it")
+
+    @property
+    def reads_encrypted(self) -> bool:
+        return self.encrypt or self.accept_encrypted
 
     def is_expired(self, session: SecureCookieSession) -> bool:
         """Whether a session is at the end of its absolute lifetime. One that does not say when it began begins now."""
@@ -91,6 +110,10 @@ class Options:
         """Mark a session as modified that was not signed as it would be signed now."""
         if not self.resign_fallbacks or not session:
             return
+        if isinstance(serializer, signing.EncryptedSerializer | encrypted.SignedOrEncryptedSerializer):
+            if not serializer._is_current(token):
+                session.modified = True
+            return
         if not isinstance(serializer, itsdangerous.Serializer):
             say_once(
                 "resign_fallbacks= does nothing here: get_signing_serializer() returns "
@@ -123,7 +146,13 @@ class Options:
 
 
 #: The methods ``loads`` that tell when a token was signed.
-TELL_TIMES = (itsdangerous.TimedSerializer.loads, signing.URLSafeTimedSerializer.loads)
+TELL_TIMES = (
+    itsdangerous.TimedSerializer.loads,
+    signing.URLSafeTimedSerializer.loads,
+    signing.EncryptedSerializer.loads,
+    encrypted.EncryptedOrSignedSerializer.loads,
+    encrypted.SignedOrEncryptedSerializer.loads,
+)
 
 
 @functools.cache

@@ -30,6 +30,18 @@ class KeyCounts(t.TypedDict):
     old_digests: int
 
 
+class KindCounts(t.TypedDict):
+    """How many genuine cookies of each kind were read, and how many saved ones would be too large if encrypted.
+
+    The last is counted with ``accept_encrypted=True`` alone: cookies that were signed, and would be larger than
+    ``MAX_COOKIE_SIZE`` if they were encrypted.
+    """
+
+    signed: int
+    encrypted: int
+    too_large_when_encrypted: int
+
+
 class SessionStats(t.TypedDict):
     """The counts of one interface in one process since it was made."""
 
@@ -42,3 +54,4 @@ class SessionStats(t.TypedDict):
     dumps: StageCounts
     headers: StageCounts
     keys: KeyCounts
+    kinds: KindCounts

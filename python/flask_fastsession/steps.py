@@ -11,6 +11,7 @@ import typing as t
 
 from flask import sessions
 
+from . import encrypted
 from . import signing
 from ._native import add_cookie
 from ._native import add_vary
@@ -102,6 +103,8 @@ def save_session(interface: FastSessionInterface, app: Flask, session: SessionMi
         response.set_cookie(name, token, expires=expires, httponly=httponly, **place)
     else:
         add(response, line)
+    if interface._options.accept_encrypted and not interface._options.encrypt:
+        encrypted.count_if_too_large(interface, response, token)
     vary(response)
 
 

@@ -15,6 +15,11 @@ pub fn deflate_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
     if cannot_win(text) { None } else { deflate::deflate_if_shorter(text) }
 }
 
+/// The same, but never of a text that [`inflate`] would find too long.
+pub fn deflate_readably(text: &[u8]) -> Option<Vec<u8>> {
+    if text.len() > MAX_INFLATED { None } else { deflate_if_shorter(text) }
+}
+
 /// Inflates one stream, ignoring bytes after its end; `None` where it is damaged, truncated or too long.
 pub fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     inflate::inflate(bytes, MAX_INFLATED)

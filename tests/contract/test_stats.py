@@ -115,6 +115,7 @@ def test_a_request_runs_natively(clock):
         "dumps": {"native": 2, "declined": {}},
         "headers": {"native": 2, "declined": {}},
         "keys": {"current": 1, "fallbacks": [], "old_digests": 0},
+        "kinds": {"signed": 1, "encrypted": 0, "too_large_when_encrypted": 0},
     }
 
 
