@@ -105,8 +105,9 @@ def counts(interface: FastSessionInterface) -> tuple[int, int, int, dict[str, in
 
 
 def signatures(key: str) -> list[str]:
-    serializers = [signing.URLSafeSerializer(key), signing.URLSafeTimedSerializer(key)]
+    serializers: list[t.Any] = [signing.URLSafeSerializer(key), signing.URLSafeTimedSerializer(key)]
     assert signing.URLSafeTimedSerializer(key).loads(serializers[1].dumps({"user": "ada"}), max_age=60)
+    serializers.append(signing.EncryptedSerializer(key, salt=None, purpose="invitation"))
     plain: signing.Serializer[str] = signing.Serializer(key)
     timed: signing.TimedSerializer[str] = signing.TimedSerializer(key)
     signers: list[signing.Signer | signing.TimestampSigner] = [signing.Signer(key), signing.TimestampSigner(key)]
