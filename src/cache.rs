@@ -1,11 +1,12 @@
-//! What was found out lately, kept by an interface for as long as that lives.
+//! What was found out lately, kept by an interface for as long as that lives, or by the process.
 //!
 //! All caches of the crate, with who owns each, how much it holds, and what a fork does to it:
 //!
 //! * [`Cache`] of `AppSetup`, of `Unusable` (`setup`) and of two kinds of `CookieSetup` (`cookie_setup`): an interface, 16
 //!   each.
 //! * `KNOWN_SIGNERS` (`keys`): the process, 64.
-//! * `Verdicts` (`guard::verdicts`): the process, 16 for each question. Atomic, so there is nothing to lock.
+//! * `Verdicts` (`guard::verdicts`): the process, 16 for each question by version tags, which are atomic, and where classes
+//!   have none a [`Cache`] of 16 looks at them.
 //! * `SPARE` (`key_cache`): the process, 8 sets of 128 names. Not waited for where it is locked.
 //! * `setup` of a serializer (`serializer`): that serializer, one.
 //! * `PACKED` (`wire::payload`), the tables of `wire::inflate` and of `wire::deflate`: a thread, of one size each.
@@ -29,7 +30,7 @@ pub struct Cache<T>(Mutex<Vec<Arc<T>>>);
 /// An interface serves one app as a rule, with its five classes.
 const CAPACITY: usize = 16;
 
-impl<T: Holds> Cache<T> {
+impl<T> Cache<T> {
     pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
@@ -52,14 +53,16 @@ impl<T: Holds> Cache<T> {
         drop(things);
     }
 
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Holds> Cache<T> {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Ok(things) = self.0.try_lock() else {
             return Ok(());
         };
         things.iter().flat_map(|thing| thing.held()).try_for_each(|object| visit.call(object))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,8 +15,8 @@ use crate::error::{Fallback, Reason};
 use crate::guard::checks;
 use crate::guard::flask::{FlaskParts, InterfaceView};
 use crate::guard::json::{self, Setup};
+use crate::guard::look::Look;
 use crate::guard::stock::Stock;
-use crate::guard::stock_class::{find, namespaces};
 use crate::guard::version_tag;
 use crate::key_cache::intern;
 use crate::protection::{Keys, Protection};
@@ -125,7 +125,7 @@ impl<'py> InterfaceInputs<'py> {
 
     /// Whether they stand on the class as they are, so that no descriptor decides on them.
     fn stand_on(&self, class: &Bound<'py, PyType>) -> bool {
-        let order = namespaces(class);
+        let look = Look::at(class);
         let py = class.py();
         let names = [
             intern!(py, "salt"),
@@ -135,7 +135,7 @@ impl<'py> InterfaceInputs<'py> {
         ];
         let stands = |(name, value): (&Bound<'py, PyString>, &Bound<'py, PyAny>)| {
             let is_static = |found: &Bound<'py, PyAny>| is_exactly(found, &Stock::get(py).static_method);
-            find(&order, name).is_some_and(|found| found.is(value) || is_static(&found))
+            look.find(name).is_some_and(|found| found.is(value) || is_static(&found))
         };
         names.into_iter().zip(self.each()).all(stands)
     }

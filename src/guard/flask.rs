@@ -11,8 +11,9 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
 use crate::guard::checks;
+use crate::guard::look::Look;
 use crate::guard::stock::{Global, Stock, library_original};
-use crate::guard::stock_class::{StockClass, find, namespaces};
+use crate::guard::stock_class::StockClass;
 use crate::guard::verdicts::Verdicts;
 use crate::guard::version_tag;
 use crate::key_cache::intern;
@@ -82,7 +83,9 @@ pub struct FlaskParts {
 
 /// What was seen of an interface that has Flask's own methods.
 pub struct InterfaceView {
-    /// The tag of its class, if that alone decides on its attributes; 0 where it has some of its own.
+    /// Whether its class alone decides on its attributes.
+    is_bare: bool,
+    /// The tag of its class in that case, if there is one; or 0.
     pub tag: u32,
 }
 
@@ -314,9 +317,7 @@ impl FlaskParts {
         } else {
             (&self.opens_in_steps, &self.open_method)
         };
-        verdicts.get(&interface.get_type(), |class| {
-            method.is_in(self.stock_interface.bind(class.py())) && self.stock_comes_next(class)
-        })
+        verdicts.get(&interface.get_type(), |look| self.is_next(method, look, interface.py()))
     }
 
     fn are_stock(
@@ -329,19 +330,16 @@ impl FlaskParts {
     ) -> Result<InterfaceView, Reason> {
         let py = interface.py();
         let class = interface.get_type();
-        let base_class = self.stock_interface.bind(py);
-        // What is asked of stock's class is seen by the tags of the classes below it.
-        let are_inherited = verdicts.get(&class, |class| {
-            hooks.iter().all(|hook| hook.is_in(class))
-                && base.iter().all(|hook| hook.is_in(base_class))
-                && self.stock_comes_next(class)
+        let are_inherited = verdicts.get(&class, |look| {
+            hooks.iter().all(|hook| hook.is_in(look, py)) && base.iter().all(|hook| self.is_next(hook, look, py))
         });
         let is_shadowed =
             !own.is_empty() && hooks.iter().any(|hook| !hook.is_left_out && holds(own, hook.name.bind(py)));
         if !are_inherited || is_shadowed {
             return Err(Reason::Hook);
         }
-        Ok(InterfaceView { tag: if own.is_empty() { version_tag::of(&class) } else { 0 } })
+        let is_bare = own.is_empty();
+        Ok(InterfaceView { is_bare, tag: if is_bare { version_tag::of(&class) } else { 0 } })
     }
 
     /// Whether Flask's `get_signing_serializer` makes a serializer of itsdangerous's, as that is known.
@@ -356,7 +354,8 @@ impl FlaskParts {
 
     /// The names of the methods of an interface that are not Flask's own.
     pub fn replaced_hooks(&self, interface: &Bound<'_, PyAny>) -> impl Iterator<Item = String> {
-        let class = interface.get_type();
+        let py = interface.py();
+        let look = Look::at(&interface.get_type());
         let own = own_attributes(interface);
         let is_own = move |name: &Bound<'_, PyString>| own.as_ref().is_some_and(|own| holds(own, name));
         let hooks = self.open_hooks.iter().chain(&self.save_hooks).enumerate();
@@ -364,7 +363,7 @@ impl FlaskParts {
         hooks
             // Some are in both lists.
             .filter(move |(at, hook)| *at < seen || !self.open_hooks.iter().any(|known| known.name.is(&hook.name)))
-            .filter(move |(_, hook)| !hook.is_in(&class) || is_own(hook.name.bind(class.py())))
+            .filter(move |(_, hook)| !hook.is_in(&look, py) || is_own(hook.name.bind(py)))
             .map(|(_, hook)| hook.name.to_string())
     }
 
@@ -379,20 +378,19 @@ impl FlaskParts {
         ]
     }
 
-    /// Whether what ours leave to the next class is left to stock's: `class Mine(FastSessionInterface, Theirs)` puts
-    /// another one in between, if that extends stock's as well.
-    fn stock_comes_next(&self, class: &Bound<'_, PyType>) -> bool {
-        let order = class.getattr(intern!(class.py(), "__mro__")).and_then(|order| Ok(order.cast_into::<PyTuple>()?));
-        order.is_ok_and(|order| {
-            let mut later = order.iter().skip_while(|class| !class.is(&self.last_of_ours));
-            later.nth(1).is_some_and(|class| class.is(&self.stock_interface))
-        })
+    /// Whether what ours leave to the next class is left to this method of stock's: `class Mine(FastSessionInterface,
+    /// Theirs)` puts another one in between, if that extends stock's as well.
+    fn is_next<'py>(&self, method: &Hook, look: &Look<'py>, py: Python<'py>) -> bool {
+        let mut later = look.order().iter().skip_while(|class| !class.is(&self.last_of_ours));
+        let is_stock_next = later.nth(1).is_some_and(|class| class.is(&self.stock_interface));
+        let found = look.find_after(&self.last_of_ours, method.name.bind(py));
+        is_stock_next && (method.is_left_out || found.is_some_and(|found| found.is(&method.method)))
     }
 
     /// Whether the apps of a class are as stock's but for a key that stands on the class, as text or bytes.
     pub fn has_plain_key(&self, class: &Bound<'_, PyType>) -> bool {
-        let is_plain = |class: &Bound<'_, PyType>| {
-            find(&namespaces(class), intern!(class.py(), "secret_key")).is_some_and(|key| {
+        let is_plain = |look: &Look<'_>| {
+            look.find(intern!(class.py(), "secret_key")).is_some_and(|key| {
                 key.is_none() || key.is_exact_instance_of::<PyString>() || key.is_exact_instance_of::<PyBytes>()
             })
         };
@@ -419,12 +417,14 @@ impl FlaskParts {
         view: &InterfaceView,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = interface.py();
-        let is_ours = |class: &Bound<'_, PyType>| {
-            let name = intern!(class.py(), "session_class");
-            find(&namespaces(class), name).is_some_and(|found| found.is_instance_of::<DefaultSessionClass>())
-                && class.getattr(name).is_ok_and(|found| found.is(&self.fast_session))
+        let is_ours = |look: &Look<'py>| {
+            let mut found = look.find_all(intern!(py, "session_class"));
+            let is_default = found.next().and_then(|found| found.cast_into::<DefaultSessionClass>().ok());
+            // As its `__get__` does.
+            is_default.is_some_and(|default| default.get().0.is(&self.fast_session))
+                && found.next().is_some_and(|inherited| inherited.is(&self.stock_session))
         };
-        if view.tag != 0 && self.opens_own_sessions.get(&interface.get_type(), is_ours) {
+        if view.is_bare && self.opens_own_sessions.get(&interface.get_type(), is_ours) {
             return Ok(self.fast_session.bind(py).clone().into_any());
         }
         interface.getattr(intern!(py, "session_class"))
@@ -518,8 +518,8 @@ impl DefaultSessionClass {
 }
 
 impl Hook {
-    fn is_in(&self, class: &Bound<'_, PyType>) -> bool {
-        self.is_left_out || class.getattr(self.name.bind(class.py())).is_ok_and(|found| found.is(&self.method))
+    fn is_in<'py>(&self, look: &Look<'py>, py: Python<'py>) -> bool {
+        self.is_left_out || look.find(self.name.bind(py)).is_some_and(|found| found.is(&self.method))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Classes of Flask's, and those of their subclasses that leave some attributes alone.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyString, PyType};
 
 use crate::guard::checks;
+use crate::guard::look::Look;
 use crate::guard::stock::is_defined_in;
 use crate::guard::verdicts::Verdicts;
 use crate::key_cache::intern;
@@ -25,8 +26,8 @@ struct Attribute {
 }
 
 impl Attribute {
-    fn is_in(&self, order: &[Bound<'_, PyAny>], py: Python<'_>) -> bool {
-        match (find(order, self.name.bind(py)), &self.value) {
+    fn is_in<'py>(&self, look: &Look<'py>, py: Python<'py>) -> bool {
+        match (look.find(self.name.bind(py)), &self.value) {
             (None, None) => true,
             (Some(found), Some(value)) => found.is(value),
             _ => false,
@@ -46,11 +47,11 @@ impl StockClass {
     /// The label is for the names of the checks.
     pub fn new(label: &str, reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
         let py = reference.py();
-        let order = namespaces(reference);
+        let look = Look::at(reference);
         let attribute = |name: &&str| {
             let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("{label}.{name}"));
             let name = PyString::intern(py, name);
-            let value = find(&order, &name);
+            let value = look.find(&name);
             let is_library_s = value.as_ref().is_none_or(|value| is_library_s(&name, value));
             is_library_s.then(|| Attribute { name: name.unbind(), is_left_out, value: value.map(Bound::unbind) })
         };
@@ -59,36 +60,34 @@ impl StockClass {
 
     /// The same for a class whose methods call others by `super()`.
     pub fn with_order(label: &str, reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
-        let order = order_of(reference).map(|order| order.iter().map(Bound::unbind).collect());
-        Self { order: order.or(Some(Vec::new())), ..Self::new(label, reference, names) }
+        let order = Look::at(reference).order().iter().map(|class| class.clone().unbind()).collect();
+        Self { order: Some(order), ..Self::new(label, reference, names) }
     }
 
     /// Whether the instances of a class have these attributes from the reference, as that was at import.
     pub fn is_stock(&self, class: &Bound<'_, PyType>) -> bool {
-        self.verdicts.get(class, |class| self.look_at(class))
+        self.verdicts.get(class, |look| self.is_found_by(look, class.py()))
     }
 
-    fn look_at(&self, class: &Bound<'_, PyType>) -> bool {
+    fn is_found_by<'py>(&self, look: &Look<'py>, py: Python<'py>) -> bool {
         let Some(attributes) = &self.attributes else { return false };
         if let Some(known) = &self.order
             && !checks::passes(
                 "session.__bases__",
-                order_of(class).is_some_and(|order| {
-                    order.len() == known.len() && order.iter().zip(known).all(|(class, known)| class.is(known))
-                }),
+                look.order().len() == known.len()
+                    && look.order().iter().zip(known).all(|(class, known)| class.is(known)),
             )
         {
             return false;
         }
-        let order = namespaces(class);
-        attributes.iter().all(|attribute| attribute.is_left_out || attribute.is_in(&order, class.py()))
+        attributes.iter().all(|attribute| attribute.is_left_out || attribute.is_in(look, py))
     }
 
     /// The names of the attributes that a class has not from the reference.
     pub fn replaced_in(&self, class: &Bound<'_, PyType>) -> impl Iterator<Item = String> {
-        let order = namespaces(class);
+        let look = Look::at(class);
         let attributes = self.attributes.iter().flatten();
-        attributes.filter(move |attribute| !attribute.is_in(&order, class.py())).map(|each| each.name.to_string())
+        attributes.filter(move |attribute| !attribute.is_in(&look, class.py())).map(|each| each.name.to_string())
     }
 }
 
@@ -102,20 +101,4 @@ fn is_library_s(name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> bool {
                 || DATA.iter().any(|data| name.to_str().is_ok_and(|name| name == *data)))
     };
     is_defined_in(value, &LIBRARIES) || may_be_built_in() && is_built_in()
-}
-
-/// The `__dict__` of a class and of its bases, in the order in which they are searched.
-pub fn namespaces<'py>(class: &Bound<'py, PyType>) -> Vec<Bound<'py, PyAny>> {
-    let namespace = |class: Bound<'py, PyAny>| class.getattr(intern!(class.py(), "__dict__")).ok();
-    order_of(class).and_then(|order| order.iter().map(namespace).collect()).unwrap_or_default()
-}
-
-fn order_of<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyTuple>> {
-    class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into().ok()
-}
-
-/// What is there under this name, descriptors left alone.
-pub fn find<'py>(namespaces: &[Bound<'py, PyAny>], name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
-    let holder = namespaces.iter().find(|namespace| namespace.contains(name).unwrap_or(false))?;
-    holder.get_item(name).ok()
 }

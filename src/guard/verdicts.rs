@@ -1,15 +1,23 @@
-//! Answers about classes, each kept for as long as the version tag of the class stays what it was.
+//! Answers about classes, each kept for as long as the version tag of the class stays what it was, or, where it has none,
+//! for as long as another look at the class finds the same.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::cache::Cache;
+use crate::guard::look::{KeptLook, Look, mro_of};
 use crate::guard::version_tag;
 
-/// Answers to one question, by the tags of the classes asked about. An answer may rest only on which objects the class
-/// has under some names: that is what a tag stands for.
-pub struct Verdicts([AtomicU64; SLOTS]);
+/// Answers to one question about classes. An answer may rest only on what is found by a [`Look`]: the bases of a class and
+/// the objects under some names. A tag stands for no more than that.
+pub struct Verdicts {
+    by_tag: [AtomicU64; SLOTS],
+    /// For classes without a tag.
+    by_look: Cache<KeptLook>,
+}
 
 /// An app has one class of each kind as a rule. Two whose tags share a slot are looked at in turns.
 const SLOTS: usize = 16;
@@ -19,40 +27,53 @@ static LOOK_UPS: AtomicU64 = AtomicU64::new(0);
 
 impl Verdicts {
     pub const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; SLOTS])
+        Self { by_tag: [const { AtomicU64::new(0) }; SLOTS], by_look: Cache::new() }
     }
 
     /// What `look` finds out about a class, or has found out since the class last changed.
-    pub fn get(&self, class: &Bound<'_, PyType>, look: impl FnOnce(&Bound<'_, PyType>) -> bool) -> bool {
+    pub fn get<'py>(&self, class: &Bound<'py, PyType>, judge: impl FnOnce(&Look<'py>) -> bool) -> bool {
         let tag = version_tag::of(class);
         if tag != 0 {
             let kept = self.slot(tag).load(Relaxed);
             if kept >> 1 == u64::from(tag) {
                 return kept & 1 == 1;
             }
+        } else if let Some(verdict) = self.look_again(class) {
+            return verdict;
         }
-        self.look_up(class, look)
+        self.look_up(class, judge)
+    }
+
+    fn look_again(&self, class: &Bound<'_, PyType>) -> Option<bool> {
+        let mro = mro_of(class)?;
+        let kept = self.by_look.get(|kept| kept.is_of(&mro))?;
+        kept.finds_the_same(class.py()).then_some(kept.verdict)
     }
 
     #[inline(never)]
-    fn look_up(&self, class: &Bound<'_, PyType>, look: impl FnOnce(&Bound<'_, PyType>) -> bool) -> bool {
+    fn look_up<'py>(&self, class: &Bound<'py, PyType>, judge: impl FnOnce(&Look<'py>) -> bool) -> bool {
         LOOK_UPS.fetch_add(1, Relaxed);
         version_tag::give(class);
         let before = version_tag::of(class);
-        let verdict = look(class);
-        // Looking may have run somebody's code, which may have changed the class.
-        if before != 0 && before == version_tag::of(class) {
+        let look = Look::at(class);
+        let verdict = judge(&look);
+        if before == 0 {
+            if let Some(kept) = look.keep(verdict) {
+                self.by_look.insert(&Arc::new(kept));
+            }
+        } else if before == version_tag::of(class) {
+            // Else looking has run somebody's code, which has changed the class.
             self.slot(before).store(u64::from(before) << 1 | u64::from(verdict), Relaxed);
         }
         verdict
     }
 
     fn slot(&self, tag: u32) -> &AtomicU64 {
-        &self.0[tag as usize % SLOTS]
+        &self.by_tag[tag as usize % SLOTS]
     }
 }
 
-/// Return how often a class was looked at in full, in this process. It stands still while verdicts are kept by tags.
+/// Return how often a class was looked at in full, in this process. It stands still while no class changes.
 #[pyfunction]
 pub fn guard_look_ups() -> u64 {
     LOOK_UPS.load(Relaxed)

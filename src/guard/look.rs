@@ -1,0 +1,134 @@
+//! A look at a class: what stands under some names in its namespace and those of its bases.
+//!
+//! Whatever was looked up is written down, so that it can be seen later whether a look would find the same again. That
+//! takes a fraction of the first look, and is how the guard works where classes have no version tags.
+
+use std::cell::RefCell;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple, PyType};
+
+use crate::guard::checks;
+use crate::key_cache::intern;
+
+/// A class, its bases in the order in which they are searched, and what was looked up in them so far.
+pub struct Look<'py> {
+    order: Vec<Bound<'py, PyAny>>,
+    /// The `__mro__` that the order comes from; `None` where it cannot be told.
+    mro: Option<Bound<'py, PyTuple>>,
+    namespaces: Vec<Namespace<'py>>,
+    seen: RefCell<Vec<Seen>>,
+}
+
+/// The `__dict__` of a class.
+struct Namespace<'py> {
+    names: Bound<'py, PyAny>,
+    /// Whether nobody can change it: that of a built-in class.
+    is_fixed: bool,
+}
+
+/// What stood under a name in one namespace.
+struct Seen {
+    namespace: Py<PyAny>,
+    name: Py<PyString>,
+    value: Option<Py<PyAny>>,
+}
+
+impl<'py> Look<'py> {
+    pub fn at(class: &Bound<'py, PyType>) -> Self {
+        let py = class.py();
+        let mro = mro_of(class);
+        let order: Vec<_> = mro.iter().flatten().collect();
+        let namespace = |class: &Bound<'py, PyAny>| {
+            Ok(Namespace { names: class.getattr(intern!(py, "__dict__"))?, is_fixed: is_built_in(class)? })
+        };
+        let namespaces = order.iter().map(namespace).collect::<PyResult<_>>().unwrap_or_default();
+        Self { order, mro, namespaces, seen: RefCell::new(Vec::new()) }
+    }
+
+    /// The class and its bases.
+    pub fn order(&self) -> &[Bound<'py, PyAny>] {
+        &self.order
+    }
+
+    /// What instances find under this name, descriptors left alone.
+    pub fn find(&self, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
+        self.find_all(name).next()
+    }
+
+    /// What `super()` finds under this name in a method of this class.
+    pub fn find_after(&self, class: &Py<PyAny>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
+        let at = self.order.iter().position(|each| each.is(class))?;
+        self.look_up(self.namespaces.get(at + 1..)?, name).next()
+    }
+
+    /// What stands under this name in the class and in each base that has it, one after the other.
+    pub fn find_all<'a>(&'a self, name: &'a Bound<'py, PyString>) -> impl Iterator<Item = Bound<'py, PyAny>> + 'a {
+        self.look_up(&self.namespaces, name)
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        namespaces: &'a [Namespace<'py>],
+        name: &'a Bound<'py, PyString>,
+    ) -> impl Iterator<Item = Bound<'py, PyAny>> + 'a {
+        namespaces.iter().filter_map(move |namespace| {
+            let found = value_in(&namespace.names, name);
+            if !namespace.is_fixed {
+                self.seen.borrow_mut().push(Seen {
+                    namespace: namespace.names.clone().unbind(),
+                    name: name.clone().unbind(),
+                    value: found.clone().map(Bound::unbind),
+                });
+            }
+            found
+        })
+    }
+
+    /// What was looked up, to be looked up again; `None` where it cannot be told which classes that would be.
+    pub fn keep(self, verdict: bool) -> Option<KeptLook> {
+        Some(KeptLook { mro: self.mro?.unbind(), seen: self.seen.into_inner(), verdict })
+    }
+}
+
+/// A look at a class, and the verdict that rests on what it found and on nothing else.
+pub struct KeptLook {
+    mro: Py<PyTuple>,
+    seen: Vec<Seen>,
+    pub verdict: bool,
+}
+
+impl KeptLook {
+    /// Whether the look was at the class with this `__mro__`. Python makes another tuple where the bases change.
+    pub fn is_of(&self, mro: &Bound<'_, PyTuple>) -> bool {
+        checks::passes("look.mro", mro.is(&self.mro))
+    }
+
+    /// Whether each name stands where it stood, and nowhere before.
+    pub fn finds_the_same(&self, py: Python<'_>) -> bool {
+        let is_same = |seen: &Seen| {
+            let namespace = seen.namespace.bind(py);
+            match &seen.value {
+                None => namespace.contains(&seen.name).is_ok_and(|is_there| !is_there),
+                Some(value) => namespace.get_item(&seen.name).is_ok_and(|found| found.is(value)),
+            }
+        };
+        checks::passes("look.found", self.seen.iter().all(is_same))
+    }
+}
+
+pub fn mro_of<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyTuple>> {
+    class.getattr(intern!(class.py(), "__mro__")).ok()?.cast_into_exact().ok()
+}
+
+fn value_in<'py>(namespace: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
+    if namespace.contains(name).unwrap_or(false) { namespace.get_item(name).ok() } else { None }
+}
+
+/// Whether Python lets nobody set the attributes of a class.
+fn is_built_in(class: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// `Py_TPFLAGS_IMMUTABLETYPE`
+    const IMMUTABLE: u64 = 1 << 8;
+    let flags: u64 = class.getattr(intern!(class.py(), "__flags__"))?.extract()?;
+    Ok(flags & IMMUTABLE != 0)
+}
