@@ -28,27 +28,50 @@ LINE_HEIGHT = 17
 # From the middle of a line of text down to its base line.
 HALF_DIGIT = 4
 
-# The background is drawn as well: some browsers know the theme of the system, but not that of the page.
-STYLE = """
-    text { font: 12px system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; fill: #1f2328 }
-    text.label { font-size: 13px }
-    text.title, text.ratio { font-size: 16px }
-    text.title, text.ratio, text.ours { font-weight: 600 }
-    text.note { fill: #59636e }
-    rect.card { fill: #ffffff; stroke: #d1d9e0 }
-    rect.stock { fill: #a3acb7 }
-    rect.tuned { fill: #dba63a }
-    rect.ours { fill: #0969da }
-    line.axis { stroke: #818b98 }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #f0f6fc }
-      text.note { fill: #9198a1 }
-      rect.card { fill: #0d1117; stroke: #3d444d }
-      rect.stock { fill: #6a727c }
-      rect.tuned { fill: #b5831f }
-      rect.ours { fill: #4493f8 }
-      line.axis { stroke: #656c76 }
-    }
+LIGHT = {
+    "text": "#1f2328",
+    "note": "#59636e",
+    "card": "#ffffff",
+    "border": "#d1d9e0",
+    "stock": "#a3acb7",
+    "tuned": "#dba63a",
+    "ours": "#0969da",
+    "axis": "#818b98",
+}
+DARK = {
+    "text": "#f0f6fc",
+    "note": "#9198a1",
+    "card": "#0d1117",
+    "border": "#3d444d",
+    "stock": "#6a727c",
+    "tuned": "#b5831f",
+    "ours": "#4493f8",
+    "axis": "#656c76",
+}
+
+
+def declarations(colours: t.Mapping[str, str]) -> str:
+    return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
+
+
+# The chart follows the theme of the system, or of the page that has it in its HTML and names a theme. It draws its own
+# background, because a picture does not know the page's. Rules name the chart, because they apply to the whole page.
+STYLE = f"""
+    .chart {{ {declarations(LIGHT)} }}
+    @media (prefers-color-scheme: dark) {{ .chart {{ {declarations(DARK)} }} }}
+    [data-theme="light"] .chart {{ {declarations(LIGHT)} }}
+    [data-theme="dark"] .chart {{ {declarations(DARK)} }}
+    .chart text {{ font: 12px system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif }}
+    .chart text {{ fill: var(--text) }}
+    .chart text.label {{ font-size: 13px }}
+    .chart text.title, .chart text.ratio {{ font-size: 16px }}
+    .chart text.title, .chart text.ratio, .chart text.ours {{ font-weight: 600 }}
+    .chart text.note {{ fill: var(--note) }}
+    .chart rect.card {{ fill: var(--card); stroke: var(--border) }}
+    .chart rect.stock {{ fill: var(--stock) }}
+    .chart rect.tuned {{ fill: var(--tuned) }}
+    .chart rect.ours {{ fill: var(--ours) }}
+    .chart line.axis {{ stroke: var(--axis) }}
   """
 
 
@@ -57,7 +80,8 @@ def draw(costs: t.Mapping[str, t.Mapping[str, float]], caption: t.Sequence[str])
     bars_bottom = HEADER_HEIGHT + len(costs) * GROUP_HEIGHT - GROUP_GAP
     height = bars_bottom + MARGIN + len(caption) * LINE_HEIGHT + MARGIN
     size = {"width": f"{WIDTH}", "height": f"{height}", "viewBox": f"0 0 {WIDTH} {height}"}
-    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "role": "img", "aria-label": TITLE})
+    about = {"class": "chart", "role": "img", "aria-label": TITLE}
+    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, **about})
     SubElement(svg, "style").text = STYLE
     add(svg, "rect", "card", x=0.5, y=0.5, width=WIDTH - 1, height=height - 1, rx=6)
     add_header(svg)

@@ -44,7 +44,8 @@ def draw(places: t.Mapping[str, t.Mapping[str, Request]], caption: t.Sequence[st
     bars_bottom = HEADER_HEIGHT + sum(heights) - PLACE_GAP - GROUP_GAP
     height = bars_bottom + MARGIN + len(caption) * LINE_HEIGHT + MARGIN
     size = {"width": f"{WIDTH}", "height": f"{height}", "viewBox": f"0 0 {WIDTH} {height}"}
-    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "role": "img", "aria-label": TITLE})
+    about = {"class": "chart", "role": "img", "aria-label": TITLE}
+    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, **about})
     SubElement(svg, "style").text = STYLE
     add(svg, "rect", "card", x=0.5, y=0.5, width=WIDTH - 1, height=height - 1, rx=6)
     add_header(svg)

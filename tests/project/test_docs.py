@@ -227,8 +227,14 @@ def test_pictures_are_drawn_for_light_and_dark() -> None:
     assert DOCS / "path.svg" in pictures
     for picture in pictures:
         text = picture.read_text(encoding="utf-8")
+        # The theme of the system, and that of the page, which conf.py puts it into.
         assert "prefers-color-scheme: dark" in text
-        assert 'role="img"' in text
+        assert '[data-theme="light"]' in text and '[data-theme="dark"]' in text
+        assert 'class="chart' in text and 'role="img"' in text
+        # Its style applies to that whole page.
+        (style,) = re.findall(r"<style>(.*)</style>", text, re.DOTALL)
+        selectors = [it for rule in re.findall(r"([^{};]+)\{", style) for it in rule.split(",")]
+        assert [it for it in selectors if not re.search(r"@media|\.chart|\.path", it)] == []
 
 
 # --- What is listed is complete -------------------------------------------------------------------------------------
