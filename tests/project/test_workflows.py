@@ -244,6 +244,17 @@ def test_each_build_is_tried_with_the_guard_that_it_has_to_have() -> None:
         assert sum(command in step for step in tried) == len(guards)
 
 
+def test_the_contract_runs_each_week_on_the_main_branches() -> None:
+    upstream = WORKFLOWS["upstream.yml"]
+    minute, hour, day, month, weekday = upstream["on"]["schedule"][0]["cron"].split()
+    assert (day, month) == ("*", "*")
+    assert minute.isdecimal() and hour.isdecimal() and weekday.isdecimal()
+    steps = "\n".join(commands(upstream["jobs"]["main-branches"]))
+    for project in ("flask", "werkzeug", "itsdangerous"):
+        assert f"https://github.com/pallets/{project}/archive/refs/heads/main.tar.gz" in steps
+    assert "python -m pytest tests/contract\n" in steps
+
+
 # --- What people read and fill in -----------------------------------------------------------------------------------
 
 
