@@ -19,6 +19,7 @@ import pytest
 import time_machine
 from flask.sessions import SecureCookieSessionInterface
 
+from examples import devices
 from examples import factory
 from examples import flask_login_app
 from examples import gunicorn_app
@@ -95,6 +96,43 @@ def test_logins_are_handled_natively(module: ModuleType) -> None:
     assert stats["open"] == {"native": 4, "declined": {}}
     assert stats["loads"]["native"] == 3
     assert not stats["dumps"]["declined"]
+
+
+# --- Sessions on the server -----------------------------------------------------------------------------------------
+
+
+def test_a_user_sees_devices_and_logs_out_there(tmp_path: Path) -> None:
+    app = devices.create_app({"SESSION_SQLITE_PATH": str(tmp_path / "sessions.sqlite"), "TESTING": True})
+    phone, laptop, stranger = (app.test_client() for _ in range(3))
+    for client, agent in ((phone, "a phone"), (laptop, "a laptop")):
+        client.post("/login", data={"user": "ada", "password": "lovelace"}, headers={"User-Agent": agent})
+    stranger.post("/login", data={"user": "alan", "password": "turing"})
+    page = laptop.get("/").text
+    assert "a phone" in page and "a laptop" in page
+    forms = re.findall(r'action="(/devices/[^"]+/end)"', page)
+    assert len(forms) == 2
+
+    # Another user's device is none of his.
+    assert stranger.post(forms[0]).status_code == 404
+    assert app.test_client().post(forms[0]).status_code == 401
+    # Devices are listed from the oldest on.
+    laptop.post(forms[0])
+    assert "Log in" in phone.get("/").text
+    assert "a phone" not in laptop.get("/").text
+
+    phone.post("/login", data={"user": "ada", "password": "lovelace"})
+    laptop.post("/devices/end-others")
+    assert "Log in" in phone.get("/").text
+    assert "Hello, ada." in laptop.get("/").text
+    laptop.post("/logout")
+    assert "Log in" in laptop.get("/").text
+    assert "Hello, alan." in stranger.get("/").text
+
+
+def test_a_wrong_password_opens_nothing(tmp_path: Path) -> None:
+    client = devices.create_app({"SESSION_SQLITE_PATH": str(tmp_path / "sessions.sqlite")}).test_client()
+    assert client.post("/login", data={"user": "ada", "password": "byron"}).status_code == 401
+    assert "Log in" in client.get("/").text
 
 
 # --- gunicorn -------------------------------------------------------------------------------------------------------
