@@ -1,4 +1,4 @@
-"""docs/performance.md and its chart say what was measured."""
+"""docs/performance.md, its charts, and the figures on other pages say what was measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from benches import bench_request
 from benches import bench_server
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,18 @@ def test_the_table_has_the_medians_of_the_results(results: dict[str, t.Any]) -> 
 
 def costs(request: dict[str, t.Any]) -> list[float]:
     return [request["session cost"][name] for name in bench_request.IMPLEMENTATIONS]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/pypi.md", "docs/index.md", "docs/faq.md"])
+def test_the_figures_on_other_pages_are_those_of_this_one(page: str, results: dict[str, t.Any]) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    cost = results["requests"]["refreshed read"]["session cost"]
+    (claimed,) = re.findall(r"costs a request (\d+) microseconds instead of (\d+)", text)
+    assert [int(it) for it in claimed] == [round(cost["ours"]), round(cost["stock"])]
+
+    (row,) = re.findall(r"^\| sync +\|(.*)\|$", (DOCS / "performance.md").read_text(encoding="utf-8"), re.MULTILINE)
+    _null, stock, _tuned, ours = re.findall(r"(\d+) \(\d+-\d+\)", row)
+    assert re.findall(r"(\d+) requests per second instead of (\d+)", text) == [(ours, stock)]
 
 
 def test_no_request_was_declined(results: dict[str, t.Any]) -> None:

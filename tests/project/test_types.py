@@ -69,7 +69,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert isinstance(interface, FastSessionInterface)
     saved, rejected, verified, declined = every_name.counts(interface)
     assert (saved, rejected, verified, declined) == (2, 0, 1, {})
-    assert len(every_name.signatures("key")) == 6
+    assert len(every_name.signatures("key")) == 7
 
     app, sessions = every_name.server_app(str(tmp_path / "sessions.sqlite"))
     log: list[str] = []
