@@ -123,8 +123,8 @@ def is_of_make(*arguments: str) -> bool:
 
 
 def is_of_pip(command: str, *requirements: str) -> bool:
-    """This package, with extras that it has."""
-    found = [re.fullmatch(r"flask-fastsession(?:\[(\w+)\])?", requirement) for requirement in requirements]
+    """This package, from the index or a clone, with extras that it has."""
+    found = [re.fullmatch(r"(?:flask-fastsession|\.)(?:\[(\w+)\])?", requirement) for requirement in requirements]
     extras = [match and (match[1] is None or f"optional-dependencies.{match[1]} " in PYPROJECT) for match in found]
     return command == "install" and all(extras)
 
