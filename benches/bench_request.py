@@ -107,9 +107,11 @@ CASES = {
 }
 
 
-def make_environs(case: Case) -> list[WSGIEnvironment]:
-    app = create_app(SecureCookieSessionInterface())
-    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+def make_environs(case: Case, interface: SecureCookieSessionInterface | None = None) -> list[WSGIEnvironment]:
+    """Return requests with cookies as an interface makes them; by default as stock does."""
+    interface = interface or SecureCookieSessionInterface()
+    app = create_app(interface)
+    serializer = interface.get_signing_serializer(app)
     assert serializer is not None
     tokens = [str(serializer.dumps(value)) if value else "" for value in case.sessions]
     if case.is_forged:

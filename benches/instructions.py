@@ -50,7 +50,8 @@ def count(group: str, hash_seeds: t.Sequence[int]) -> dict[str, int]:
 def count_sessions() -> dict[str, int]:
     """Return the instructions of ``dumps`` and ``loads``, and the session's share of each request."""
     counted = count("sessions", HASH_SEEDS)
-    shares = {name: counted[f"ours: {name}"] - counted[f"null: {name}"] for name in operations.COUNTED}
+    names = [*operations.COUNTED, operations.ENCRYPTED]
+    shares = {name: counted[f"ours: {name}"] - counted[f"null: {name}"] for name in names}
     return {f"session: {name}": share for name, share in shares.items()} | {
         name: counted[name] for name in ("dumps", "loads")
     }
@@ -65,6 +66,15 @@ def print_overrides() -> None:
         rows.append([name, stock, ours, f"{stock / ours:.1f}x"])
     print("Instructions of a permanent session that is read and refreshed, where an app overrides a step:\n")
     print_table(["overridden", "stock", "ours", "stock / ours"], rows)
+
+
+def print_encryption() -> None:
+    """Print what a session costs if it is signed, encrypted by us, and encrypted by an interface over Fernet."""
+    counted = count("encryption", HASH_SEEDS[:2])
+    shares = {name: counted[name] - counted[f"null: {name}"] for name in ("signed", "encrypted", "fernet")}
+    print("Instructions of a permanent session that is read and refreshed:\n")
+    rows = [[name, share, f"{share / shares['signed']:.2f}x"] for name, share in shares.items()]
+    print_table(["cookie", "instructions", "to signed"], rows)
 
 
 def count_with_seed(group: str, hash_seed: int) -> dict[str, float]:
@@ -126,6 +136,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="make what is counted the new baseline")
     parser.add_argument("--overrides", action="store_true", help="count apps that override a step, beside stock")
+    parser.add_argument(
+        "--encryption", action="store_true", help="count encrypted sessions, beside signed and Fernet's"
+    )
     arguments = parser.parse_args()
     if shutil.which("valgrind") is None:
         print("Instructions are counted by valgrind; please install it (apt-get install valgrind).", file=sys.stderr)
@@ -133,6 +146,9 @@ def main() -> None:
 
     if arguments.overrides:
         print_overrides()
+        return
+    if arguments.encryption:
+        print_encryption()
         return
     counts = count_sessions()
     if arguments.write:

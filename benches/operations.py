@@ -28,6 +28,7 @@ from benches.bench_request import answer_all
 from benches.bench_request import create_app
 from benches.bench_request import create_null_app
 from benches.bench_request import make_environs
+from benches.fernet import FernetSessionInterface
 from benches.overrides import OVERRIDES
 from benches.overrides import SIDES
 from benches.overrides import overriding
@@ -46,6 +47,10 @@ WARM_UP_TURNS = 2
 COUNTED = {"no cookie": "no cookie", "read": "read", "refreshed": "refreshed read", "written": "written"}
 
 
+#: The same as the refreshed one, but encrypted.
+ENCRYPTED = "encrypted, refreshed"
+
+
 def make_app(interface: SecureCookieSessionInterface) -> tuple[Flask, URLSafeTimedSerializer]:
     """Return an app, and the serializer of its sessions."""
     app = create_app(interface)
@@ -54,9 +59,9 @@ def make_app(interface: SecureCookieSessionInterface) -> tuple[Flask, URLSafeTim
     return app, serializer
 
 
-def environs_of(case: Case) -> list[WSGIEnvironment]:
+def environs_of(case: Case, interface: SecureCookieSessionInterface | None = None) -> list[WSGIEnvironment]:
     """As many as there are calls in a turn."""
-    environs = make_environs(case)
+    environs = make_environs(case, interface)
     return environs * (CALLS_A_TURN // len(environs))
 
 
@@ -96,9 +101,29 @@ def make_operations() -> dict[str, Operation]:
         environs = environs_of(CASES[case])
         operations[f"null: {name}"] = Operation(answer_all(create_null_app(CASES[case]), environs))
         operations[f"ours: {name}"] = Operation(answer_all(app, environs))
+    encrypting = FastSessionInterface(encrypt=True)
+    environs = environs_of(CASE, encrypting)
+    operations[f"null: {ENCRYPTED}"] = Operation(answer_all(create_null_app(CASE), environs))
+    operations[f"ours: {ENCRYPTED}"] = Operation(answer_all(create_app(encrypting), environs))
     warm_up(operations)
-    declined = declined_in(interface.stats())
-    assert not declined, f"some of it was not done natively: {declined}"
+    for each in (interface, encrypting):
+        declined = declined_in(each.stats())
+        assert not declined, f"some of it was not done natively: {declined}"
+    return operations
+
+
+def make_encrypting_operations() -> dict[str, Operation]:
+    """A permanent session that is read and refreshed: signed, encrypted by us, and by Fernet."""
+    operations = {}
+    for name, interface in {
+        "signed": FastSessionInterface(),
+        "encrypted": FastSessionInterface(encrypt=True),
+        "fernet": FernetSessionInterface(),
+    }.items():
+        environs = environs_of(CASE, interface)
+        operations[f"null: {name}"] = Operation(answer_all(create_null_app(CASE), environs))
+        operations[name] = Operation(answer_all(create_app(interface), environs))
+    warm_up(operations)
     return operations
 
 
@@ -118,7 +143,11 @@ def warm_up(operations: dict[str, Operation]) -> None:
         operation.repeat(WARM_UP_TURNS)
 
 
-GROUPS = {"sessions": make_operations, "overrides": make_overriding_operations}
+GROUPS = {
+    "sessions": make_operations,
+    "overrides": make_overriding_operations,
+    "encryption": make_encrypting_operations,
+}
 
 
 def run(operation: Operation, turns: int) -> int:

@@ -310,6 +310,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn tokens_of_a_second_implementation() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/encryption/vectors.json")).unwrap();
+        let vectors = vectors["generate"].as_array().unwrap();
+        assert!(vectors.len() >= 30);
+        for vector in vectors {
+            let bytes = |name: &str| -> Vec<u8> {
+                let hex = vector[name].as_str().unwrap().as_bytes();
+                hex.chunks(2).map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+            };
+            let number = |name: &str| vector[name].as_u64().unwrap();
+            let keys = keys(&[&bytes("secret_key")], &bytes("salt"), &bytes("purpose"));
+            let version = Version::of(u8::try_from(number("version")).unwrap()).unwrap();
+            let nonce = bytes("nonce").try_into().unwrap();
+            let token = keys.seal_with(version, &nonce, &bytes("text"), number("seconds"));
+            assert_eq!(str::from_utf8(&token).unwrap(), vector["token"].as_str().unwrap());
+        }
+    }
+
     /// The example of draft-irtf-cfrg-xchacha-03, appendix A.3.1: the crate is the cipher that we take it for.
     #[test]
     fn known_answer_of_the_draft() {

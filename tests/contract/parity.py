@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import inspect
 import logging
+import os
 import typing as t
 import warnings
 from collections.abc import Callable
@@ -22,12 +23,17 @@ from flask.sessions import SessionMixin
 from flask_fastsession import FastSession
 from flask_fastsession import FastSessionInterface
 from flask_fastsession import signing
+from tests.encryption import translation
 
 Interface = SecureCookieSessionInterface
 Scenario = Callable[[type[Interface]], object]
 View = Callable[[t.Any], object]
 
-INTERFACES: tuple[type[Interface], ...] = (SecureCookieSessionInterface, FastSessionInterface)
+#: With CONTRACT=encrypted in the environment, ours encrypts; cookies are translated on their way in and out.
+IS_ENCRYPTED = os.environ.get("CONTRACT") == "encrypted"
+OURS = translation.EncryptedInterface if IS_ENCRYPTED else FastSessionInterface
+
+INTERFACES: tuple[type[Interface], ...] = (SecureCookieSessionInterface, OURS)
 
 SECRET_KEY = "a secret key for tests"
 NOW = 1_700_000_000
@@ -37,6 +43,9 @@ _STANDS_FOR: dict[type, type] = {
     FastSession: SecureCookieSession,
     FastSessionInterface: SecureCookieSessionInterface,
     signing.URLSafeTimedSerializer: itsdangerous.URLSafeTimedSerializer,
+    translation.EncryptedInterface: SecureCookieSessionInterface,
+    signing.EncryptedSerializer: itsdangerous.URLSafeTimedSerializer,
+    **(translation.KINDS_OF_REFUSAL if IS_ENCRYPTED else {}),
 }
 
 
@@ -85,6 +94,8 @@ def _evidence(error: BaseException) -> object:
     if isinstance(error, RecursionError):
         # Its text names whichever C function the stack happened to end in.
         return None
+    if IS_ENCRYPTED and isinstance(error, itsdangerous.BadData):
+        return translation.evidence_of(error)
     return str(error), exactly(error.args), exactly(vars(error)), exactly(error.__cause__)
 
 
@@ -105,7 +116,10 @@ def make_app(interface: Interface, flask_class: type[flask.Flask] = flask.Flask,
 
 
 def serializer_of(app: flask.Flask) -> t.Any:
-    return t.cast(Interface, app.session_interface).get_signing_serializer(app)
+    serializer: t.Any = t.cast(Interface, app.session_interface).get_signing_serializer(app)
+    if isinstance(serializer, signing.EncryptedSerializer):
+        return translation.Translating(app, serializer)
+    return serializer
 
 
 def dumps(interface_class: type[Interface], value: object, **config: t.Any) -> t.Any:
@@ -200,12 +214,14 @@ def exchange(app: flask.Flask, view: View, cookie: str | None = None, **options:
     app.view_functions["view"] = respond
     if cookie is not None:
         name = app.config["SESSION_COOKIE_NAME"]
+        cookie = translation.encrypted(app, cookie)
         options = {"headers": {"Cookie": f"{name}={cookie}"}, **options}
     with _listening(app) as logged, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         response = app.test_client(use_cookies=False).open("/", **options)
     messages: list[object] = [(warning.category, str(warning.message)) for warning in warned]
-    return Reply(response.status, list(response.headers), response.data, seen, logged, messages)
+    headers = [translation.signed_header(app, *header) for header in response.headers]
+    return Reply(response.status, headers, response.data, seen, logged, messages)
 
 
 def process_response(app: flask.Flask, response: flask.Response) -> flask.Response:
