@@ -162,6 +162,9 @@ audit: ## Check the crates against deny.toml: licences, sources, known vulnerabi
 
 docs: $(VENV)/extension $(VENV)/docs.installed ## Build the pages of docs/ into build/docs
 	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html docs build/docs
+session-suites: $(VENV)/extension $(ALL_TOOLS) ## Run the suites of Flask-Session and Flask-KVSession, and write docs/session_suites.md (needs git)
+	$(BIN)/python -m tests.upstream.session_suites
+
 	@echo "file://$(CURDIR)/build/docs/index.html"
 
 wheel: ## Build wheels and the sdist into dist/, and try them on each Python here (ALL=1: for x86-64 and ARM)

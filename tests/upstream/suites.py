@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Where plugins are: what stands in for stock's classes, and the adapters for suites of server-side sessions.
 PLUGINS = Path(__file__).parent
+ADAPTERS = PLUGINS / "adapters"
 
 #: No suite takes longer by far.
 SECONDS = 600
@@ -108,10 +110,17 @@ class Outcomes:
         return f"{self.count('passed')} / {self.count('failed')} / {self.count('skipped')}"
 
 
-def run_tests(python: Sequence[str], arguments: Sequence[str], classes: str, directory: Path, record: Path) -> Outcomes:
+def run_tests(
+    python: Sequence[str],
+    arguments: Sequence[str],
+    classes: str,
+    directory: Path,
+    record: Path,
+    plugin: str = "stand_in",
+) -> Outcomes:
     """Run pytest in a directory, by the command ``python``, with the classes of ``stock`` or ``ours``."""
     record.unlink(missing_ok=True)
-    options = ["-q", "-p", "no:cacheprovider", "-p", "stand_in", f"--with={classes}", f"--outcomes={record}"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", plugin, f"--with={classes}", f"--outcomes={record}"]
     command = [*python, "-m", "pytest", *options, *arguments]
     done = subprocess.run(
         command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
@@ -130,7 +139,7 @@ def environment() -> dict[str, str]:
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": "",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join([str(PLUGINS), *map(os.path.abspath, python_path)]),
+        "PYTHONPATH": os.pathsep.join([str(PLUGINS), str(ADAPTERS), *map(os.path.abspath, python_path)]),
     }
 
 
