@@ -7,6 +7,8 @@ CASES ?= 200000
 ABI3_CASES ?= 10000
 SEED ?=
 FUZZ_SECONDS ?= 60
+OPERATIONS ?= 1000000
+ROUNDS ?= 1000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +33,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo serve quick coverage test test-abi3 test-oldest lint check differential docs wheel servers clean
-.PHONY: changes mutants interleavings prove fuzz miri stress matrix free-threaded audit reproducible trust
+.PHONY: changes mutants interleavings histories thieves prove fuzz miri stress matrix session-suites free-threaded audit reproducible trust
 .PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
 
 help: ## List these targets
@@ -97,14 +99,20 @@ changes: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock while classes, ins
 mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check of the guard at a time; make changes must fail without it
 	scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED))
 
-prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings of server-side sessions
+prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings, 1,000,000 operations and 1,000 thieves of server-side sessions
 	$(BIN)/python -m tests.differential.codec --cases 5000000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.requests --cases 20000 $(if $(SEED),--seed $(SEED))
-	$(MAKE) --no-print-directory changes mutants interleavings
+	$(MAKE) --no-print-directory changes mutants interleavings histories thieves
 
 interleavings: $(ALL_TOOLS) ## Try all orders that the commands of two and three requests to a session on the server can have
 	$(BIN)/python -m tests.server.interleavings --whole --size 2
 	$(BIN)/python -m tests.server.interleavings --whole --store rows --store sqlite
+
+histories: $(VENV)/extension $(ALL_TOOLS) ## Check OPERATIONS=1000000 random operations on sessions on the server against a model (SEED=... repeats)
+	$(BIN)/python -m tests.server.histories --operations $(OPERATIONS) $(if $(SEED),--seed $(SEED))
+
+thieves: $(VENV)/extension $(ALL_TOOLS) ## Revoke sessions ROUNDS=1000 times whose thief keeps moving them, on each store (after make servers)
+	$(BIN)/python -m tests.server.thieves --rounds $(ROUNDS)
 
 bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
 
@@ -154,6 +162,9 @@ stress: $(VENV)/extension $(ALL_TOOLS) ## Run the tests of faults and load in fu
 matrix: $(VENV)/build.installed ## Run our suite and those of other projects on each available CPython, and write docs/matrix.md
 	$(BIN)/python -m scripts.matrix
 
+session-suites: $(VENV)/extension $(ALL_TOOLS) ## Run the suites of Flask-Session and Flask-KVSession, and write docs/session_suites.md (needs git)
+	$(BIN)/python -m tests.upstream.session_suites
+
 free-threaded: ## Build a free-threaded CPython from Debian's source, and test and measure on it
 	scripts/free_threaded.sh
 
@@ -162,9 +173,6 @@ audit: ## Check the crates against deny.toml: licences, sources, known vulnerabi
 
 docs: $(VENV)/extension $(VENV)/docs.installed ## Build the pages of docs/ into build/docs
 	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees -b html docs build/docs
-session-suites: $(VENV)/extension $(ALL_TOOLS) ## Run the suites of Flask-Session and Flask-KVSession, and write docs/session_suites.md (needs git)
-	$(BIN)/python -m tests.upstream.session_suites
-
 	@echo "file://$(CURDIR)/build/docs/index.html"
 
 wheel: ## Build wheels and the sdist into dist/, and try them on each Python here (ALL=1: for x86-64 and ARM)
