@@ -1,4 +1,4 @@
-"""Flask's sessions, nearly free: the same cookies, signed and decoded in Rust; and sessions on the server."""
+"""A drop-in replacement for Flask's sessions, written in Rust: in the same cookies, or on the server."""
 
 from __future__ import annotations
 

@@ -41,24 +41,25 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     subclassed, and ``salt``, ``digest_method``, ``key_derivation``, ``serializer`` and ``session_class`` may be set on
     a subclass or an instance.
 
-    Each argument is for something that Flask does not do, and off if it is not given:
+    Each argument adds something that Flask does not do, and is off by default:
 
     ``digest_method``
         Sign with this digest, such as :func:`hashlib.sha256`, instead of SHA-1.
     ``accept_digest_methods``
         Accept cookies signed with these digests as well. They are re-signed when they are next saved.
     ``resign_fallbacks``
-        Save what was signed with a key of ``SECRET_KEY_FALLBACKS``, or with an accepted digest, at once, by marking the
-        session as modified.
+        Save a session at once if its cookie was signed with a key of ``SECRET_KEY_FALLBACKS`` or with an accepted
+        digest, by marking the session as modified.
     ``absolute_lifetime``
         Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
-        When it began is kept in it, under ``_created``; ``session.clear()`` restarts it.
+        The session stores its beginning under ``_created``; ``session.clear()`` restarts it.
     ``leeway``
-        So many whole seconds a cookie may be older than its lifetime, or younger than now, to allow for clock skew.
+        How many whole seconds a cookie may be older than its lifetime, or signed in the future, to allow for clock
+        skew.
     ``oversize``
-        What to do about a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does in any case; ``"raise"``
-        a :exc:`SessionTooLargeError` in its place; or a callable, which is given the session, the response and the size
-        in bytes.
+        What to do with a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does; ``"raise"`` a
+        :exc:`SessionTooLargeError` instead of setting the cookie; or a callable that takes the session, the response
+        and the size in bytes.
     ``encrypt``
         Encrypt cookies, so that nobody without ``SECRET_KEY`` can read them; signed cookies are refused.
     ``accept_signed``
@@ -69,7 +70,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     ``compress``
         With ``encrypt``: compress sessions first. The length of a cookie then tells something of what is in it.
 
-    An argument that makes no sense is a :exc:`ValueError`.
+    An invalid argument raises :exc:`ValueError`.
     """
 
     _options = DEFAULTS
@@ -120,8 +121,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     def open_session(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
         """Return the session of a request, as :class:`flask.sessions.SecureCookieSessionInterface` does.
 
-        ``None`` where the app has no secret key; an empty session where the cookie is missing, malformed, forged or
-        expired.
+        Return ``None`` if the app has no secret key, and an empty session if the cookie is missing, malformed, forged
+        or expired.
         """
         session: sessions.SecureCookieSession | None = self._open_session(app, request)
         return self._open_otherwise(app, request) if session is NotImplemented else session
@@ -143,7 +144,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         return super().open_session(app, request)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Set the cookie and the Vary header of a response where the session asks for it, as
+        """Set the cookie and the Vary header of a response if the session requires it, as
         :class:`flask.sessions.SecureCookieSessionInterface` does.
         """
         if not self._save_session(app, session, response):
@@ -171,7 +172,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.
 
-        The installed Flask decides on its keys, salt and digest. With ``encrypt`` the serializer encrypts, and a
+        The installed Flask chooses the keys, the salt and the digest. With ``encrypt`` the serializer encrypts, and a
         :exc:`ValueError` is raised for keys that cannot: one that is empty, or ``SECRET_KEY_FALLBACKS`` as a text.
         """
         options = self._options
@@ -199,9 +200,9 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         return signing.URLSafeTimedSerializer._adopt(stock, self._counters)
 
     def stats(self) -> SessionStats:
-        """Return how often sessions were handled natively, and how often stock code did it and why.
+        """Return how often native code handled sessions, and how often stock code did and why.
 
-        The counts cover this instance in this process since it was made::
+        The counts cover this instance in this process since it was created::
 
             {"guard": "tags",
              "open": {"native": 100, "declined": {}},
@@ -214,17 +215,17 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
              "keys": {"current": 90, "fallbacks": [8], "old_digests": 0},
              "kinds": {"signed": 98, "encrypted": 0, "too_large_when_encrypted": 0}}
 
-        ``guard`` says how native code knows that classes are as Flask made them: ``"tags"`` where it looks again
-        only after CPython says that a class changed, ``"look-ups"`` where it looks each time, as abi3 wheels do.
-        ``open`` and ``save`` count requests that were native as a whole, and why others were not. Those go on step by
-        step, and the other counts are of the steps: ``serializer``, the set-up from keys and salt; ``cookies``, finding
-        the cookie; ``loads``, cookies read; ``dumps``, cookies written; ``headers``, Set-Cookie and Vary. ``loads`` and
-        ``dumps`` also count what serializers of :meth:`get_signing_serializer` do in other hands.
+        ``guard`` says how native code knows that classes are Flask's own: with ``"tags"`` it checks a class again only
+        if CPython says that it changed; with ``"look-ups"`` it checks each time, as abi3 wheels do. ``open`` and
+        ``save`` count requests that native code handled as a whole, and why it did not handle others. These continue
+        step by step, and the other counts are of the steps: ``serializer``, the setup from keys and salt; ``cookies``,
+        finding the cookie; ``loads``, cookies read; ``dumps``, cookies written; ``headers``, Set-Cookie and Vary.
+        ``loads`` and ``dumps`` also count calls that you make to serializers of :meth:`get_signing_serializer`.
 
-        ``rejected`` counts cookies that are malformed, forged or expired. ``keys`` counts the keys by which cookies
-        were verified: ``SECRET_KEY``, then those of ``SECRET_KEY_FALLBACKS``, the last of them first, as far as they
-        were used, and how often it was with a digest from ``accept_digest_methods``. A key that has not been counted
-        for as long as sessions live may go, if stock code has read no cookie in that time.
+        ``rejected`` counts cookies that are malformed, forged or expired. ``keys`` counts which key verified a
+        cookie: ``SECRET_KEY``, or one of ``SECRET_KEY_FALLBACKS``, the last of the list first; and how often the digest
+        was one of ``accept_digest_methods``. You may remove a key whose count has not risen for the lifetime of
+        sessions, if stock code has read no cookie in that time.
 
         ``kinds`` counts the cookies that were read: signed ones, by stock code too, and encrypted ones. With
         ``accept_encrypted``, ``too_large_when_encrypted`` counts the cookies that were signed, and will exceed

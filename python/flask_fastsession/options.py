@@ -21,12 +21,12 @@ if t.TYPE_CHECKING:
     from flask.sessions import SecureCookieSession
     from flask.sessions import SessionMixin
 
-#: The key in a session that says when it began, in whole seconds since 1970, where it has an absolute lifetime.
+#: The key under which a session with an absolute lifetime stores when it began, in whole seconds since 1970.
 CREATED = "_created"
 
 
 class SessionTooLargeError(ValueError):
-    """A session's cookie is larger than browsers take, and ``oversize="raise"``."""
+    """A session's cookie is larger than browsers accept, and the app has set ``oversize="raise"``."""
 
 
 @dataclass(frozen=True)

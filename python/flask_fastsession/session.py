@@ -6,9 +6,9 @@ from flask import sessions
 
 
 class SecureCookieSession(sessions.SecureCookieSession):
-    """The session of one request, a dict that notices when it is changed.
+    """The session of one request: a dict that notices changes.
 
-    A :class:`flask.sessions.SecureCookieSession` in every respect, its name included: logs and tests print that.
+    It is a :class:`flask.sessions.SecureCookieSession`, and has the same name, which logs and tests print.
     """
 
     # What it was loaded from, so that a session that still says the same keeps its payload: base64, and JSON text.

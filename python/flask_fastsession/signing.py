@@ -1,7 +1,7 @@
 """The signers and serializers of itsdangerous with native hot paths.
 
-Each is a subclass of its namesake, with the same arguments, results and errors; what is unusual is left to that one.
-All state is in the base class's attributes, which may be changed at any time.
+Each class is a subclass of itsdangerous's class of the same name, with the same arguments, results and errors. Unusual
+input is left to that class. All state is in its attributes, which may change at any time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _FastSigner(SignerMixin, PickledByAnyProtocol):
         return signature
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
-        """Return whether one of the keys has signed a value so, as :meth:`itsdangerous.Signer.verify_signature`."""
+        """Return whether one of the keys signed a value, as :meth:`itsdangerous.Signer.verify_signature`."""
         is_ours: bool = self._verify_signature(value, sig)
         if is_ours is NotImplemented:
             is_ours = super().verify_signature(value, sig)  # type: ignore[misc]
@@ -93,8 +93,8 @@ class URLSafeSerializer(itsdangerous.URLSafeSerializer):
 class URLSafeTimedSerializer(TimedSerializerMixin, PickledByAnyProtocol, itsdangerous.URLSafeTimedSerializer):
     """:class:`itsdangerous.URLSafeTimedSerializer` whose ``dumps`` and ``loads`` run natively.
 
-    All of it for Flask's tagged JSON and values of built-in types; but for the JSON, where ``serializer`` is another,
-    such as :mod:`json` by default. ``dump``, ``load`` and ``loads_unsafe`` are inherited and go through these two.
+    With Flask's tagged JSON and values of built-in types, all of it is native. With another ``serializer``, such as
+    :mod:`json`, the default, all but the JSON is. ``dump``, ``load`` and ``loads_unsafe`` are inherited and call these.
     """
 
     default_signer = TimestampSigner

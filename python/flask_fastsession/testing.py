@@ -1,4 +1,4 @@
-"""Tests for a session store of your own: whether it keeps the promises of :class:`flask_fastsession.server.Store`.
+"""Tests for your own session store: whether it behaves as :class:`flask_fastsession.server.Store` says.
 
 ::
 
@@ -58,20 +58,20 @@ TRIES = 10
 
 
 class StoreTests:
-    """What any store has to do. A subclass has a fixture ``store``."""
+    """Tests for any store. A subclass needs a fixture ``store``."""
 
     @pytest.fixture
     def store(self) -> Store:
-        """The store that is tested."""
+        """The store to test."""
         raise NotImplementedError("a subclass of StoreTests needs a fixture named store")
 
     @pytest.fixture
     def other_store(self, store: Store) -> Store:
-        """Another one on the same data, as another process has it."""
+        """A second store with the same data, like that of another process."""
         return store
 
     def passes(self, seconds: float) -> None:
-        """Let this time pass for the store."""
+        """Let the store's clock advance by so many seconds."""
         time.sleep(seconds)
 
     @pytest.fixture
@@ -336,7 +336,7 @@ class StoreTests:
 
 
 class SweepingStoreTests(StoreTests):
-    """What a store has to do that can be swept."""
+    """Tests for a store that removes expired records on request."""
 
     @pytest.fixture
     def expired(self, store: Store) -> list[str]:
@@ -365,7 +365,7 @@ class SweepingStoreTests(StoreTests):
 
 
 class MovingStoreTests(StoreTests):
-    """What a store has to do that moves records."""
+    """Tests for a store that moves records in one step."""
 
     @pytest.fixture
     def new_key(self) -> str:
@@ -595,7 +595,7 @@ def followed(store: Store, key: str) -> tuple[str, bytes]:
 
 
 class OwnerStoreTests(StoreTests):
-    """What a store has to do that lists whose sessions it has."""
+    """Tests for a store that lists the sessions of each user."""
 
     #: So many sessions of one owner are listed in a test. Say so if your store lists fewer.
     sessions_listed = 3000

@@ -272,7 +272,7 @@ WRONG: list[tuple[dict[str, t.Any], str]] = [
     ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": 1e9}, "SESSION_SQLITE_TIMEOUT"),
     ({"SESSION_TYPE": "sqlite", "SESSION_SQLITE_TIMEOUT": True}, "SESSION_SQLITE_TIMEOUT"),
     ({"SESSION_CLEANUP_N_REQUESTS": True}, "SESSION_CLEANUP_N_REQUESTS"),
-    ({"SESSION_PERMANENT": "of course"}, "SESSION_PERMANENT is True or False, not 'of course'"),
+    ({"SESSION_PERMANENT": "of course"}, "SESSION_PERMANENT must be True or False, not 'of course'"),
     ({"SESSION_USE_SIGNER": None}, "SESSION_USE_SIGNER"),
     ({"SESSION_HASH_SID": ""}, "SESSION_HASH_SID"),
     ({"SESSION_REFRESH_UNACCESSED": 2}, "SESSION_REFRESH_UNACCESSED"),

@@ -627,7 +627,7 @@ def test_what_is_overtaken_for_too_long_is_an_error(monkeypatch: pytest.MonkeyPa
         lambda: store.end_all(owner),
     ]
     for call in calls:
-        with pytest.raises(SessionStoreError, match="overtaken"):
+        with pytest.raises(SessionStoreError, match="other requests"):
             call()
     # They leave no turn behind.
     assert store.load(owners.Turn(store, owner, goes_first=False).key) is None

@@ -1223,10 +1223,10 @@ def test_a_file_of_another_user_is_refused(path: Path, store: SQLiteStore, suffi
 @posix
 def test_what_is_no_file_is_refused(path: Path, store: SQLiteStore, suffix: str) -> None:
     os.mkfifo(f"{path}{suffix}")
-    assert "no regular file" in reason(store)
+    assert "not a regular file" in reason(store)
     os.unlink(f"{path}{suffix}")
     os.mkdir(f"{path}{suffix}")
-    assert "no regular file" in reason(store)
+    assert "not a regular file" in reason(store)
 
 
 class Swapping:

@@ -60,7 +60,7 @@ def test_a_setting_that_has_changed_since_it_was_read(name: str) -> None:
     app = make_app()
     app.config[name] = object()
     assert warnings_in(lambda: get(app), lambda: get(app)) == [
-        f"{name} has changed since init_app read it, which has no effect"
+        f"{name} was changed after init_app, which has no effect"
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_second_init_app(by: Callable[[Flask], object]) -> None:
     app = make_app()
     interface, extension = app.session_interface, app.extensions["flask_fastsession"]
     app.config["SESSION_TYPE"] = MemoryStore()
-    assert warnings_in(lambda: by(app)) == ["init_app was called before for the app 'app'; now it has no effect"]
+    assert warnings_in(lambda: by(app)) == ["init_app was called again for the app 'app', which has no effect"]
     assert (app.session_interface, app.extensions["flask_fastsession"]) == (interface, extension)
 
 
@@ -167,8 +167,8 @@ def with_protection(app: Flask, protection: str | None) -> Flask:
 
 
 STRONG = (
-    'Flask-Login treats session_protection = "strong" as "basic" where sessions are permanent, as they are unless '
-    "SESSION_PERMANENT is False"
+    'Flask-Login treats session_protection = "strong" as "basic" for permanent sessions, which are the default '
+    "here: set SESSION_PERMANENT = False to change that"
 )
 
 
@@ -240,7 +240,7 @@ def test_pickles_are_logged_once(said: pytest.LogCaptureFixture) -> None:
     send_ids_of(app, [pickle.dumps({"user": "ann"}, protocol) for protocol in protocols if protocol != 1])
     assert said.messages == [
         "A session in the store cannot be read (written by Flask-Session < 0.8 as a pickle, which is never loaded); "
-        "the visitor begins a new one."
+        "the visitor gets a new one."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Sessions whose data is on the server: in SQLite, SQL, Redis, memcached, or a store of your own."""
+"""Sessions whose data is on the server: in SQLite, SQL databases, Redis, memcached, or your own store."""
 
 from .extension import ServerSession
 from .info import SessionInfo

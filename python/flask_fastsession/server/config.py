@@ -87,7 +87,7 @@ def interface_of(app: Flask) -> ServerSessionInterface:
     if isinstance(store, (str, type)) or not all(callable(getattr(store, method, None)) for method in METHODS):
         hint = f'; to take over the sessions there, set SESSION_TAKE_OVER = "{kind}"' if kind in TAKEN_OVER else ""
         raise ValueError(
-            f"SESSION_TYPE is one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}{hint}"
+            f"SESSION_TYPE must be one of {', '.join(map(repr, STORES))}, or a store object, not {kind!r}{hint}"
         )
     name = FORMATS.get(kind, "tagged") if isinstance(kind, str) else "tagged"
     may_be_of_others = isinstance(kind, str) and kind in UNHASHED
@@ -119,8 +119,8 @@ def sources_of(app: Flask, store: Store) -> Sources | None:
         source = source_of(app, one, store) if isinstance(one, str) and one in names else one
         if isinstance(source, type) or not callable(getattr(source, "load", None)):
             raise ValueError(
-                f"SESSION_TAKE_OVER is one of {', '.join(map(repr, names))}, an object with a method load(sid), or a"
-                f" list of these, not {one!r}"
+                f"SESSION_TAKE_OVER must be one of {', '.join(map(repr, names))}, an object with a method load(sid),"
+                f" or a list of these, not {one!r}"
             )
         sources.append(source)
     deletes = bool_in(app.config, "SESSION_TAKE_OVER_DELETE", False)
@@ -141,21 +141,21 @@ def bool_in(config: Config, name: str, default: bool) -> bool:
     # Any text is true to Python, "false" from the environment as well.
     found = BOOLS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, (str, int)) else None
     if found is None:
-        raise ValueError(f"{name} is True or False, not {value!r}")
+        raise ValueError(f"{name} must be True or False, not {value!r}")
     return found
 
 
 def id_length_of(length: object) -> int:
     # Sixteen characters are the least, and 128 the most, that an id in a cookie may have.
     if not isinstance(length, int) or not 12 <= length <= 96:
-        raise ValueError(f"SESSION_ID_LENGTH is a number of random bytes from 12 to 96, not {length!r}")
+        raise ValueError(f"SESSION_ID_LENGTH must be a number of random bytes from 12 to 96, not {length!r}")
     return length
 
 
 def prefix_of(prefix: object) -> str:
     # With the longest id it is to be a key for any store.
     if not isinstance(prefix, str) or not re.fullmatch(r"[!-~]{0,120}", prefix):
-        raise ValueError(f"SESSION_KEY_PREFIX is up to 120 visible ASCII characters without spaces, not {prefix!r}")
+        raise ValueError(f"SESSION_KEY_PREFIX must be at most 120 visible ASCII characters, not {prefix!r}")
     return prefix
 
 
@@ -164,19 +164,19 @@ def seconds_of(lifetime: object, name: str = "SESSION_ABSOLUTE_LIFETIME") -> flo
         return None
     seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 1 <= seconds < math.inf:
-        raise ValueError(f"{name} is a timedelta or a number of seconds, at least 1, not {lifetime!r}")
+        raise ValueError(f"{name} must be a timedelta or a number of seconds, at least 1, not {lifetime!r}")
     return seconds
 
 
 def cleanup_of(number: object) -> int | None:
     if number is None or (isinstance(number, int) and not isinstance(number, bool) and number >= 0):
         return number
-    raise ValueError(f"SESSION_CLEANUP_N_REQUESTS is a number of requests, or None, not {number!r}")
+    raise ValueError(f"SESSION_CLEANUP_N_REQUESTS must be a number of requests, or None, not {number!r}")
 
 
 def note_of(note: object) -> Callable[[Request], str] | None:
     if note is not None and not callable(note):
-        raise ValueError(f"SESSION_NOTE is a function of the request that returns a text, or None, not {note!r}")
+        raise ValueError(f"SESSION_NOTE must be a function of the request that returns a text, or None, not {note!r}")
     return t.cast("Callable[[Request], str] | None", note)
 
 
@@ -195,13 +195,13 @@ def checker_of(app: Flask, interface: ServerSessionInterface) -> Callable[[], No
         for name, value in before.items():
             found = app.config.get(name)
             if found is not value and found != value:
-                warnings.warn(f"{name} has changed since init_app read it, which has no effect", stacklevel=2)
+                warnings.warn(f"{name} was changed after init_app, which has no effect", stacklevel=2)
         manager = getattr(app, "login_manager", None)
         protection = app.config.get("SESSION_PROTECTION", getattr(manager, "session_protection", None))
         if manager is not None and protection == "strong" and interface.options.permanent:
             warnings.warn(
-                'Flask-Login treats session_protection = "strong" as "basic" where sessions are permanent, as they are '
-                "unless SESSION_PERMANENT is False",
+                'Flask-Login treats session_protection = "strong" as "basic" for permanent sessions, which are the '
+                "default here: set SESSION_PERMANENT = False to change that",
                 stacklevel=2,
             )
 
@@ -216,10 +216,10 @@ def sqlite_store(app: Flask) -> Store:
 
     path = app.config.get("SESSION_SQLITE_PATH", "sessions.sqlite")
     if not isinstance(path, (str, os.PathLike)) or os.fspath(path) in ("", ":memory:") or "\0" in str(path):
-        raise ValueError(f"SESSION_SQLITE_PATH is the path of a file that processes can share, not {path!r}")
+        raise ValueError(f"SESSION_SQLITE_PATH must be the path of a file that processes can share, not {path!r}")
     timeout = app.config.get("SESSION_SQLITE_TIMEOUT", 5.0)
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 <= timeout <= LONGEST_TIMEOUT:
-        raise ValueError(f"SESSION_SQLITE_TIMEOUT is a number of seconds up to {LONGEST_TIMEOUT}, not {timeout!r}")
+        raise ValueError(f"SESSION_SQLITE_TIMEOUT must be a number of seconds up to {LONGEST_TIMEOUT}, not {timeout!r}")
     return SQLiteStore(Path(app.instance_path) / path, timeout)
 
 

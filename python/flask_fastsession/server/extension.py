@@ -32,12 +32,12 @@ class ServerSession:
         app = Flask(__name__)
         sessions = ServerSession(app)
 
-    With nothing configured they are kept in the file ``sessions.sqlite`` in ``app.instance_path``. The config is read
-    once, here; what is wrong with it is a :exc:`ValueError`. After that ``app.session_interface`` is a
+    By default they are in the file ``sessions.sqlite`` in ``app.instance_path``. The config is read once, here; an
+    invalid setting raises :exc:`ValueError`. After that ``app.session_interface`` is a
     :class:`ServerSessionInterface`, ``app.extensions["flask_fastsession"]`` is this object, and ``flask session`` has
-    commands for them. Its counterpart is ``flask_session.Session``.
+    commands for them. The counterpart in Flask-Session is ``flask_session.Session``.
 
-    One object may serve several apps by :meth:`init_app`. Its methods are then for the app of the current context.
+    One object may serve several apps, with :meth:`init_app`. Its methods then use the app of the current context.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -47,12 +47,12 @@ class ServerSession:
             self._interface = t.cast(ServerSessionInterface, app.session_interface)
 
     def init_app(self, app: Flask) -> None:
-        """Read the config of an app, and keep its sessions on the server from now on. Raise :exc:`ValueError`.
+        """Read the config of an app, and keep its sessions on the server; raise :exc:`ValueError` if it is invalid.
 
-        A second time this does nothing but warn: sessions that are kept one way are not there in the other.
+        A second call for the same app only warns, because its sessions would not be found with other settings.
         """
         if "flask_fastsession" in app.extensions and isinstance(app.session_interface, ServerSessionInterface):
-            warnings.warn(f"init_app was called before for the app {app.name!r}; now it has no effect", stacklevel=2)
+            warnings.warn(f"init_app was called again for the app {app.name!r}, which has no effect", stacklevel=2)
             return
         interface = interface_of(app)
         interface.at_first_request = checker_of(app, interface)
@@ -66,10 +66,10 @@ class ServerSession:
 
     @property
     def interface(self) -> ServerSessionInterface:
-        """That of the current app, or of the one given at first. Raise :exc:`RuntimeError` if there is neither."""
+        """The interface of the current app, or of the app given to the constructor. Raise :exc:`RuntimeError`."""
         found = current_app.session_interface if has_app_context() else self._interface
         if not isinstance(found, ServerSessionInterface):
-            raise RuntimeError("no app context, or its app has no server-side sessions: call init_app(app) first")
+            raise RuntimeError("there is no app context, or init_app was not called for its app")
         return found
 
     def regenerate(self, session: SessionMixin) -> None:

@@ -24,10 +24,10 @@ if t.TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """One of the sessions of a user, as a page of their devices shows it.
+    """A session of a user, for a page that lists the user's devices.
 
-    ``name`` is random, stays the same for as long as the session is this user's, and gives nobody access to it. Times
-    are in UTC. ``note`` is what ``SESSION_NOTE`` made of the request in which the session became the user's.
+    ``name`` is random, stays the same while the session is this user's, and gives no access to it. Times are in UTC.
+    ``note`` is what the function ``SESSION_NOTE`` returned for the request in which the session became the user's.
     """
 
     name: str
@@ -45,7 +45,7 @@ def loaded(session: t.Any) -> ServerSideSession:
     if isinstance(session, UnloadedSession):
         session.load()
     if not isinstance(session, ServerSideSession):
-        raise TypeError(f"a server-side session is wanted, not {type(session).__name__}")
+        raise TypeError(f"expected a server-side session, not {type(session).__name__}")
     return session
 
 

@@ -92,9 +92,9 @@ class Options:
 
 
 class ServerSessionInterface(SessionInterface):
-    """Opens and saves sessions whose data is in a store, and whose cookie holds an id.
+    """Opens and saves sessions whose data is in a store and whose cookie holds an id.
 
-    Made by :class:`ServerSession`, as ``app.session_interface``.
+    Created by :class:`ServerSession`, as ``app.session_interface``.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ServerSessionInterface(SessionInterface):
     # --- Open -------------------------------------------------------------------------------------------------------
 
     def open_session(self, app: Flask, request: Request) -> UnloadedSession:
-        """Return a session that is loaded when it is first looked at."""
+        """Return a session that is loaded at first access."""
         check = self.at_first_request
         if check is not None:
             self.at_first_request = None
@@ -176,7 +176,7 @@ class ServerSessionInterface(SessionInterface):
     # --- Save -------------------------------------------------------------------------------------------------------
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Store a session if it has changed, and set its cookie if that is due; raise :exc:`SessionStoreError`."""
+        """Store a session if it has changed, and set its cookie if necessary. Raise :exc:`SessionStoreError`."""
         assert isinstance(session, ServerSideSession)
         if session.accessed:
             self._add_vary(response)
@@ -211,7 +211,7 @@ class ServerSessionInterface(SessionInterface):
             self._save(app, session)
         except SessionStoreError as error:
             # The view has done without the session, and the next request is as good as this one.
-            log.warning("A session that was not looked at could not be renewed: %s", error)
+            log.warning("A session that was not accessed could not be renewed: %s", error)
 
     def _save(self, app: Flask, session: ServerSideSession) -> None:
         now, lifetime = int(time.time()), lifetime_of(app)
@@ -342,24 +342,24 @@ class ServerSessionInterface(SessionInterface):
                 log.warning("Expired sessions could not be removed: %s", error)
 
     def sweep(self) -> Iterator[int]:
-        """Remove expired records from a store that does not do so by itself, and yield how many at each step."""
+        """Remove expired records from a store that does not do this itself. Yield the number of each step."""
         while isinstance(self.store, SweepingStore) and (count := self.store.sweep(SWEPT)):
             yield count
 
     def stats(self) -> ServerStats:
-        """Return what this process has done with sessions since it began."""
+        """Return counts of what this process has done with sessions since it started."""
         return self._counts.as_dict()
 
     # --- For the application ----------------------------------------------------------------------------------------
 
     def regenerate(self, session: SessionMixin) -> None:
-        """Give a session another id when it is saved: :meth:`ServerSideSession.regenerate`."""
+        """Move a session to a new id when it is saved. See :meth:`ServerSideSession.regenerate`."""
         loaded(session).regenerate()
 
     def bind_user(self, session: SessionMixin, user_id: object) -> None:
-        """Say whose session this is, for :meth:`sessions_of` and :meth:`revoke_user`; ``None`` stands for nobody's.
+        """Bind a session to a user, for :meth:`sessions_of` and :meth:`revoke_user`. ``None`` unbinds it.
 
-        Raise :exc:`TypeError` where the store lacks the methods of :class:`OwnerStore`.
+        Raise :exc:`TypeError` if the store lacks the methods of :class:`OwnerStore`.
         """
         self.lifecycle.require_owners()
         found = loaded(session)
@@ -382,9 +382,9 @@ class ServerSessionInterface(SessionInterface):
         return sorted(found, key=lambda info: (info.begun is not None, info.begun or 0))
 
     def revoke(self, *sessions: AnySession) -> None:
-        """End sessions at once, under whatever ids they have by now. No request in flight brings them back.
+        """End sessions at once, even if they have moved to new ids. No running request brings them back.
 
-        Each is given as :meth:`sessions_of` returns it, by its name, by an id that it has or had within the last ten
+        Pass each as :meth:`sessions_of` returns it, by its name, by an id that it has or had within the last ten
         minutes, or as ``flask.session``.
         """
         for session in sessions:
@@ -405,7 +405,7 @@ class ServerSessionInterface(SessionInterface):
         self._have_revoked(int(was_live))
 
     def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
-        """End all sessions that a user has at this moment, but those to ``keep``, given as for :meth:`revoke`."""
+        """End all sessions that a user has at this moment, except those to ``keep``, passed as for :meth:`revoke`."""
         user = owner_name(user_id)
         handles = {handle for each in several(keep) for handle in self._handles(each, user)}
         self._have_revoked(self.lifecycle.revoke_user(user, handles))

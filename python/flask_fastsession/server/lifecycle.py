@@ -95,7 +95,7 @@ class Lifecycle:
         raise overtaken()
 
     def _log_unreadable(self, reason: NotARecord) -> None:
-        text = f"A session in the store cannot be read ({reason}); the visitor begins a new one."
+        text = f"A session in the store cannot be read ({reason}); the visitor gets a new one."
         if isinstance(reason, PickledRecord):
             # Every visitor may have one, and the same command converts them all.
             self.log_once(text)
@@ -446,4 +446,4 @@ def stored_of(session: ServerSideSession) -> Stored:
 
 
 def overtaken() -> SessionStoreError:
-    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by other requests")
+    return SessionStoreError(f"other requests changed a session {ATTEMPTS} times first")

@@ -325,4 +325,4 @@ def attempts() -> t.Iterator[float]:
 
 
 def overtaken() -> SessionStoreError:
-    return SessionStoreError(f"the sessions of a user were overtaken by other requests for {PATIENCE} seconds")
+    return SessionStoreError(f"other requests kept changing the list of a user's sessions for {PATIENCE} seconds")

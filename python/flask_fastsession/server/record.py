@@ -67,7 +67,7 @@ class RecordFormat:
         elif name == "json":
             self.dumps = json_writer()
         else:
-            raise ValueError(f'SESSION_SERIALIZATION_FORMAT is "tagged", "msgpack" or "json", not {name!r}')
+            raise ValueError(f'SESSION_SERIALIZATION_FORMAT must be "tagged", "msgpack" or "json", not {name!r}')
 
     def loads(self, record: bytes) -> Data:
         """Return the data of a record; raise :exc:`NotARecord` if it is none. Nothing is ever unpickled."""

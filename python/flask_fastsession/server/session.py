@@ -55,9 +55,9 @@ class Loaded:
 
 
 class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
-    """The session of one request, a dict as :class:`flask.sessions.SecureCookieSession` is.
+    """The session of one request: a dict, like :class:`flask.sessions.SecureCookieSession`.
 
-    ``new`` is true where the request brought none that is in the store, until it is stored.
+    ``new`` is true until the session is stored, if the request sent no id of a stored session.
     """
 
     modified = False
@@ -101,10 +101,10 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
         return self.stored is not None and not self.was_cleared and self.new_sid is not None
 
     def regenerate(self) -> None:
-        """Give it another id when it is saved, so that nobody who knows the old one has the session.
+        """Move the session to a new id when it is saved, so that nobody who knows the old id has access to it.
 
-        Call this when somebody logs in or gains rights. With Flask-Login it happens by itself. In an event of
-        Flask-SocketIO nothing happens: no response would tell the browser the new id.
+        Call this when a user logs in or gains rights. With Flask-Login it happens automatically. In an event of
+        Flask-SocketIO it does nothing, because no response could tell the browser the new id.
         """
         if not is_in_event():
             self.new_sid = secrets.token_urlsafe(self.id_length)
@@ -118,9 +118,9 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
         return not self.is_empty
 
     def clear(self) -> None:
-        """End the session. What is put into it from then on is another one, with an id of its own.
+        """End the session. What you store in it afterwards becomes a new session with a new id.
 
-        Whether it is permanent stays, as in Flask-Session.
+        It stays permanent if it was, as in Flask-Session.
         """
         permanent = self.get("_permanent")
         super().clear()

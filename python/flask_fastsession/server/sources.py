@@ -39,7 +39,7 @@ class RedisSource:
 
             client = client_from_url(client)
         if not all(callable(getattr(client, method, None)) for method in ("get", "delete", "ttl")):
-            raise ValueError(f"SESSION_REDIS is a client such as redis.Redis(host=...), not {kind_of(client)}")
+            raise ValueError(f"SESSION_REDIS must be a client such as redis.Redis(host=...), not {kind_of(client)}")
         self.client = client
         self.key_prefix = key_prefix
 
@@ -94,7 +94,7 @@ class MongoDBSource:
             has_method = type(client)
         find_one = getattr(has_method, "find_one", None)
         if find_one is None or inspect.iscoroutinefunction(find_one):
-            raise ValueError(f"SESSION_MONGODB is pymongo's MongoClient(...), or a collection, not {kind_of(client)}")
+            raise ValueError(f"SESSION_MONGODB must be a MongoClient or a collection of pymongo, not {kind_of(client)}")
         self.collection = client
         self.key_prefix = key_prefix
 
@@ -131,7 +131,7 @@ class DynamoDBSource:
         if hasattr(resource, "Table"):
             resource = resource.Table(table)
         if not hasattr(resource, "get_item") or not hasattr(resource, "table_name"):
-            raise ValueError(f'SESSION_DYNAMODB is boto3.resource("dynamodb"), or a table, not {kind_of(resource)}')
+            raise ValueError(f'SESSION_DYNAMODB must be boto3.resource("dynamodb") or a table, not {kind_of(resource)}')
         self.table = resource
         self.key_prefix = key_prefix
 
@@ -162,11 +162,11 @@ class CachelibSource:
 
     def __init__(self, cache: t.Any, key_prefix: str = KEY_PREFIX) -> None:
         if not all(callable(getattr(cache, method, None)) for method in ("get", "delete")):
-            raise ValueError(f"SESSION_CACHELIB is a cache of cachelib, not {kind_of(cache)}")
+            raise ValueError(f"SESSION_CACHELIB must be a cache of cachelib, not {kind_of(cache)}")
         if may_unpickle(cache):
             raise ValueError(
-                f"{kind_of(cache)} pickles what it stores, and to load a pickle is to run it, so no request does: run"
-                ' `flask session convert --allow-pickle` once, and take over from "filesystem" then'
+                f"{kind_of(cache)} stores pickles, and no request loads a pickle, because that can run code: run"
+                ' `flask session convert --allow-pickle` once, and then take over from "filesystem"'
             )
         self.cache = cache
         self.key_prefix = key_prefix
@@ -268,8 +268,8 @@ def source_of(app: Flask, name: str, store: Store, may_be_own: bool = False) -> 
         return ConvertedSource(store, app.config.get("SESSION_KEY_PREFIX", KEY_PREFIX), folder_of(app))
     if not may_be_own and app.config.get("SESSION_TYPE") == name and name != "sqlalchemy":
         raise ValueError(
-            f"SESSION_TAKE_OVER is {name!r}, and so is SESSION_TYPE: what Flask-Session keeps there is read as it is."
-            " For another server, or another prefix, give a source of flask_fastsession.server.sources"
+            f"SESSION_TAKE_OVER is {name!r}, and so is SESSION_TYPE: sessions of Flask-Session there are read anyway."
+            " To take over from another server or prefix, pass a source of flask_fastsession.server.sources"
         )
     return SOURCES[name](app, app.config.get("SESSION_KEY_PREFIX", KEY_PREFIX))
 

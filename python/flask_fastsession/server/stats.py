@@ -8,12 +8,12 @@ from collections import Counter
 
 
 class ServerStats(t.TypedDict):
-    """Counts of one interface in one process since it was made.
+    """Counts of one interface in one process since it was created.
 
     ``loaded`` sessions were found by their id; ``refused`` counts the cookies that opened none, by the reasons of
     :data:`flask_fastsession.signals.session_refused`. ``created``, ``written``, ``regenerated`` and ``ended`` count
-    what requests did with their sessions, and ``dropped`` what they wrote to one that had ended or moved meanwhile.
-    ``revoked`` counts sessions that ``revoke`` and ``revoke_user`` ended, and ``failed`` the requests that met a
+    what requests did with their sessions, and ``dropped`` counts writes to sessions that had ended or moved by then.
+    ``revoked`` counts sessions that ``revoke`` and ``revoke_user`` ended, and ``failed`` counts requests that got a
     :exc:`flask_fastsession.server.SessionStoreError`.
     """
 

@@ -1,11 +1,11 @@
-"""What a store of sessions has to do, and the error it raises when it cannot.
+"""The protocol of a session store, and the error that a store raises when it fails.
 
-A store keeps bytes by key for a time. It knows nothing of Flask, cookies or formats. :class:`SQLiteStore`,
-:class:`RedisStore` and :class:`MemcachedStore` are stores; any other object that has these methods may be given as
-``SESSION_TYPE``. :class:`flask_fastsession.testing.StoreTests` tests whether it keeps the promises made here.
+A store keeps bytes under a key for some time. It does not know about Flask, cookies or formats. :class:`SQLiteStore`,
+:class:`RedisStore` and :class:`MemcachedStore` are stores. ``SESSION_TYPE`` may be any other object with these
+methods. :class:`flask_fastsession.testing.StoreTests` tests whether it behaves as described here.
 
-More methods are called where a store has them: ``expires_in(key)``, which returns in how many whole seconds a record
-ends, or ``None`` where it has no end or there is none; ``shrink()``, which gives back the room of what was swept out,
+Optional methods are called if a store has them: ``expires_in(key)``, which returns in how many whole seconds a record
+expires, or ``None`` if it does not expire or does not exist; ``shrink()``, which frees the space of removed records,
 for ``flask session cleanup``; those of :class:`MovingStore`; and those of :class:`OwnerStore`, without which sessions
 cannot be bound to users.
 """
@@ -16,46 +16,46 @@ import typing as t
 
 
 class SessionStoreError(Exception):
-    """A session could not be loaded or stored: the store is unreachable, full, read-only, too slow or out of order.
+    """A session could not be loaded or stored: the store is unreachable, full, read-only, too slow or broken.
 
-    Raised where a view first touches the session, so that an error handler of the app can answer; and at the end of the
-    request where a write failed, which Flask answers as any error there, with the handler for status 500. Its
-    ``__cause__`` is the error of the client library.
+    Raised when a view first accesses the session, so that an error handler of the app can answer, and at the end of the
+    request if a write fails, for which Flask calls the handler for status 500. The ``__cause__`` is the error of the
+    client library.
     """
 
 
 class Store(t.Protocol):
-    """Where sessions are kept.
+    """A store that keeps sessions.
 
     A key is visible ASCII without spaces, at most 250 characters. ``ttl`` is a time in whole seconds, at least one,
-    after which a record is gone by itself; ``None`` stands for no end. Each method acts on its record at once, as seen
-    by any other thread or process, and raises :exc:`SessionStoreError` if it cannot tell that it has.
+    after which a record expires; ``None`` means that it does not. Each method is atomic for other threads and
+    processes, and raises :exc:`SessionStoreError` if it does not know whether it succeeded.
     """
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
-        """Return a record, ``None`` where there is none, or ``b""`` where there is something that is no record.
+        """Return a record, ``None`` if there is none, or ``b""`` if the key holds something that is not a record.
 
-        With ``ttl`` the record is to live for about so long from now: the store may leave it as it is if what is left
-        of its life differs by no more than a twentieth. A record may be of a subclass of :class:`bytes`, and so tell
-        the store more when it is given back, as ``old``.
+        With ``ttl``, let the record expire after about this time from now: the store may leave the expiry unchanged if
+        it differs by at most a twentieth. A record may be an instance of a subclass of :class:`bytes` with more
+        information for the store, which gets it back as ``old``.
         """
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
-        """Put a record where none is, and return whether that was so."""
+        """Create a record if there is none at this key, and return whether it was created."""
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
-        """Put ``new`` in the place of a record that is still ``old``, or delete that one if ``new`` is ``None``.
+        """Replace a record by ``new`` if it is still ``old``, or delete it if ``new`` is ``None``.
 
-        Return ``True`` if that was done; ``False`` if there is no record any more; and if there is another one, that.
+        Return ``True`` if it was replaced, ``False`` if there is no record, or the record if it is another one.
         """
 
     def delete(self, *keys: str) -> None:
-        """Delete these records, whatever they are; it does not matter if there are none."""
+        """Delete these records. A record that does not exist is not an error."""
 
 
 @t.runtime_checkable
 class SweepingStore(Store, t.Protocol):
-    """A store where records that have expired still take up room until they are swept out."""
+    """A store whose expired records take up space until they are removed."""
 
     def sweep(self, limit: int) -> int:
         """Remove up to ``limit`` expired records, and return how many."""
@@ -63,14 +63,14 @@ class SweepingStore(Store, t.Protocol):
 
 @t.runtime_checkable
 class MovingStore(Store, t.Protocol):
-    """A store that gives a record another key in one step. With other stores that takes several commands."""
+    """A store that moves a record to another key in one step. With other stores this takes several commands."""
 
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
-        """Put ``new`` at ``new_key``, for ``ttl`` seconds, in the place of a record that is still ``old`` at ``key``.
+        """Move a record from ``key`` to ``new_key``, as ``new`` and for ``ttl`` seconds, if it is still ``old``.
 
-        ``left`` stays behind at ``key`` for ten minutes; with ``None`` nothing does. Return ``True`` if
-        that was done; ``False`` if there is no record at ``key`` any more, or one at ``new_key`` already; and if there
-        is another one at ``key``, that. What is listed of ``key`` is listed of ``new_key`` from then on.
+        Leave ``left`` at ``key`` for ten minutes, or nothing if it is ``None``. Lists that name ``key`` name
+        ``new_key`` from then on. Return ``True`` if the record was moved, ``False`` if there is no record at ``key`` or
+        already one at ``new_key``, or the record at ``key`` if it is another one.
         """
 
 
@@ -80,35 +80,35 @@ MOVED_TTL = 600
 
 @t.runtime_checkable
 class OwnerStore(Store, t.Protocol):
-    """A store that lists which sessions are a user's.
+    """A store that lists the sessions of each user.
 
-    ``owner`` is a key, as those of records are, which no record has; ``handle`` is at most 40 visible ASCII characters.
-    A session of an owner who does not list it has ended: whoever takes it off the list ends it at once, under whatever
-    key it is stored, and what other requests still store of it does not bring it back.
+    ``owner`` is a key that no record has; ``handle`` is at most 40 visible ASCII characters. A session that its owner's
+    list does not have has ended. So removing it from the list ends it at once, whatever its key, and no write of
+    another request brings it back.
     """
 
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
         """List the session stored at ``key``, for ``ttl`` seconds.
 
-        With ``renew``, do so only if this owner lists it already. A handle has one owner: listed before by another one,
-        it is so no more. Return whether it is listed now.
+        With ``renew``, do this only if the owner's list already has it. A handle has one owner: it is removed from the
+        list of an earlier owner. Return whether it is listed now.
         """
 
     def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
-        """Whether it is among the owner's sessions. ``record`` is what :meth:`Store.load` has just returned of it."""
+        """Return whether the owner's list has a session. ``record`` is what :meth:`Store.load` returned for it."""
 
     def listed(self, owner: str) -> list[tuple[str, str]]:
-        """Return the handle and the key of each session of an owner; the record may have ended, or have moved."""
+        """Return the handle and the key of each session on the list; its record may have ended or moved."""
 
     def unlist(self, owner: str, handle: str) -> None:
-        """Take a session off its owner's list, and leave the record as it is."""
+        """Remove a session from its owner's list, and leave the record unchanged."""
 
     def end(self, handle: str) -> bool:
-        """End the listed session that has this handle, and return whether there was one. Delete its record as well."""
+        """End the listed session that has this handle, and delete its record. Return whether there was one."""
 
     def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
-        """End all sessions that are an owner's at this moment, but those whose handle is in ``keep``; return how many.
+        """End all sessions on the list at this moment, except those whose handle is in ``keep``. Return their number.
 
-        From the first step on none of them is listed, so that it does not matter how many new ones begin meanwhile, or
-        where this is stopped. Delete their records as well, as far as the keys listed are those they have.
+        Remove them all from the list in the first step, so that they have ended even if new ones begin or the process
+        is killed. Then delete their records, as far as the listed keys are still theirs.
         """

@@ -110,7 +110,7 @@ class TakeOver:
             record = self.record_of(data)
         except NotARecord as reason:
             hint = " Run `flask session convert --allow-pickle`." if isinstance(reason, PickledRecord) else ""
-            log.warning("A session cannot be taken over (%s); the visitor begins a new one.%s", reason, hint)
+            log.warning("A session cannot be taken over (%s); the visitor gets a new one.%s", reason, hint)
             raise Refused("malformed") from None
         try:
             taken = self.put(sid, record, ttl, owner_in(data), life_left(source, sid))
@@ -231,4 +231,4 @@ def asked(source: Source, method: str, sid: str) -> t.Any:
     except Exception as error:
         # Its text may quote the id.
         kind = type(source).__name__
-        raise SessionStoreError(f"{kind} failed, where sessions are taken over from: {type(error).__name__}") from error
+        raise SessionStoreError(f"taking over a session from {kind} failed: {type(error).__name__}") from error

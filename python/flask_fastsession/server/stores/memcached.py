@@ -55,8 +55,8 @@ class MemcachedStore(OwnerRecords):
     def __init__(self, client: t.Any) -> None:
         if not isinstance(client, (Client, PooledClient, HashClient)):
             raise ValueError(
-                "SESSION_MEMCACHED is to be a client such as pymemcache.PooledClient((host, port), no_delay=True), and"
-                f" is {type(client).__module__}.{type(client).__qualname__}"
+                "SESSION_MEMCACHED must be a client such as pymemcache.PooledClient((host, port), no_delay=True), not"
+                f" {type(client).__module__}.{type(client).__qualname__}"
             )
         check(client)
         self.server_of = servers_of(client) if isinstance(client, HashClient) else only(Connections(client))
@@ -89,7 +89,7 @@ class MemcachedStore(OwnerRecords):
             if swapped is None:
                 return False
             version = None
-        raise SessionStoreError(f"memcached: overtaken {ATTEMPTS} times")
+        raise SessionStoreError(f"memcached: other requests changed a record {ATTEMPTS} times first")
 
     def delete(self, *keys: str) -> None:
         keys_by_server: dict[Connections, list[str]] = defaultdict(list)
@@ -106,7 +106,7 @@ class MemcachedStore(OwnerRecords):
         try:
             return server.call(method, *args, **options)
         except (MemcacheError, OSError) as error:
-            raise SessionStoreError(f"memcached did not do what it was asked: {type(error).__name__}") from error
+            raise SessionStoreError(f"memcached command failed: {type(error).__name__}") from error
 
 
 class Versioned(bytes):
@@ -214,7 +214,7 @@ def client_at(url: str) -> PooledClient | HashClient:
     if scheme.lower() != "memcached" or not all(servers):
         # There may be a password in it, and it is not repeated.
         raise ValueError(
-            "SESSION_MEMCACHED is to be a client of pymemcache or a URL such as memcached://localhost:11211, or"
+            "SESSION_MEMCACHED must be a client of pymemcache or a URL such as memcached://localhost:11211, or"
             " memcached://one:11211,two:11211 for several servers"
         )
     options = {"no_delay": True, "connect_timeout": TIMEOUT, "timeout": TIMEOUT}
@@ -240,14 +240,14 @@ def expires(ttl: int | None) -> int:
 
 def check(client: t.Any) -> None:
     if isinstance(client, HashClient) and not client.clients:
-        raise ValueError("SESSION_MEMCACHED has no servers: name them when you make the client")
+        raise ValueError("SESSION_MEMCACHED has no servers: name them when you create the client")
     if getattr(client, "ignore_exc", False):
-        raise ValueError("SESSION_MEMCACHED ignores errors (ignore_exc), and would lose sessions without a word")
+        raise ValueError("SESSION_MEMCACHED ignores errors (ignore_exc), and would lose sessions silently")
     options = getattr(client, "default_kwargs", {})
     serde = getattr(client, "serde", None) or options.get("serde")
     for deserialize in (getattr(serde, "deserialize", None), options.get("deserializer")):
         if deserialize is not None and unpickles(deserialize):
-            raise ValueError("SESSION_MEMCACHED has a serde that unpickles what it finds; give it a client without one")
+            raise ValueError("SESSION_MEMCACHED has a serde that unpickles data: use a client without it")
 
 
 def unpickles(deserialize: t.Callable[[str, bytes, int], object]) -> bool:

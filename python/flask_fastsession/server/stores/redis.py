@@ -152,7 +152,7 @@ class RedisStore:
         if not is_client(client):
             raise ValueError(
                 "SESSION_REDIS must be a URL, or a client such as redis.Redis(host=...), redis.RedisCluster(...) or"
-                f" that of Sentinel's master_for(...), not {type(client).__module__}.{type(client).__qualname__}"
+                f" the result of Sentinel.master_for(...), not {type(client).__module__}.{type(client).__qualname__}"
             )
         self.client = client
         self.handle_prefix = f"{key_prefix}handle:"
@@ -267,7 +267,7 @@ class RedisStore:
             owner, key = self._place_of(handle)
             if owner == before:
                 return False
-        raise SessionStoreError(f"a session went from user to user {ATTEMPTS} times")
+        raise SessionStoreError(f"a session changed its user {ATTEMPTS} times during one command")
 
     def _taken_off(self, owner: str, handle: str) -> Place | None:
         """Take a session off a list, and return its place; ``None`` if it was not on it.
@@ -394,8 +394,8 @@ def warn_of_eviction(client: t.Any) -> None:
     policy = found.get("maxmemory-policy", "noeviction")
     if policy != "noeviction" and found.get("maxmemory", "0") != "0":
         log.warning(
-            "Redis has maxmemory set and the maxmemory-policy %r: when it is full it drops sessions, and logs their"
-            " visitors out. Use noeviction, and a Redis that caches nothing else.",
+            "Redis has maxmemory set and the maxmemory-policy %r: when it is full it drops sessions, which logs"
+            " visitors out. Use noeviction, and a Redis that is not also a cache.",
             policy,
         )
 

@@ -372,7 +372,7 @@ class FlaskSessionTable:
 def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
     # Names of indexes are made of it, and PostgreSQL cuts these at 63.
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
-        raise ValueError(f"SESSION_SQLALCHEMY_TABLE is up to 40 letters, digits and underscores, not {name!r}")
+        raise ValueError(f"SESSION_SQLALCHEMY_TABLE must be up to 40 letters, digits and underscores, not {name!r}")
     metadata = MetaData(schema=schema)
     records = Table(
         name,

@@ -95,7 +95,7 @@ class Database:
         elif isinstance(source, (str, URL)):
             self._access = own_access(source)
         elif is_asynchronous(source):
-            raise ValueError("SESSION_SQLALCHEMY is an Engine of create_engine(), not of create_async_engine()")
+            raise ValueError("SESSION_SQLALCHEMY must be an Engine of create_engine(), not of create_async_engine()")
         elif hasattr(type(source), "engine"):
             # Not to be asked here: there may be no app context, nor an app that it knows.
             self._ask = lambda: t.cast(HasEngine, source).engine
@@ -103,7 +103,7 @@ class Database:
             self._ask = source
         else:
             kind = f"{type(source).__module__}.{type(source).__qualname__}"
-            raise ValueError(f"SESSION_SQLALCHEMY is an Engine, a URL or a Flask-SQLAlchemy object, not {kind}")
+            raise ValueError(f"SESSION_SQLALCHEMY must be an Engine, a URL or a Flask-SQLAlchemy object, not {kind}")
         DATABASES.add(self)
 
     def rows(self, statement: Executable, values: Values) -> t.Sequence[t.Any]:
@@ -166,7 +166,7 @@ class Database:
         assert self._ask is not None
         engine = self._ask()
         if not isinstance(engine, Engine):
-            raise TypeError(f"SESSION_SQLALCHEMY gave no Engine when it was asked, but {type(engine).__name__}")
+            raise TypeError(f"SESSION_SQLALCHEMY must return an Engine, not {type(engine).__name__}")
         self._access = access_to(engine)
         return self._access
 
@@ -255,7 +255,7 @@ def own_access(url: str | URL) -> Access:
             options.update(pool_size=5, max_overflow=10, pool_timeout=10, pool_recycle=300, pool_use_lifo=True)
         engine = create_engine(url, **options)
     except NoSuchModuleError as error:
-        raise ValueError(f"SESSION_SQLALCHEMY is of a database that SQLAlchemy does not know: {error}") from None
+        raise ValueError(f"SESSION_SQLALCHEMY names a database that SQLAlchemy does not know: {error}") from None
     except ImportError as error:
         raise ValueError(f"SESSION_SQLALCHEMY needs a package that is not installed: {error.name}") from error
     if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
@@ -352,7 +352,7 @@ def wait(attempt: int) -> None:
 
 
 def overtaken() -> SessionStoreError:
-    return SessionStoreError(f"a session was overtaken {ATTEMPTS} times by what others did with it")
+    return SessionStoreError(f"other requests changed a session {ATTEMPTS} times first")
 
 
 DATABASES: weakref.WeakSet[Database] = weakref.WeakSet()

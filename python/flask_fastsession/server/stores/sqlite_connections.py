@@ -335,7 +335,7 @@ def trusted(path: str) -> File | None:
     if stat.S_ISLNK(found.st_mode):
         raise SessionStoreError(f"{name} is a symbolic link, which is not followed: set the path of the file itself")
     if not stat.S_ISREG(found.st_mode):
-        raise SessionStoreError(f"{name} is no regular file: remove it, or set another path")
+        raise SessionStoreError(f"{name} is not a regular file: remove it, or set another path")
     if os.name == "posix":
         user, mode = os.geteuid(), stat.S_IMODE(found.st_mode)
         if found.st_uid != user:
