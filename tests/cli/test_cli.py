@@ -6,6 +6,8 @@ import base64
 import dataclasses
 import functools
 import hashlib
+import importlib
+import io
 import json
 import os
 import re
@@ -18,6 +20,8 @@ import typing as t
 import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import redirect_stderr
+from contextlib import redirect_stdout
 from decimal import Decimal
 from pathlib import Path
 
@@ -47,14 +51,24 @@ from flask_fastsession import FastSessionInterface
 from flask_fastsession import ServerSession
 from flask_fastsession import cli
 from flask_fastsession.cli import cookies
+from flask_fastsession.cli import timing
 from flask_fastsession.cli import trial
+from flask_fastsession.cli.bench import costs_as_json
+from flask_fastsession.cli.counterparts import counterparts_of
+from flask_fastsession.cli.counterparts import is_stock
 from flask_fastsession.cli.inspect import shortened
 from flask_fastsession.cli.text import in_time
+from flask_fastsession.cli.timing import Ratio
+from flask_fastsession.cli.timing import Timing
+from flask_fastsession.cli.timing import ratio
 from flask_fastsession.server import Store
 from tests.contract.parity import Outcome
 from tests.contract.parity import exactly
 from tests.contract.parity import outcome_of
 from tests.server.test_kit import OwnerMemoryStore
+
+#: As attributes of the package they are the commands, once they are loaded.
+bench_module = importlib.import_module("flask_fastsession.cli.bench")
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = Path(flask_fastsession.__file__).parents[1]
@@ -292,6 +306,38 @@ def test_a_command_that_nobody_has(directory: Path) -> None:
     assert "inspect" in listed.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["insepct"], "Did you mean 'inspect'?"),
+        (["revoke-usr", "ada"], "Did you mean 'revoke-user' or 'revoke'?"),
+        (["inspect", "--jsno"], "Did you mean '--json'?"),
+        (["bench", "--jsno"], "Did you mean '--json'?"),
+        (["sign", "--taged", "{}"], "Did you mean '--tagged'?"),
+    ],
+)
+def test_did_you_mean(arguments: list[str], suggestion: str) -> None:
+    for result in (run(make_app(), *arguments), run_alone(*arguments)):
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert suggestion in result.stderr
+
+
+def test_versions() -> None:
+    for result in (run(make_app(), "--version"), run_alone("--version")):
+        assert (result.exit_code, result.stderr) == (0, "")
+        lines = result.stdout.splitlines()
+        assert lines[0] == f"flask-fastsession {flask_fastsession.__version__}"
+        assert {line.split()[0] for line in lines[1:]} == {"Python", "Flask", "Werkzeug", "itsdangerous"}
+
+
+def test_all_commands_are_in_one_group(server_app: flask.Flask) -> None:
+    """`flask --help` lists no command of ours beside the group; the name of Flask-Session's command works."""
+    listed = server_app.test_cli_runner().invoke(args=["--help"]).stdout
+    assert re.search(r"^  session +", listed, re.MULTILINE)
+    assert "session_cleanup" not in listed
+    assert server_app.test_cli_runner().invoke(args=["session_cleanup"]).stdout.endswith("expired sessions removed.\n")
+
+
 def test_it_prints_on_any_terminal(directory: Path) -> None:
     token = token_of({"name": "\u00e9\u2713\U0001f512", "\u2713": "\ud800"})
     seen = process(directory, "flask_fastsession", "inspect", token, PYTHONIOENCODING="ascii")
@@ -349,6 +395,19 @@ def test_colours_are_for_terminals_that_want_them(directory: Path, environ: dict
         assert shown
 
 
+YELLOW, CYAN = b"\x1b[33m", b"\x1b[36m"
+
+
+def test_warnings_are_yellow_and_notes_are_cyan(directory: Path) -> None:
+    _, shown = on_a_terminal(directory, "stdout", "doctor", TERM="xterm")
+    assert YELLOW + b"not-secure" in shown
+    assert CYAN + b"sha1" in shown
+    _, shown = on_a_terminal(directory, "stderr", "sign", LARGE, TERM="xterm")
+    assert shown.startswith(YELLOW + b"Warning: ")
+    _, shown = on_a_terminal(directory, "stderr", "sign", LARGE, TERM="xterm", NO_COLOR="1")
+    assert shown.startswith(b"Warning: ")
+
+
 def test_colours_are_for_terminals_alone() -> None:
     app, token = make_app(), token_of({})
     assert "\x1b[" not in run(app, "inspect", token).stdout
@@ -398,6 +457,48 @@ def test_bad_input_is_one_line(arguments: list[str], stdin: str | bytes) -> None
     assert result.exit_code == 2
     assert result.stdout == ""
     assert re.fullmatch(r"Error: .+\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin"),
+    [given for given in BAD_INPUT.values() if given[0][0] != "sign"],
+    ids=[name for name, given in BAD_INPUT.items() if given[0][0] != "sign"],
+)
+def test_bad_input_is_json_with_json(arguments: list[str], stdin: str | bytes) -> None:
+    text = run(make_app(), *arguments, stdin=stdin).stderr
+    result = run(make_app(), *arguments, "--json", stdin=stdin)
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert f"Error: {json.loads(result.stdout)['error']}\n" == text
+
+
+def test_errors_of_options_and_of_the_app_are_json_with_json(directory: Path) -> None:
+    result = run(make_app(), "bench", "--rounds", "1", "--json")
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert "--rounds" in json.loads(result.stdout)["error"]
+    (directory / "broken.py").write_text("raise RuntimeError('boom')")
+    done = process(directory, "flask_fastsession", "--app", "broken", "doctor", "--json")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "RuntimeError" in json.loads(done.stdout)["error"]
+    unforeseen = make_app()
+    unforeseen.request_class = None  # type: ignore[assignment]
+    assert "TypeError" in json.loads(run(unforeseen, "doctor", "--json").stdout)["error"]
+
+
+def test_a_terminal_is_asked_for_the_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.BytesIO):
+        def isatty(self) -> bool:
+            return True
+
+    for name, text, shown in (("inspect", token_of({"user": "ada"}), "'ada'"), ("sign", "{}", "e30.")):
+        command = cli.main.get_command(click.Context(cli.main), name)
+        assert command is not None
+        with make_app().app_context(), click.Context(command, obj=flask.cli.ScriptInfo()) as context:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Terminal(text.encode())))
+            out, err = io.StringIO(), io.StringIO()
+            with redirect_stdout(out), redirect_stderr(err):
+                context.invoke(command)
+        assert shown in out.getvalue()
+        assert err.getvalue().startswith("Paste the ")
 
 
 UNUSABLE_APPS: dict[str, Callable[[], flask.Flask]] = {
@@ -741,10 +842,12 @@ def test_which_digest_it_was() -> None:
         (-1, "1 second"),
         (119, "119 seconds"),
         (120, "2 minutes"),
-        (7199, "119 minutes"),
+        (7199, "120 minutes"),
         (7200, "2 hours"),
-        (172_799, "47 hours"),
+        (172_799, "48 hours"),
         (-172_800, "2 days"),
+        (31 * 86_400 - 1, "31 days"),
+        (31 * 86_400 - 43_201, "30 days"),
     ],
 )
 def test_lengths_of_time(seconds: int, text: str) -> None:
@@ -896,7 +999,7 @@ def test_whatever_is_given_as_a_cookie(token: str) -> None:
             check_against_stock(value)
     for result in (run_alone("inspect", "--", token), run(parity_app(), "inspect", f"session={token}", "--json")):
         assert result.exit_code in (0, 2)
-        assert result.exit_code == 0 or re.fullmatch(r"Error: .+\n", result.stderr)
+        assert result.exit_code == 0 or re.fullmatch(r"Error: .+\n", result.stderr) or "error" in result.stdout
 
 
 @given(text=st.text(max_size=200) | st.binary(max_size=200))
@@ -1050,6 +1153,22 @@ def test_tagged_json_is_what_inspect_prints() -> None:
 def test_a_digest_of_the_app_is_used() -> None:
     token = run(make_app(FastSessionInterface(digest_method=hashlib.sha384)), "sign", "{}").stdout.strip()
     assert cookies.take_apart(token).digest == "sha384"
+
+
+LARGE = json.dumps({"text": "".join(hashlib.sha512(bytes([n])).hexdigest() for n in range(60))})
+
+
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_a_cookie_that_browsers_drop_is_signed_with_a_warning(limit: int | None) -> None:
+    config: dict[str, t.Any] = {} if limit is None else {"MAX_COOKIE_SIZE": limit}
+    app = make_app(**config)
+    result = run(app, "sign", LARGE)
+    assert result.exit_code == 0
+    (token,) = result.stdout.split()
+    size = len(f"session={token}")
+    bound = "browsers drop those above 4093" if limit is None else f"MAX_COOKIE_SIZE is {limit}"
+    assert result.stderr == f"Warning: the session cookie has {size} bytes, and {bound}\n"
+    assert run(app, "sign", "{}").stderr == ""
 
 
 def test_there_is_nothing_to_sign_where_sessions_are_on_the_server(server_app: flask.Flask) -> None:
@@ -1422,6 +1541,7 @@ def test_stock_and_ours_are_timed(tmp_path: Path) -> None:
             seconds = report["seconds"][operation]
             assert all(0 < seconds[name]["median"] < 1 for name in ("stock", "ours"))
             assert seconds["ratio"]["median"] > 0
+            assert type(seconds["conclusive"]) is bool
         assert not any(report["declined"].values())
     assert sizes == {len("shop=") + len(token_of({"user": "ada"}))}
     assert run_json(app, "bench", "--rounds", "5", stdin='{"user": "ada"}')["cookie_bytes"] in sizes
@@ -1448,10 +1568,92 @@ def test_interfaces_of_all_sorts_are_timed(interface: SecureCookieSessionInterfa
     assert ("save was left to Flask's own code; hook" in result.stdout) is isinstance(interface, OwnInterface)
 
 
+def test_a_spread_that_is_too_large_is_said() -> None:
+    fast, even, uneven = Timing([1.0] * 5), Timing([9.8, 9.9, 10.0, 10.1, 10.2]), Timing([5.0, 8.0, 10.0, 12.0, 15.0])
+    assert ratio(even, fast).spread == pytest.approx(0.1)
+    assert ratio(even, fast).is_conclusive
+    assert ratio(uneven, fast) == Ratio(10.0, 2.0)
+    assert not ratio(uneven, fast).is_conclusive
+    assert not ratio(even, Timing([0.0] * 5)).is_conclusive
+    assert costs_as_json(uneven, fast)["conclusive"] is False
+
+
+def test_a_measurement_that_says_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "measure", lambda jobs, rounds: {name: Timing([1.0, 2.0, 3.0]) for name in jobs})
+    monkeypatch.setattr(timing, "MOST_SPREAD", -1.0)
+    output = run(make_app(), "bench").stdout
+    for operation in ("open", "save"):
+        assert f"{operation}: {bench_module.INCONCLUSIVE}\n" in output
+
+
+class Overriding:
+    """What an app may override of either interface."""
+
+    salt = "of the app"
+    opened = 0
+
+    def get_cookie_path(self, app: flask.Flask) -> str:
+        return "/shop"
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> t.Any:
+        self.opened = self.opened + 1
+        return super().open_session(app, request)
+
+    def save_session(self, app: flask.Flask, session: t.Any, response: flask.Response) -> None:
+        super().save_session(app, session, response)
+        response.headers["X-Session"] = "saved"
+
+
+class OverridingStock(Overriding, SecureCookieSessionInterface):
+    pass
+
+
+class OverridingOurs(Overriding, FastSessionInterface):
+    pass
+
+
+@pytest.mark.parametrize("kind", [OverridingStock, OverridingOurs])
+def test_what_the_app_overrides_is_so_on_both_sides(kind: type[SecureCookieSessionInterface]) -> None:
+    own = kind()
+    own.key_derivation = "concat"
+    app = make_app(own)
+    stock, ours = counterparts_of(own)
+    assert own is (stock if kind is OverridingStock else ours)
+    lines = [bench_module.headers_by(interface, app, {"user": "ada"}) for interface in (stock, ours)]
+    assert "Path=/shop" in lines[0][-1]
+    assert lines[0] == lines[1]
+    assert isinstance(stock, Overriding) and isinstance(ours, Overriding)
+    assert stock.opened == ours.opened == 1
+    assert is_stock(stock)
+    assert not is_stock(ours)
+    result = run(app, "bench", "--rounds", "5")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_an_override_that_calls_ours_by_name_is_not_compared() -> None:
+    class ByName(FastSessionInterface):
+        def open_session(self, app: flask.Flask, request: flask.Request) -> t.Any:
+            return FastSessionInterface.open_session(self, app, request)
+
+    result = run(make_app(ByName()), "bench", "--rounds", "5")
+    assert result.exit_code == 2
+    assert "by its name" in result.stderr
+
+
+def test_a_class_that_takes_no_subclass_is_not_compared() -> None:
+    class Last(FastSessionInterface):
+        def __init_subclass__(cls) -> None:
+            raise TypeError("no subclasses")
+
+    result = run(make_app(Last()), "bench", "--rounds", "5")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "has no counterpart" in result.stderr
+
+
 def test_what_differs_is_not_compared() -> None:
     class Different(FastSessionInterface):
         def get_cookie_path(self, app: flask.Flask) -> str:
-            return "/elsewhere"
+            return f"/{time.perf_counter_ns()}"
 
     result = run(make_app(Different()), "bench", "--rounds", "5")
     assert result.exit_code == 2
@@ -1615,6 +1817,14 @@ PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 SERVER_PAGE = (ROOT / "docs" / "server_side.md").read_text(encoding="utf-8")
 
 
+#: The one that the page shows.
+COOKIE = (
+    ".eJwljkELgkAUhP_KY85LqRnSIp6CTp0KOoTIc32V5Fq4SpDsf2-l08DHfMPMqG4du4c46OsMGkPAinN8F6gALDTyurhIZ15W8nVdUM3mqYgbXsGXvlSo"
+    "3jJY7qUP9jhMEsjkZKjaJsgZFFzbG4EOcws58ago3tBeDCVRsqU408lORykdjmf4pf79t5c3aaTwaRtB6f0Piso0Ng.aT2iYA"
+    ".9ypub85XIplNNRjWtghBXIf1AAw"
+)
+
+
 def examples() -> list[tuple[str, str]]:
     """Each command on the page, and what is printed below it."""
     blocks = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
@@ -1625,6 +1835,9 @@ def run_line(directory: Path, line: str) -> str:
     printed = ""
     for command in line.split(" | "):
         words = shlex.split(command)
+        if words[0] == "cat":
+            printed = (directory / words[1]).read_text()
+            continue
         done = process(directory, *words[words[0] == "python" and 2 :], stdin=printed)
         assert done.stderr == ""
         printed = done.stdout
@@ -1632,7 +1845,8 @@ def run_line(directory: Path, line: str) -> str:
 
 
 def without_chance(text: str) -> str:
-    """What is printed, without signatures, numbers and units of time, and what space they take."""
+    """What is printed, without signatures, numbers and units of time, what space they take, and how they spread."""
+    text = re.sub(rf"^\w+: {re.escape(bench_module.INCONCLUSIVE)}\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b[\w-]+\.[\w-]+\.[\w-]{27}\b", "token", text)
     text = re.sub(r"\d+ (second|minute|hour|day)s?\b", "a while", text)
     return re.sub(r" +", " ", re.sub(r"\d+", "0", text))
@@ -1643,6 +1857,7 @@ def test_the_examples_print_what_the_page_says(directory: Path, line: str, expec
     (app,) = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
     register = "from flask_fastsession.cli import session\napp.cli.add_command(session)\n"
     (directory / "shop.py").write_text(app + register)
+    (directory / "cookie.txt").write_text(f"{COOKIE}\n")
     printed = run_line(directory, line)
     assert printed
     if expected:

@@ -265,3 +265,10 @@ def test_no_request_reads_a_pickle(tmp_path: Path) -> None:
     folder = Path(cli.__file__).parents[1]
     users = [path for path in folder.rglob("*.py") if "pickles import" in path.read_text(encoding="utf-8")]
     assert [path.name for path in users] == ["convert.py"]
+
+
+def test_a_source_that_is_away_is_one_line(tmp_path: Path) -> None:
+    app = app_with(tmp_path, SESSION_REDIS=redis.Redis(port=1))
+    result = run(app, "redis")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == "Error: redis cannot list its sessions: ConnectionError"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import typing as t
+from contextlib import closing
 from pathlib import Path
 
 import flask
@@ -144,3 +146,37 @@ def test_a_store_that_fails(app: flask.Flask, tmp_path: Path) -> None:
     result = run(app, "list", "ada")
     assert result.exit_code == 2
     assert len(result.output.splitlines()) == 1
+
+
+COMMANDS = (["list", "ada"], ["revoke-user", "ada"], ["cleanup"])
+
+
+def check_that_it_is_one_line(app: flask.Flask, *arguments: str, message: str) -> None:
+    result = run(app, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "secret" not in result.stderr
+
+
+def test_a_store_that_is_locked_is_one_line(tmp_path: Path) -> None:
+    app = flask.Flask("shop")
+    app.config.update(SESSION_SQLITE_PATH=str(tmp_path / "sessions.sqlite"), SESSION_SQLITE_TIMEOUT=0.05)
+    ServerSession(app)
+    assert run(app, "list", "ada").stdout == "No sessions.\n"
+    with closing(sqlite3.connect(tmp_path / "sessions.sqlite")) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for arguments in COMMANDS[1:]:
+            check_that_it_is_one_line(app, *arguments, message="database is locked")
+
+
+def test_a_store_that_is_away_is_one_line() -> None:
+    app = flask.Flask("shop")
+    app.config.update(SESSION_TYPE="redis", SESSION_REDIS="redis://:secret@127.0.0.1:1/0")
+    ServerSession(app)
+    for arguments in COMMANDS[:2]:
+        check_that_it_is_one_line(app, *arguments, message="ConnectionError")
+    failed = run(app, "list", "ada", "--json")
+    assert (failed.exit_code, failed.stderr) == (2, "")
+    assert "ConnectionError" in json.loads(failed.stdout)["error"]

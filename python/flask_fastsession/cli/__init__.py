@@ -32,6 +32,17 @@ FUNCTIONS = {"init-db": "init_db", "list": "list_", "revoke-user": "revoke_user"
 class LazyGroup(click.Group):
     """The commands of :data:`COMMANDS`."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        # click before 8.5 suggests no command, and later versions only those that are loaded.
+        if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            from .text import did_you_mean
+
+            ctx.fail(f"No such command {name!r}.{did_you_mean(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -68,7 +79,7 @@ class SharedGroup(LazyGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         own = None if args[0] in COMMANDS else self._group_of_app(ctx)
-        if own is None:
+        if own is None or (own.get_command(ctx, args[0]) is None and not args[0].startswith("-")):
             return super().resolve_command(ctx, args)
         # All of it, as it may have something to do before its commands.
         return None, own, args
@@ -86,7 +97,30 @@ class SharedGroup(LazyGroup):
         return own if isinstance(own, click.Group) and own is not self else None
 
 
-@click.group(cls=SharedGroup)
+def print_version(ctx: click.Context, param: click.Parameter, is_wanted: bool) -> None:
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+    from platform import python_version
+
+    click.echo(f"flask-fastsession {version('flask-fastsession')}")
+    click.echo(f"Python {python_version()}")
+    for package in ("Flask", "Werkzeug", "itsdangerous"):
+        click.echo(f"{package} {version(package)}")
+    ctx.exit()
+
+
+version_option = click.Option(
+    ["--version"],
+    help="Show the versions of this package, Python and Flask.",
+    expose_value=False,
+    is_eager=True,
+    is_flag=True,
+    callback=print_version,
+)
+
+
+@click.group(cls=SharedGroup, params=[version_option])
 def session() -> None:
     """Look into session cookies, and examine the app's sessions.
 
@@ -98,4 +132,10 @@ class Main(LazyGroup, FlaskGroup):
     """The same commands with Flask's options, and without the commands of the app and of other packages."""
 
 
-main = Main(name="flask_fastsession", add_default_commands=False, add_version_option=False, help=session.help)
+main = Main(
+    name="flask_fastsession",
+    add_default_commands=False,
+    add_version_option=False,
+    help=session.help,
+    params=[version_option],
+)

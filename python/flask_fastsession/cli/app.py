@@ -17,6 +17,7 @@ from flask.cli import ScriptInfo
 from . import cookies
 from . import main
 from .errors import BadInput
+from .text import warn
 
 
 def load_app(context: click.Context) -> Flask:
@@ -55,7 +56,7 @@ def load_app_if_any() -> Flask | None:
         return load_app(context)
     except BadInput as error:
         if not (isinstance(error, CannotLoad) and error.is_nothing_found):
-            click.echo(f"Warning: no key is tried, for this is wrong with the app: {error.message}", err=True)
+            warn(f"no key is tried, for this is wrong with the app: {error.message}")
         return None
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
-import random
 import sys
 import time
 import typing as t
@@ -12,7 +10,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
 
 import click
 from flask import Flask
@@ -23,12 +20,15 @@ from werkzeug.http import parse_cookie
 from ..interface import FastSessionInterface
 from ..options import CREATED
 from ..options import DEFAULTS
-from ..session import FastSession
 from . import cookies
 from .app import serializer_of
 from .app import with_app
+from .counterparts import Interface
+from .counterparts import counterparts_of
+from .counterparts import is_stock
 from .errors import BadInput
 from .errors import Command
+from .text import COLOURS
 from .text import as_json
 from .text import echo
 from .text import echo_json
@@ -36,11 +36,15 @@ from .text import echo_table
 from .text import given
 from .text import heading
 from .text import read_session
+from .timing import WARM_UP_ROUNDS
+from .timing import Ratio
+from .timing import Timing
+from .timing import clock
+from .timing import ratio
+from .timing import take_turns
 from .trial import login_session
 from .trial import stages_between
 from .trial import why
-
-WARM_UP_ROUNDS = 5
 
 #: How long a turn is to take stock, in seconds.
 TURN = 0.002
@@ -48,27 +52,9 @@ TURN = 0.002
 #: Attempts to have both save a session within the same second.
 ATTEMPTS = 5
 
-Interface = SecureCookieSessionInterface
+INCONCLUSIVE = "the times spread too far to conclude anything; try an idle machine, or more --rounds"
+
 Jobs = dict[str, Callable[[int], float]]
-
-
-class Timing(t.NamedTuple):
-    """Seconds for one call, a value for each round."""
-
-    seconds: list[float]
-
-    @property
-    def median(self) -> float:
-        return median(self.seconds)
-
-    @property
-    def spread(self) -> float:
-        """The median distance from the median."""
-        return median(abs(value - self.median) for value in self.seconds)
-
-    def over(self, other: Timing) -> Timing:
-        """How many times the other it is, round by round."""
-        return Timing([mine / its for mine, its in zip(self.seconds, other.seconds, strict=True)])
 
 
 @click.command(cls=Command)
@@ -87,8 +73,9 @@ def bench(
 
     JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. Without
     either, the session is such as Flask-Login and Flask-WTF keep. The app's own config, keys, requests and
-    responses are used: "open" is a request that brings the session, "save" a response to one that has changed it. Both
-    take turns in one process, and their answers are compared before.
+    responses are used, and what the app's interface overrides is so on both sides: "open" is a request that brings the
+    session, "save" a response to one that has changed it. Both take turns in one process, and their answers are
+    compared before. Times are of the processor.
     """
     if not isinstance(app.session_interface, SecureCookieSessionInterface):
         raise BadInput("only sessions in cookies can be compared with Flask's, and the app keeps its own elsewhere")
@@ -98,7 +85,7 @@ def bench(
     before = ours.stats()
     jobs, value = make_jobs(app, {"stock": stock, "ours": ours}, data)
     size = cookies.size_of(cookies.name_of_cookie(app), value)
-    timings = take_turns(jobs, rounds)
+    timings = measure(jobs, rounds)
     declined = {name: stage.declined for name, stage in stages_between(before, ours.stats()).items()}
     results = {
         operation: (timings[f"{operation} stock"], timings[f"{operation} ours"]) for operation in ("open", "save")
@@ -114,8 +101,11 @@ def bench(
         )
         return
     heading(f"Microseconds for a session cookie of {size} bytes: median of {rounds} rounds, \u00b1 median deviation")
-    rows = [(operation, *map(micros, both), times(both[0].over(both[1]))) for operation, both in results.items()]
+    rows = [(operation, *map(micros, both), times(ratio(*both))) for operation, both in results.items()]
     echo_table([("", "stock", "ours", "stock/ours"), *rows], align=str.rjust)
+    for operation, both in results.items():
+        if not ratio(*both).is_conclusive:
+            echo(click.style(f"{operation}: {INCONCLUSIVE}", fg=COLOURS["warning"]))
     for stage, reasons in declined.items():
         if reasons:
             echo(f"{stage} was left to Flask's own code{why(reasons)}")
@@ -130,24 +120,12 @@ def bench_session(session_json: str | None, file: t.BinaryIO | None, is_tagged: 
 
 
 def interfaces_for(app: Flask, data: dict[str, t.Any]) -> tuple[Interface, FastSessionInterface]:
-    """Stock's and ours with the settings of the app's own interface, which is ours if it can be."""
-    own = t.cast(Interface, app.session_interface)
-    ours = own if isinstance(own, FastSessionInterface) else with_settings_of(own, FastSessionInterface())
+    """Stock's and ours with the overrides and settings of the app's own interface, which is one of the two."""
+    stock, ours = counterparts_of(t.cast(Interface, app.session_interface))
     if ours._options is not DEFAULTS and ours._options.absolute_lifetime is not None:
         # Ours would put it there, and the cookies would differ.
         data.setdefault(CREATED, int(time.time()))
-    return with_settings_of(own, SecureCookieSessionInterface()), ours
-
-
-T = t.TypeVar("T", bound=Interface)
-
-
-def with_settings_of(own: Interface, interface: T) -> T:
-    for name in ("salt", "digest_method", "key_derivation", "serializer"):
-        setattr(interface, name, getattr(own, name))
-    if own.session_class not in (FastSession, SecureCookieSessionInterface.session_class):
-        interface.session_class = own.session_class
-    return interface
+    return stock, ours
 
 
 def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.Any]) -> tuple[Jobs, str]:
@@ -160,6 +138,8 @@ def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.An
         raise
     except Exception as error:
         raise BadInput(f"the app cannot save and open this session: {type(error).__name__}") from None
+    if not is_stock(interfaces["stock"]):
+        raise BadInput("the app's interface calls FastSessionInterface by its name, and so does what stands for stock")
     # Their repr tells types apart that compare as equal.
     if len({repr(dict(session or {})) for session in opened}) != 1 or not opened[0]:
         raise BadInput("stock and this package open the session differently, so their times cannot be compared")
@@ -200,20 +180,20 @@ def new_session(app: Flask, interface: Interface, request: Request, data: dict[s
 def time_open(app: Flask, interface: Interface, value: str, calls: int) -> float:
     with cookies.request_with(app, value) as request:
         requests = copies_of(app, request, calls)
-        start = time.perf_counter()
+        start = clock()
         for each in requests:
             interface.open_session(app, each)
-        return (time.perf_counter() - start) / calls
+        return (clock() - start) / calls
 
 
 def time_save(app: Flask, interface: Interface, data: dict[str, t.Any], calls: int) -> float:
     with cookies.request_with(app, None) as request:
         sessions = [new_session(app, interface, each, data) for each in copies_of(app, request, calls)]
         answers = [(session, app.response_class()) for session in sessions]
-        start = time.perf_counter()
+        start = clock()
         for session, response in answers:
             interface.save_session(app, session, response)
-        return (time.perf_counter() - start) / calls
+        return (clock() - start) / calls
 
 
 def copies_of(app: Flask, request: Request, number: int) -> list[Request]:
@@ -221,18 +201,11 @@ def copies_of(app: Flask, request: Request, number: int) -> list[Request]:
     return [app.request_class(request.environ.copy()) for _ in range(number)]
 
 
-def take_turns(jobs: Jobs, rounds: int) -> dict[str, Timing]:
-    """Time all jobs once a round, shuffled each round, and show the progress."""
-    calls = {name: max(1, int(TURN / job(10))) for name, job in jobs.items() if name.endswith("stock")}
-    turns = [(name, job, calls[name.replace("ours", "stock")]) for name, job in jobs.items()]
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    with progress(WARM_UP_ROUNDS + rounds) as each_round, without_gc():
-        for _ in each_round:
-            random.shuffle(turns)
-            gc.collect()
-            for name, job, number in turns:
-                seconds[name].append(job(number))
-    return {name: Timing(values[WARM_UP_ROUNDS:]) for name, values in seconds.items()}
+def measure(jobs: Jobs, rounds: int) -> dict[str, Timing]:
+    """Time all jobs in turns, and show the progress."""
+    calls = {name: max(1, int(TURN / jobs[name.replace("ours", "stock")](10))) for name in jobs}
+    with progress(WARM_UP_ROUNDS + rounds) as each_round:
+        return take_turns(jobs, calls, each_round)
 
 
 @contextmanager
@@ -245,31 +218,19 @@ def progress(length: int) -> Iterator[Iterable[int]]:
         yield bar
 
 
-@contextmanager
-def without_gc() -> Iterator[None]:
-    """Have no garbage collected but on request, so that nobody's turn is charged for that of others."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
-
-
 def micros(timing: Timing) -> str:
     return f"{timing.median * 1e6:.2f} \u00b1{timing.spread * 1e6:.2f}"
 
 
-def times(ratio: Timing) -> str:
-    return f"{ratio.median:.2f}x \u00b1{ratio.spread:.2f}"
+def times(found: Ratio) -> str:
+    return f"{found.value:.2f}x \u00b1{found.spread:.2f}"
 
 
 def costs_as_json(stock: Timing, ours: Timing) -> dict[str, t.Any]:
-    ratio = stock.over(ours)
+    found = ratio(stock, ours)
     return {
         "stock": {"median": stock.median, "spread": stock.spread},
         "ours": {"median": ours.median, "spread": ours.spread},
-        "ratio": {"median": ratio.median, "spread": ratio.spread},
+        "ratio": {"median": found.value, "spread": found.spread},
+        "conclusive": found.is_conclusive,
     }

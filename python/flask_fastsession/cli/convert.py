@@ -29,6 +29,7 @@ from ..server.sources import folder_of
 from ..server.sources import source_of
 from ..server.take_over import Sources
 from ..server.take_over import TakeOver
+from ..server.take_over import asked
 from ..server.take_over import life_left
 from ..server.take_over import owner_in
 from .errors import BadInput
@@ -125,12 +126,12 @@ class Conversion:
 
     def records(self, app: t.Any, name: str) -> Iterator[t.Callable[[], None]]:
         source: t.Any = source_of(app, name, self.store, may_be_own=True)
-        for sid in source.sids():
+        for sid in sids_of(source, name):
             if SID.fullmatch(sid):
                 yield lambda sid=sid: self.convert(source, sid)  # type: ignore[misc]
 
     def convert(self, source: t.Any, sid: str) -> None:
-        found = source.load(sid)
+        found = asked(source, "load", sid)
         if found is None:
             raise Skipped("expired")
         if isinstance(found, bytes) and found.startswith(MOVED):
@@ -201,6 +202,15 @@ class Conversion:
             raise Skipped("taken over before")
         if self.take_over.sources.deletes:
             path.unlink()
+
+
+def sids_of(source: t.Any, name: str) -> Iterator[str]:
+    """The ids of all sessions of a source; one line if it is locked or away."""
+    try:
+        yield from source.sids()
+    except Exception as error:
+        # The text of a client's error might quote a password.
+        raise BadInput(f"{name} cannot list its sessions: {type(error).__name__}") from None
 
 
 #: A file where cachelib counts its files is no longer.

@@ -21,6 +21,7 @@ from .checks import check_size
 from .checks import check_verdict
 from .checks import findings_of
 from .errors import Command
+from .text import COLOURS
 from .text import TAKES_COOKIE
 from .text import as_json
 from .text import echo
@@ -102,7 +103,7 @@ def name_of(kind: type) -> str:
 def echo_examination(app: Flask, run: Run, findings: list[Finding]) -> None:
     heading(name_of(type(app.session_interface)) + (f" (guard: {run.guard})" if run.guard else ""))
     echo_table((name, verdict_on(stage)) for name, stage in run.stages.items())
-    for level, colour in (("warning", "red"), ("note", "yellow")):
+    for level, colour in COLOURS.items():
         chosen = [finding for finding in findings if finding.level == level]
         if chosen:
             echo()
@@ -118,4 +119,4 @@ def verdict_on(stage: Stage) -> str:
     if stage.is_native:
         return click.style("native", fg="green")
     text = f"left to Flask's own code{why(stage.declined)}" if stage.declined else "did not run"
-    return click.style(text, fg="yellow")
+    return click.style(text, fg=COLOURS["note"])

@@ -1,7 +1,8 @@
-"""How the commands fail: in one line, with exit code 2, and without a key in it."""
+"""How the commands fail: in one line or one JSON object, with exit code 2, and without a key in it."""
 
 from __future__ import annotations
 
+import json
 import traceback
 import typing as t
 
@@ -14,10 +15,37 @@ class BadInput(click.ClickException):
     exit_code = 2
 
 
+class ErrorAsJson(click.ClickException):
+    """An error for programs: ``{"error": "..."}`` on standard output, where they expect JSON."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.format_message())
+        self.exit_code = error.exit_code  # type: ignore[misc]
+
+    def show(self, file: t.IO[t.Any] | None = None) -> None:
+        click.echo(json.dumps({"error": self.message}), file=file)
+
+
 class Command(click.Command):
-    """A command that says in one line, too, that it failed in a way nobody thought of."""
+    """A command that says in one line, too, that it failed in a way nobody thought of; with ``--json`` in JSON."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: t.Any
+    ) -> click.Context:
+        has_json = any("--json" in parameter.opts for parameter in self.params)
+        is_json = has_json and "--json" in args
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            raise ErrorAsJson(error) if is_json else error from None
 
     def invoke(self, ctx: click.Context) -> t.Any:
+        try:
+            return self._invoke(ctx)
+        except click.ClickException as error:
+            raise ErrorAsJson(error) if ctx.params.get("as_json") else error from None
+
+    def _invoke(self, ctx: click.Context) -> t.Any:
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):

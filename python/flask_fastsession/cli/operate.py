@@ -106,6 +106,12 @@ def cleanup(interface: ServerSessionInterface) -> None:
     echo(f"{removed} expired sessions removed.")
 
 
+#: The name of Flask-Session's command, which need not be listed beside the group.
+session_cleanup = Command(
+    "session_cleanup", callback=cleanup.callback, params=cleanup.params, help=cleanup.help, hidden=True
+)
+
+
 @click.command("init-db", cls=Command)
 @with_sessions
 def init_db(interface: ServerSessionInterface) -> None:

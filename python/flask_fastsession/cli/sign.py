@@ -6,12 +6,15 @@ import click
 from flask import Flask
 from flask.sessions import session_json_serializer
 
+from . import cookies
 from .app import serializer_of
 from .app import with_app
+from .checks import check_size
 from .errors import BadInput
 from .errors import Command
 from .text import read
 from .text import read_session
+from .text import warn
 
 
 @click.command(cls=Command)
@@ -24,7 +27,8 @@ def sign(app: Flask, session_json: str | None, tagged: bool) -> None:
     """Make a session cookie for a test, and print its value.
 
     JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. It is signed
-    now, by the app's own interface with its SECRET_KEY, so anyone who has it is logged in.
+    now, by the app's own interface with its SECRET_KEY, so anyone who has it is logged in. A cookie that browsers drop
+    for its size is printed with a warning.
     """
     serializer = serializer_of(app)
     tags = getattr(app.session_interface, "serializer", session_json_serializer)
@@ -33,4 +37,8 @@ def sign(app: Flask, session_json: str | None, tagged: bool) -> None:
         token = serializer.dumps(data)
     except Exception as error:
         raise BadInput(f"the session cannot be signed: {type(error).__name__}") from None
+    size = cookies.size_of(cookies.name_of_cookie(app), str(token))
+    for finding in check_size(app, size):
+        if finding.code == "too-large":
+            warn(finding.text)
     click.echo(token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import sys
@@ -26,18 +27,26 @@ SHORTEST_ID = 16
 #: One in 64 of them begins with a hyphen, and is no option.
 TAKES_COOKIE = {"ignore_unknown_options": True}
 
+#: The colour of each level, on terminals.
+COLOURS = {"warning": "yellow", "note": "cyan"}
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-def given(argument: str | None, file: t.BinaryIO | None = None) -> str | None:
-    """An argument of the command line, or else what is in a file or on standard input; ``None`` if nothing is."""
+def given(argument: str | None, file: t.BinaryIO | None = None, waits_for: str | None = None) -> str | None:
+    """An argument of the command line, or else what is in a file or on standard input; ``None`` if nothing is.
+
+    A terminal is read only if the command line says so, or if the command ``waits_for`` something.
+    """
     if argument is not None and file is not None:
         raise BadInput("it is given twice, as an argument and by --file")
     if argument is not None and argument != "-":
         return argument
     source: t.BinaryIO | None = file or getattr(sys.stdin, "buffer", None)
-    if source is None or (argument is None and source.isatty()):
+    if source is None or (argument is None and source.isatty() and not waits_for):
         return None
+    if waits_for and source.isatty():
+        click.echo(f"Paste the {waits_for}, and end with Ctrl-{'Z and Enter' if os.name == 'nt' else 'D'}:", err=True)
     text = source.read(MAX_INPUT + 1)
     if len(text) > MAX_INPUT:
         raise BadInput(f"the input is longer than {MAX_INPUT} bytes")
@@ -48,7 +57,7 @@ def given(argument: str | None, file: t.BinaryIO | None = None) -> str | None:
 
 
 def read(argument: str | None, what: str) -> str:
-    text = given(argument)
+    text = given(argument, waits_for=what)
     if text is None:
         raise BadInput(f"no {what} was given, as an argument or on standard input")
     return text
@@ -56,7 +65,8 @@ def read(argument: str | None, what: str) -> str:
 
 def read_cookie(argument: str | None, name: str, is_binding: bool = False) -> str:
     if argument is not None and argument.startswith("-") and 1 < len(argument) < SHORTEST_ID:
-        raise BadInput(f"there is no option {argument!r}; see --help")
+        options = [name for option in click.get_current_context().command.params for name in option.opts]
+        raise BadInput(f"there is no option {argument!r}; see --help.{did_you_mean(argument, options)}")
     try:
         return cookies.find_cookie(read(argument, "cookie"), name, is_binding)
     except cookies.NotACookie as error:
@@ -85,10 +95,22 @@ def read_session(text: str, is_tagged: bool, serializer: t.Any = session_json_se
     return tagged
 
 
-def echo(text: str = "") -> None:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """What to add to a sentence that says that there is no such name."""
+    close = difflib.get_close_matches(name, names)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def echo(text: str = "", err: bool = False) -> None:
     """Print a line, with escapes for what the terminal has no characters for."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), color=False if is_plain() else None)
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(text, err=err, color=False if is_plain() else None)
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    echo(click.style(f"Warning: {text}", fg=COLOURS["warning"]), err=True)
 
 
 def is_plain() -> bool:
@@ -114,10 +136,10 @@ def echo_table(rows: Iterable[t.Sequence[str]], align: Callable[[str, int], str]
 
 
 def in_time(seconds: int) -> str:
-    """A length of time in its largest unit."""
+    """A length of time in its largest unit, of which there are two or more, rounded to the nearest whole number."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if abs(seconds) >= 2 * length:
-            return f"{abs(seconds) // length} {unit}s"
+            return f"{(abs(seconds) + length // 2) // length} {unit}s"
     return f"{abs(seconds)} second{'' if abs(seconds) == 1 else 's'}"
 
 
