@@ -26,6 +26,8 @@ from flask_fastsession import SessionTooLargeError
 from flask_fastsession import server
 from flask_fastsession import signals
 from flask_fastsession import signing
+from flask_fastsession.inspector import inspector
+from flask_fastsession.inspector.toolbar import SessionPanel
 from flask_fastsession.options import CREATED
 from flask_fastsession.server import MovingStore
 from flask_fastsession.server import OwnerStore
@@ -63,6 +65,9 @@ def cookie_app() -> Flask:
         leeway=5,
         oversize=drop_cart,
     )
+
+    app.register_blueprint(inspector)
+    app.config["DEBUG_TB_PANELS"] = [f"{SessionPanel.__module__}.{SessionPanel.__name__}"]
 
     @app.get("/")
     def index() -> str:

@@ -28,6 +28,8 @@ def main() -> None:
 
     sessions = FastSessionInterface()
     app = create_app(sessions)
+    # For its inspector. Waitress has no debugger, so that nobody can run code here.
+    app.debug = True
     if arguments.stats:
         app.add_url_rule("/stats", view_func=sessions.stats)
     try:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 def main() -> None:
     with login_application() as url, browser(width=700) as driver:
         log_in(driver, url)
-        driver.get(f"{url}/inspector")
+        driver.get(f"{url}/inspector?measure")
         height = driver.find_element(By.CSS_SELECTOR, "main").rect["height"] + 320
         driver.set_window_size(700, height)
         driver.save_screenshot(str(ROOT / "docs" / "inspector.png"))

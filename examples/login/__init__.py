@@ -20,8 +20,7 @@ from werkzeug.security import check_password_hash
 from werkzeug.security import generate_password_hash
 
 from flask_fastsession import FastSessionInterface
-
-from .inspector import inspector
+from flask_fastsession.inspector import inspector
 
 USERS = {"ada": generate_password_hash("lovelace"), "alan": generate_password_hash("turing")}
 
@@ -34,6 +33,7 @@ def create_app(session_interface: SessionInterface | None = None) -> Flask:
         # Without FLASK_SECRET_KEY in the environment, a restart logs everybody out.
         app.secret_key = secrets.token_hex()
     app.session_interface = session_interface or FastSessionInterface()
+    # It answers in debug mode only.
     app.register_blueprint(inspector)
 
     @app.get("/")

@@ -149,13 +149,20 @@ def is_of_python(option: str, module: str, *arguments: str) -> bool:
 def is_of(command: Command, *arguments: str) -> bool:
     """Whether a command of click's takes these; what it does not is its `UsageError`."""
     if isinstance(command, Group):
+        if arguments[0].startswith("-"):
+            return any(arguments[0] in parameter.opts for parameter in command.get_params(Context(command)))
         found = command.get_command(Context(command), arguments[0])
         return found is not None and is_of(found, *arguments[1:])
     command.make_context(command.name, list(arguments))
     return True
 
 
+def is_of_cat(name: str) -> bool:
+    return name.endswith(".txt")
+
+
 COMMANDS: dict[str, t.Callable[..., bool]] = {
+    "cat": is_of_cat,
     "flask": is_of_flask,
     "gunicorn": is_of_gunicorn,
     "make": is_of_make,
