@@ -99,7 +99,8 @@ changes: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock while classes, ins
 mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check of the guard at a time; make changes must fail without it
 	scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED))
 
-prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings, 1,000,000 operations and 1,000 thieves of server-side sessions
+prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings, 1,000,000 operations and 1,000 thieves of server-side sessions; 100,000 encrypted sessions
+	$(BIN)/python -m tests.encryption.random_sessions --sessions 100000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.codec --cases 5000000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.requests --cases 20000 $(if $(SEED),--seed $(SEED))
 	$(MAKE) --no-print-directory changes mutants interleavings histories thieves

@@ -1,11 +1,13 @@
-"""Encrypted sessions as people write them by hand, with care: an interface over the Fernet of PyCA ``cryptography``.
+"""Encrypted sessions as people write them by hand: an interface over the Fernet of PyCA ``cryptography``.
 
-It derives its key once, and is Flask's interface in all else.
+It makes its key from ``SECRET_KEY`` at each use. :class:`CarefulFernetSessionInterface` keeps it. Both are Flask's
+interface in all else.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import typing as t
 
@@ -31,15 +33,17 @@ class FernetSerializer:
 
 
 class FernetSessionInterface(SecureCookieSessionInterface):
-    serializer_of_app: FernetSerializer | None = None
+    make_serializer: t.ClassVar[t.Callable[[str], FernetSerializer]] = FernetSerializer
 
     def get_signing_serializer(self, app: Flask) -> t.Any:
-        if self.serializer_of_app is None:
-            self.serializer_of_app = FernetSerializer(t.cast(str, app.secret_key))
-        return self.serializer_of_app
+        return self.make_serializer(t.cast(str, app.secret_key))
 
     def open_session(self, app: Flask, request: t.Any) -> t.Any:
         try:
             return super().open_session(app, request)
         except InvalidToken:
             return self.session_class()
+
+
+class CarefulFernetSessionInterface(FernetSessionInterface):
+    make_serializer = functools.lru_cache(FernetSerializer)

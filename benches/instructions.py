@@ -71,10 +71,13 @@ def print_overrides() -> None:
 def print_encryption() -> None:
     """Print what a session costs if it is signed, encrypted by us, and encrypted by an interface over Fernet."""
     counted = count("encryption", HASH_SEEDS[:2])
-    shares = {name: counted[name] - counted[f"null: {name}"] for name in ("signed", "encrypted", "fernet")}
+    shares = {name: counted[name] - counted[f"null: {name}"] for name in operations.ENCRYPTING}
     print("Instructions of a permanent session that is read and refreshed:\n")
-    rows = [[name, share, f"{share / shares['signed']:.2f}x"] for name, share in shares.items()]
-    print_table(["cookie", "instructions", "to signed"], rows)
+    rows = [
+        [name, share, f"{share / shares['signed']:.2f}x", f"{share / shares['encrypted']:.2f}x"]
+        for name, share in shares.items()
+    ]
+    print_table(["cookie", "instructions", "to signed", "to encrypted"], rows)
 
 
 def count_with_seed(group: str, hash_seed: int) -> dict[str, float]:

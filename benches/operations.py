@@ -28,6 +28,7 @@ from benches.bench_request import answer_all
 from benches.bench_request import create_app
 from benches.bench_request import create_null_app
 from benches.bench_request import make_environs
+from benches.fernet import CarefulFernetSessionInterface
 from benches.fernet import FernetSessionInterface
 from benches.overrides import OVERRIDES
 from benches.overrides import SIDES
@@ -49,6 +50,15 @@ COUNTED = {"no cookie": "no cookie", "read": "read", "refreshed": "refreshed rea
 
 #: The same as the refreshed one, but encrypted.
 ENCRYPTED = "encrypted, refreshed"
+
+
+#: What is compared with interfaces over Fernet.
+ENCRYPTING: dict[str, t.Callable[[], SecureCookieSessionInterface]] = {
+    "signed": FastSessionInterface,
+    "encrypted": lambda: FastSessionInterface(encrypt=True),
+    "fernet": FernetSessionInterface,
+    "fernet, its key kept": CarefulFernetSessionInterface,
+}
 
 
 def make_app(interface: SecureCookieSessionInterface) -> tuple[Flask, URLSafeTimedSerializer]:
@@ -115,11 +125,8 @@ def make_operations() -> dict[str, Operation]:
 def make_encrypting_operations() -> dict[str, Operation]:
     """A permanent session that is read and refreshed: signed, encrypted by us, and by Fernet."""
     operations = {}
-    for name, interface in {
-        "signed": FastSessionInterface(),
-        "encrypted": FastSessionInterface(encrypt=True),
-        "fernet": FernetSessionInterface(),
-    }.items():
+    for name, make in ENCRYPTING.items():
+        interface = make()
         environs = environs_of(CASE, interface)
         operations[f"null: {name}"] = Operation(answer_all(create_null_app(CASE), environs))
         operations[name] = Operation(answer_all(create_app(interface), environs))

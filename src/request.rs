@@ -252,9 +252,10 @@ fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     }
 }
 
-/// Whether an interface was made with options beyond Flask's. `__init__` sets them on the instance, and only then.
+/// Whether an interface was made with options that Python code sees to. `__init__` sets this on the instance, and only
+/// then.
 fn has_options(own: &Bound<'_, PyDict>) -> bool {
-    holds(own, intern!(own.py(), "_options"))
+    holds(own, intern!(own.py(), "_minds_options"))
 }
 
 // --- In -------------------------------------------------------------------------------------------------------------

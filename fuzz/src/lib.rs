@@ -7,6 +7,7 @@ pub mod http_date;
 pub mod inflate;
 pub mod json_format;
 pub mod payload;
+pub mod seal;
 pub mod second;
 #[cfg(test)]
 mod seeds;

@@ -1,7 +1,7 @@
 //! What can be had of fuzzing in seconds, on a stable Rust: each target judges its seeds, and thousands of changed ones,
 //! the same ones each time.
 
-use crate::{base64, cookie, deflate, http_date, inflate, json_format, payload, set_cookie, sign, tags, token};
+use crate::{base64, cookie, deflate, http_date, inflate, json_format, payload, seal, set_cookie, sign, tags, token};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -39,6 +39,11 @@ fn payload() {
 #[test]
 fn set_cookie() {
     judge_changes("set_cookie", 100_000, of_text(set_cookie::judge));
+}
+
+#[test]
+fn seal() {
+    judge_changes("seal", 500, seal::judge);
 }
 
 #[test]

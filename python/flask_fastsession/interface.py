@@ -115,6 +115,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         )
         if options != DEFAULTS:
             self._options = options
+        if options.need_python:
+            self._minds_options = True
         if digest_method is not None:
             (self.digest_method,) = digests_in("digest_method", [digest_method])
 
@@ -130,7 +132,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     def _open_otherwise(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
         """Return the session where there are options to see to, or where native code has declined."""
         options = self._options
-        if options is DEFAULTS:
+        if not options.need_python:
             return self._open_in_steps(app, request)
         session: sessions.SecureCookieSession | None = self._open_session(app, request, True)
         if session is NotImplemented:
@@ -153,7 +155,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     def _save_otherwise(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Save the session where there are options to see to, or where native code has declined."""
         options = self._options
-        if options is DEFAULTS:
+        if not options.need_python:
             self._save_in_steps(app, session, response)
             return
         options.stamp(session)

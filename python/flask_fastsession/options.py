@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import fields
 
 import itsdangerous
 
@@ -61,6 +62,12 @@ class Options:
             raise ValueError("accept_signed is for encrypt=True: without it cookies are signed anyway")
         if self.compress and not self.encrypt:
             raise ValueError("compress is for encrypt=True: signed cookies are compressed as Flask does it")
+
+    @property
+    def need_python(self) -> bool:
+        """Whether there are options that native code does not see to by itself."""
+        others = {field.name for field in fields(self)} - NATIVE_OPTIONS
+        return any(getattr(self, name) != getattr(DEFAULTS, name) for name in others)
 
     @property
     def reads_encrypted(self) -> bool:
@@ -161,6 +168,17 @@ def say_once(text: str) -> None:
 
 
 DEFAULTS = Options()
+
+#: What native code reads from the options when it looks at an app for the first time.
+NATIVE_OPTIONS = {
+    "accept_digest_methods",
+    "resign_fallbacks",
+    "leeway",
+    "encrypt",
+    "accept_signed",
+    "accept_encrypted",
+    "compress",
+}
 
 
 def digests_in(name: str, given: t.Any) -> tuple[t.Any, ...]:

@@ -83,7 +83,7 @@ pub struct FlaskParts {
 
 /// What was seen of an interface that has Flask's own methods.
 pub struct InterfaceView {
-    /// Whether its class alone decides on its attributes.
+    /// Whether its class alone decides on its attributes, but for its options.
     is_bare: bool,
     /// The tag of its class in that case, if there is one; or 0.
     pub tag: u32,
@@ -333,13 +333,13 @@ impl FlaskParts {
         let are_inherited = verdicts.get(&class, |look| {
             hooks.iter().all(|hook| hook.is_in(look, py)) && base.iter().all(|hook| self.is_next(hook, look, py))
         });
+        let has_only_options = has_only_options(own);
         let is_shadowed =
-            !own.is_empty() && hooks.iter().any(|hook| !hook.is_left_out && holds(own, hook.name.bind(py)));
+            !has_only_options && hooks.iter().any(|hook| !hook.is_left_out && holds(own, hook.name.bind(py)));
         if !are_inherited || is_shadowed {
             return Err(Reason::Hook);
         }
-        let is_bare = own.is_empty();
-        Ok(InterfaceView { is_bare, tag: if is_bare { version_tag::of(&class) } else { 0 } })
+        Ok(InterfaceView { is_bare: has_only_options, tag: if has_only_options { version_tag::of(&class) } else { 0 } })
     }
 
     /// Whether Flask's `get_signing_serializer` makes a serializer of itsdangerous's, as that is known.
@@ -531,6 +531,13 @@ pub fn own_attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDi
 /// Whether a dict is known to have this key; if it cannot tell, it might.
 pub fn holds(dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> bool {
     !dict.is_empty() && dict.contains(key).unwrap_or(true)
+}
+
+/// Whether an interface has no attributes of its own but what `__init__` sets for its options, which hide none of its class.
+fn has_only_options(own: &Bound<'_, PyDict>) -> bool {
+    let py = own.py();
+    let is_there = |name| usize::from(own.contains(name).unwrap_or(false));
+    own.is_empty() || own.len() == is_there(intern!(py, "_options")) + is_there(intern!(py, "_minds_options"))
 }
 
 /// Look at Flask, now that the package's own classes are there.

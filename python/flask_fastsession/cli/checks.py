@@ -13,6 +13,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
 from ..interface import FastSessionInterface
+from ..signing import EncryptedSerializer
 from . import cookies
 from .cookies import BROWSERS_KEEP
 from .cookies import Record
@@ -102,11 +103,48 @@ def check_interface(app: Flask) -> Iterator[Finding]:
         yield note("interface", "no stage is native until app.session_interface = FastSessionInterface()")
     elif overridden := overridden_methods(interface):
         yield note("hooks", f"the interface overrides {', '.join(overridden)}")
-    if isinstance(interface, SecureCookieSessionInterface) and digest_of(interface) == "sha1":
+    if isinstance(interface, SecureCookieSessionInterface) and signs(interface) and digest_of(interface) == "sha1":
         yield note(
             "sha1",
             "signatures are by HMAC with SHA-1, Flask's default, which is not known to be broken; "
             "to change it: FastSessionInterface(digest_method=hashlib.sha256, accept_digest_methods=[hashlib.sha1])",
+        )
+
+
+def signs(interface: SecureCookieSessionInterface) -> bool:
+    return not (isinstance(interface, FastSessionInterface) and interface._options.encrypt)
+
+
+def check_encryption(app: Flask, run: Run) -> Iterator[Finding]:
+    interface = app.session_interface
+    if not isinstance(interface, FastSessionInterface) or not interface._options.reads_encrypted:
+        return
+    options = interface._options
+    if options.encrypt and not isinstance(interface.get_signing_serializer(app), EncryptedSerializer | None):
+        yield warning("not-encrypted", "get_signing_serializer is overridden, and what it returns does not encrypt")
+    if options.accept_signed:
+        yield note(
+            "accepts-signed",
+            'signed cookies are still read; accept_signed may go when stats()["kinds"]["signed"] of the running app '
+            "has not grown for as long as sessions live",
+        )
+    if options.compress:
+        yield note(
+            "compresses",
+            "the length of a cookie tells how much of its session repeats; compress=True is for sessions that hold no "
+            "secret beside what somebody else chooses",
+        )
+    if run.too_large_when_encrypted:
+        yield warning(
+            "too-large-when-encrypted",
+            "a session like this one will be too large for browsers once it is encrypted; make it smaller before you "
+            "turn encrypt on",
+        )
+    elif not options.encrypt:
+        yield note(
+            "accepts-encrypted",
+            "encrypted cookies are read as well; encrypt=True may follow where "
+            'stats()["kinds"]["too_large_when_encrypted"] of the running app is 0',
         )
 
 

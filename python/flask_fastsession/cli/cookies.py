@@ -26,6 +26,7 @@ from werkzeug.http import parse_cookie
 from ..options import DEFAULTS
 from ..options import Options
 from ..options import age_in_seconds
+from ..signing import EncryptedSerializer
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -43,6 +44,10 @@ START_OF_2011 = 1_293_840_000
 #: The digests of itsdangerous's signatures, by their length in bytes.
 DIGESTS = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64: "sha512"}
 
+#: Version, nonce, seconds and tag of an encrypted cookie, in bytes, and the versions there are.
+SHORTEST_ENCRYPTED = 1 + 24 + 8 + 16
+ENCRYPTED_VERSIONS = (1, 2)
+
 HEADER = re.compile(r"[<>\s]*(?P<set>set-)?cookie:", re.IGNORECASE)
 # Visible ASCII that goes through a Cookie header as it is.
 VALUE = re.compile(r"[!#-:<-\[\]-~]+")
@@ -54,18 +59,19 @@ class NotACookie(ValueError):
     """Text in which there is no session cookie."""
 
 
-def find_cookie(text: str, name: str, is_binding: bool = False) -> str:
+def find_cookie(text: str, name: str, is_binding: bool = False, is_of_any_form: bool = False) -> str:
     """Return the value of the session cookie in a text; raise :exc:`NotACookie`.
 
     The text is a value by itself, ``name=value``, or lines with ``Cookie`` or ``Set-Cookie`` headers among them. Unless
-    the name is binding, a cookie of another name will do if it looks like a session and none has this name.
+    the name is binding, a cookie of another name will do if it looks like a session and none has this name. The value
+    may be of any form where an app's own interface reads it.
     """
     lines = [unquoted(line.strip()) for line in text.splitlines() if line.strip()]
     headers = [line for line in lines if HEADER.match(line)]
     if not headers and len(lines) != 1:
         raise NotACookie("there is no cookie" if not lines else "these lines have no Cookie or Set-Cookie header")
     found = cookies_in(headers or lines)
-    tokens = [value for value in found.values() if TOKEN.fullmatch(value)]
+    tokens = [value for value in found.values() if TOKEN.fullmatch(value) or is_encrypted(value)]
     if name in found:
         value = found[name]
     elif tokens and not is_binding:
@@ -78,8 +84,8 @@ def find_cookie(text: str, name: str, is_binding: bool = False) -> str:
         raise NotACookie("the cookie is empty, which deletes the session")
     if not VALUE.fullmatch(value):
         raise NotACookie("it has characters that no session cookie has")
-    if value.count(".") < 2 and not ID.fullmatch(value):
-        raise NotACookie("it is neither payload.timestamp.signature nor the id of a session on the server")
+    if not (is_of_any_form or value.count(".") >= 2 or ID.fullmatch(value) or is_encrypted(value)):
+        raise NotACookie("it is neither payload.timestamp.signature nor encrypted nor the id of a server-side session")
     return value
 
 
@@ -114,8 +120,14 @@ def size_of(name: str, value: str) -> int:
 
 
 def is_id(value: str) -> bool:
-    """Whether a cookie names a session that is kept on the server."""
+    """Whether a cookie names a session that is kept on the server, unless it is encrypted."""
     return value.count(".") < 2
+
+
+def is_encrypted(value: str) -> bool:
+    """Whether a cookie is of the form that ``encrypt=True`` gives it. An id is hardly ever: it is shorter."""
+    data = decoded(value)
+    return data is not None and len(data) >= SHORTEST_ENCRYPTED and data[0] in ENCRYPTED_VERSIONS and "=" not in value
 
 
 # --- Without a key --------------------------------------------------------------------------------------------------
@@ -256,8 +268,9 @@ def why_unreadable(error: Exception) -> str:
 class Verdict:
     """What an app makes of a cookie.
 
-    ``key`` is the name of the key in the config that has signed it, and ``digest`` the name of its digest, if the app
-    has such a key. ``reason`` says why the app does not accept it. ``data`` is the session, if it is genuine.
+    ``key`` is the name of the key in the config that has signed or encrypted it, and ``digest`` the name of its digest,
+    if the app has such a key and it is signed. ``reason`` says why the app does not accept it. ``data`` is the session,
+    and ``made_at`` when it was signed or encrypted, if it is genuine.
     """
 
     accepted: bool
@@ -266,11 +279,12 @@ class Verdict:
     digest: str | None = None
     expires_at: datetime | None = None
     data: t.Any = None
+    made_at: datetime | None = None
 
 
 class Signature(t.NamedTuple):
     key: str
-    digest: str
+    digest: str | None
 
 
 class Unusable(ValueError):
@@ -298,9 +312,13 @@ def serializer_of(app: Flask) -> t.Any:
 
 
 def judge(app: Flask, token: Token) -> Verdict:
-    """Say what an app makes of a cookie, in a request's context."""
+    """Say what an app makes of a signed cookie, in a request's context."""
     try:
         serializer = serializer_of(app)
+        if isinstance(serializer, EncryptedSerializer):
+            serializer = getattr(serializer, "_signed", None)
+        if serializer is None:
+            return Verdict(False, "the app encrypts its cookies, and refuses signed ones without accept_signed")
         with quoting_no_key():
             signature = find_signature(app, serializer, token.value)
     except Unusable as error:
@@ -308,6 +326,27 @@ def judge(app: Flask, token: Token) -> Verdict:
     if signature is None:
         return Verdict(False, "the signature is by none of the app's keys")
     return judge_genuine(app, serializer, token.value, signature)
+
+
+def judge_encrypted(app: Flask, value: str) -> Verdict:
+    """Say what an app makes of an encrypted cookie, in a request's context."""
+    try:
+        serializer = serializer_of(app)
+        serializer = getattr(serializer, "_encrypted", serializer)
+        if not isinstance(serializer, EncryptedSerializer):
+            return Verdict(False, "the app does not read encrypted cookies, as encrypt or accept_encrypted make it")
+        with quoting_no_key():
+            opened = serializer._open(value, None)
+    except Unusable as error:
+        return Verdict(False, str(error))
+    except itsdangerous.BadSignature:
+        return Verdict(False, "none of the app's keys opens it for a cookie of this name, with this salt")
+    key = Signature(name_of_key(app, serializer.secret_keys[-1 - opened.newer_keys]), None)
+    try:
+        data = serializer._read_opened(opened)
+    except Exception as error:
+        return Verdict(False, failing(error), *key)
+    return judge_age(app, value, data, date_of(opened.sealed_at), key)
 
 
 def find_signature(app: Flask, serializer: t.Any, value: str) -> Signature | None:
@@ -343,20 +382,27 @@ def judge_genuine(app: Flask, serializer: t.Any, value: str, signature: Signatur
         return Verdict(False, "its timestamp cannot be read", *signature)
     except Exception as error:
         return Verdict(False, failing(error), *signature)
+    return judge_age(app, value, data, signed_at, signature)
+
+
+def judge_age(app: Flask, value: str, data: t.Any, made_at: datetime | None, signature: Signature) -> Verdict:
+    """Say what an app makes of a genuine cookie, which was made at a date, if its time stands for any."""
+    if made_at is None:
+        return Verdict(False, "its time is no date", *signature, data=data)
     try:
         lifetime = int(app.permanent_session_lifetime.total_seconds())
     except Exception as error:
         return Verdict(False, f"{failing(error)}, for PERMANENT_SESSION_LIFETIME is no time", *signature, data=data)
     options: Options = getattr(app.session_interface, "_options", DEFAULTS)
-    age = age_in_seconds(signed_at)
+    age = age_in_seconds(made_at)
     if age > lifetime + options.leeway:
         reason: str | None = f"it is too old: {age} seconds, and PERMANENT_SESSION_LIFETIME is {lifetime}"
     elif age < -options.leeway:
-        reason = f"it is signed {-age} seconds from now"
+        reason = f"it is {'signed' if signature.digest else 'encrypted'} {-age} seconds from now"
     else:
         reason = why_not_opened(app, value, data)
-    expires_at = date_of(int(signed_at.timestamp()) + lifetime + options.leeway)
-    return Verdict(reason is None, reason, *signature, expires_at, data)
+    expires_at = date_of(int(made_at.timestamp()) + lifetime + options.leeway)
+    return Verdict(reason is None, reason, *signature, expires_at, data, made_at)
 
 
 def failing(error: Exception) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import click
 from flask import Flask
 
+from . import by_app
 from . import cookies
 from .app import name_of_cookie
 from .app import with_app
+from .by_app import has_own_way
+from .by_app import kind_of
 from .checks import Finding
 from .checks import check_attributes
+from .checks import check_encryption
 from .checks import check_interface
 from .checks import check_keys
 from .checks import check_limit
@@ -51,7 +55,8 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
     Exits with 0 if there is nothing to warn of, with 1 if there is, with 2 if the app or the cookie cannot be used.
     """
     name = name_of_cookie(app)
-    run, findings = examine(app, name, None if cookie is None else read_cookie(cookie, name))
+    value = None if cookie is None else read_cookie(cookie, name, is_of_any_form=has_own_way(app))
+    run, findings = examine(app, name, value)
     is_clean = not any(finding.level == "warning" for finding in findings)
     if as_json:
         echo_json(
@@ -74,15 +79,25 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
 def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding]]:
     sample: object = None
     findings: list[Finding] = []
-    if value is not None and cookies.is_id(value):
+    kind = None if value is None else kind_of(app, value)
+    if value is not None and has_own_way(app):
+        read = by_app.read(app, value)
+        findings += findings_of(check_record, cookies.Record(read.problem))
+        sample = read.data
+    elif value is not None and kind == "id":
         findings += findings_of(check_record, cookies.find_record(app, value))
     elif value is not None:
-        verdict = cookies.judge(app, cookies.take_apart(value))
+        verdict = (
+            cookies.judge_encrypted(app, value)
+            if kind == "encrypted"
+            else cookies.judge(app, cookies.take_apart(value))
+        )
         findings += findings_of(check_verdict, verdict)
         sample = verdict.data
     run = try_out(app, sample)
     findings += findings_of(check_run, run)
     findings += findings_of(check_interface, app)
+    findings += findings_of(check_encryption, app, run)
     findings += findings_of(check_overrides, run)
     findings += findings_of(check_keys, app)
     findings += findings_of(check_name, app)

@@ -14,9 +14,12 @@ import click
 from flask import Flask
 from flask.sessions import session_json_serializer
 
+from . import by_app
 from . import cookies
 from .app import load_app_if_any
 from .app import name_of_cookie
+from .by_app import has_own_way
+from .by_app import kind_of
 from .cookies import Record
 from .cookies import Token
 from .cookies import Verdict
@@ -46,8 +49,9 @@ def inspect(
 
     COOKIE is its value, session=value, or a Cookie or Set-Cookie header; without it, or where it is -, standard input
     is read, which may be all headers of a response. What is in the cookie, and when it was signed, is told without a
-    key. With an app (--app, as for any flask command) its keys are tried, too: which one has signed it, when it
-    expires, and whether the app would accept it. A cookie that names a session on the server is looked up there.
+    key, unless it is encrypted. With an app (--app, as for any flask command) its keys are tried, too: which one has
+    signed or encrypted it, when it expires, and whether the app would accept it. A cookie that names a session on the
+    server is looked up there, and one of an interface that overrides how cookies are read is read by that.
 
     What is printed of a cookie that is not verified may be anybody's invention.
     """
@@ -59,6 +63,9 @@ def inspect(
         report.echo()
     if check and not report.is_accepted:
         context.exit(1)
+
+
+TOO_LARGE = "browsers drop it, as it is too large"
 
 
 class Report(t.Protocol):
@@ -73,8 +80,16 @@ class Report(t.Protocol):
 def report_of(app: Flask | None, cookie: str | None, name: str | None) -> Report:
     with nullcontext() if app is None else cookies.request_with(app, None):
         known_as = name or ("session" if app is None else name_of_cookie(app))
-        value = read_cookie(cookie, known_as, name is not None)
-        if cookies.is_id(value):
+        is_own = app is not None and has_own_way(app)
+        value = read_cookie(cookie, known_as, name is not None, is_own)
+        if app is not None and is_own:
+            verdict = cookies.judge(app, cookies.take_apart(value)) if value.count(".") >= 2 else None
+            if verdict is None or verdict.key is None:
+                return OwnReport(known_as, value, by_app.read(app, value))
+        kind = kind_of(app, value)
+        if kind == "encrypted":
+            return EncryptedReport(known_as, value, None if app is None else cookies.judge_encrypted(app, value))
+        if kind == "id":
             return RecordReport(value, None if app is None else cookies.find_record(app, value))
         token = cookies.take_apart(value)
         return TokenReport(known_as, token, None if app is None else cookies.judge(app, token))
@@ -105,7 +120,7 @@ class TokenReport(t.NamedTuple):
     def problems(self) -> list[str]:
         problems = [] if self.token.payload.problem is None else [self.token.payload.problem]
         if self.size > cookies.BROWSERS_KEEP:
-            problems.append("browsers drop it, as it is too large")
+            problems.append(TOO_LARGE)
         return problems
 
     def as_json(self) -> dict[str, t.Any]:
@@ -167,6 +182,108 @@ class TokenReport(t.NamedTuple):
             yield "Expires", when(self.verdict.expires_at)
         accepted = "yes" if self.verdict.accepted else f"no: {self.verdict.reason}"
         yield "Accepted", click.style(accepted, fg="green" if self.verdict.accepted else "red")
+
+
+class EncryptedReport(t.NamedTuple):
+    """About a cookie that holds the session, encrypted."""
+
+    name: str
+    value: str
+    verdict: Verdict | None
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.verdict is not None and self.verdict.accepted
+
+    @property
+    def size(self) -> int:
+        return cookies.size_of(self.name, self.value)
+
+    @property
+    def is_compressed(self) -> bool:
+        # The first byte is the version, and its lower bits are in the second character.
+        return "g" <= self.value[1] <= "v"
+
+    def as_json(self) -> dict[str, t.Any]:
+        verdict = self.verdict
+        return {
+            "kind": "encrypted",
+            "bytes": self.size,
+            "compressed": self.is_compressed,
+            "problem": TOO_LARGE if self.size > cookies.BROWSERS_KEEP else None,
+            "payload": None if verdict is None else as_tagged_json(verdict.data),
+            "types": {key: type(value).__name__ for key, value in items_of(verdict and verdict.data)},
+            "encrypted_at": None if verdict is None else iso(verdict.made_at),
+            "app": verdict
+            and {
+                "opened": verdict.key is not None,
+                "key": verdict.key,
+                "expires_at": iso(verdict.expires_at),
+                "accepted": verdict.accepted,
+                "reason": verdict.reason,
+            },
+        }
+
+    def echo(self) -> None:
+        heading("Cookie")
+        echo_table(self._facts())
+        if self.verdict is not None:
+            echo_data(self.verdict.data)
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "Size", f"{self.size} of the {cookies.BROWSERS_KEEP} bytes that browsers keep"
+        if self.size > cookies.BROWSERS_KEEP:
+            yield "Problem", click.style(TOO_LARGE, fg="red")
+        yield "Payload", "encrypted, and compressed" if self.is_compressed else "encrypted"
+        if self.verdict is None:
+            yield "Opened", click.style("no: encrypted; give the app", fg="yellow")
+            return
+        if self.verdict.key is None:
+            yield "Opened", click.style(f"no: {self.verdict.reason}", fg="red")
+            return
+        yield "Opened", click.style(f"yes, by {self.verdict.key}", fg="green")
+        if self.verdict.made_at is not None:
+            yield "Made", when(self.verdict.made_at)
+        if self.verdict.expires_at is not None:
+            yield "Expires", when(self.verdict.expires_at)
+        accepted = "yes" if self.verdict.accepted else f"no: {self.verdict.reason}"
+        yield "Accepted", click.style(accepted, fg="green" if self.verdict.accepted else "red")
+
+
+class OwnReport(t.NamedTuple):
+    """About a cookie of an app that reads its cookies by code of its own."""
+
+    name: str
+    value: str
+    read: by_app.Read
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.read.problem is None
+
+    @property
+    def size(self) -> int:
+        return cookies.size_of(self.name, self.value)
+
+    def as_json(self) -> dict[str, t.Any]:
+        return {
+            "kind": "own",
+            "bytes": self.size,
+            "payload": as_tagged_json(self.read.data),
+            "types": {key: type(value).__name__ for key, value in items_of(self.read.data)},
+            "app": {"accepted": self.is_accepted, "reason": self.read.problem},
+        }
+
+    def echo(self) -> None:
+        heading("Cookie")
+        echo_table(self._facts())
+        echo_data(self.read.data)
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "Size", f"{self.size} of the {cookies.BROWSERS_KEEP} bytes that browsers keep"
+        yield "Payload", "of the app's own interface, which alone can read it"
+        accepted = "yes" if self.is_accepted else f"no: {self.read.problem}"
+        yield "Accepted", click.style(accepted, fg="green" if self.is_accepted else "red")
 
 
 class RecordReport(t.NamedTuple):

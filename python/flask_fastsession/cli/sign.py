@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import click
 from flask import Flask
 from flask.sessions import session_json_serializer
@@ -9,6 +11,8 @@ from flask.sessions import session_json_serializer
 from . import cookies
 from .app import serializer_of
 from .app import with_app
+from .by_app import has_own_way
+from .by_app import write
 from .checks import check_size
 from .errors import BadInput
 from .errors import Command
@@ -27,14 +31,17 @@ def sign(app: Flask, session_json: str | None, tagged: bool) -> None:
     """Make a session cookie for a test, and print its value.
 
     JSON is the session, such as '{"user": "ada"}'; without it, or where it is -, standard input is read. It is signed
-    now, by the app's own interface with its SECRET_KEY, so anyone who has it is logged in. A cookie that browsers drop
-    for its size is printed with a warning.
+    or encrypted now, by the app's own interface with its SECRET_KEY, so anyone who has it is logged in. A cookie that
+    browsers drop for its size is printed with a warning.
     """
-    serializer = serializer_of(app)
+    is_own = has_own_way(app)
+    serializer: t.Any = None if is_own else serializer_of(app)
     tags = getattr(app.session_interface, "serializer", session_json_serializer)
     data = read_session(read(session_json, "JSON"), tagged, tags)
     try:
-        token = serializer.dumps(data)
+        token = write(app, data) if is_own else serializer.dumps(data)
+    except BadInput:
+        raise
     except Exception as error:
         raise BadInput(f"the session cannot be signed: {type(error).__name__}") from None
     size = cookies.size_of(cookies.name_of_cookie(app), str(token))

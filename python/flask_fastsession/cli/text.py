@@ -63,12 +63,12 @@ def read(argument: str | None, what: str) -> str:
     return text
 
 
-def read_cookie(argument: str | None, name: str, is_binding: bool = False) -> str:
+def read_cookie(argument: str | None, name: str, is_binding: bool = False, is_of_any_form: bool = False) -> str:
     if argument is not None and argument.startswith("-") and 1 < len(argument) < SHORTEST_ID:
         options = [name for option in click.get_current_context().command.params for name in option.opts]
         raise BadInput(f"there is no option {argument!r}; see --help.{did_you_mean(argument, options)}")
     try:
-        return cookies.find_cookie(read(argument, "cookie"), name, is_binding)
+        return cookies.find_cookie(read(argument, "cookie"), name, is_binding, is_of_any_form)
     except cookies.NotACookie as error:
         raise BadInput(f"this is no session cookie: {error}") from None
 

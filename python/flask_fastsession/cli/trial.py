@@ -51,6 +51,8 @@ class Run(t.NamedTuple):
     lines: list[str]
     error: str | None = None
     overrides: t.Sequence[Override] = ()
+    #: How many of the cookies would be too large if they were encrypted.
+    too_large_when_encrypted: int = 0
     #: How native code knows classes to be Flask's, by ``tags`` or ``look-ups``.
     guard: str | None = None
 
@@ -74,7 +76,16 @@ def try_out(app: Flask, sample: object) -> Run:
                 # Its text might quote a key.
                 error = type(raised).__name__
     after = counts_of(interface)
-    return Run(stages_between(before, after), lines, error, list(dict.fromkeys(overrides)), after and after["guard"])
+    return Run(
+        stages_between(before, after),
+        lines,
+        error,
+        list(dict.fromkeys(overrides)),
+        after["kinds"]["too_large_when_encrypted"] - before["kinds"]["too_large_when_encrypted"]
+        if before and after
+        else 0,
+        after and after["guard"],
+    )
 
 
 def counts_of(interface: SecureCookieSessionInterface) -> SessionStats | None:
