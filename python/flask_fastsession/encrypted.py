@@ -114,7 +114,13 @@ TEncrypted = t.TypeVar("TEncrypted", bound=EncryptedSerializer)
 
 
 def new_serializer(interface: FastSessionInterface, app: Flask, kind: type[TEncrypted]) -> TEncrypted:
-    serializer = kind(secret_keys_of(app), interface.salt, interface.get_cookie_name(app), interface.serializer)
+    between = interface._serializer_between(app)
+    if between is None:
+        inputs: tuple[t.Any, ...] = secret_keys_of(app), interface.salt, interface.serializer
+    else:
+        inputs = between.secret_keys, between.salt, between.serializer
+    secret_keys, salt, json = inputs
+    serializer = kind(secret_keys, salt, interface.get_cookie_name(app), json)
     serializer._compress = interface._options.compress
     serializer._counters = interface._counters
     serializer._derived = None
@@ -129,7 +135,10 @@ def secret_keys_of(app: Flask) -> list[t.Any]:
         raise ValueError(
             "SECRET_KEY_FALLBACKS must be a list of keys: each character of a text would be a key by itself"
         )
-    return [*(fallbacks or ()), app.secret_key]
+    keys: list[t.Any] = []
+    if fallbacks:
+        keys.extend(fallbacks)
+    return [*keys, app.secret_key]
 
 
 def count_if_too_large(interface: FastSessionInterface, response: Response, token: t.Any) -> None:

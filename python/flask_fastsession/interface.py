@@ -190,6 +190,12 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             made.is_text_serializer = isinstance(signing.write_json(made.serializer, {}), str)
         return t.cast("itsdangerous.URLSafeTimedSerializer | None", made)
 
+    def _serializer_between(self, app: Flask) -> t.Any:
+        """Return the serializer of a class between this one and Flask's, which decides on keys; ``None`` without one."""
+        if self._is_followed_by_stock(False):
+            return None
+        return super().get_signing_serializer(app)
+
     def _make_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return Flask's serializer for signed cookies, or one of ours with its state."""
         stock = super().get_signing_serializer(app)

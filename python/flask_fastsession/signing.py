@@ -316,10 +316,13 @@ def bytes_of(token: str | bytes) -> bytes:
 def check_age(opened: OpenedText, max_age: int) -> None:
     """Raise :exc:`itsdangerous.SignatureExpired` in its own words."""
     age = SIGNER.get_timestamp() - opened.sealed_at
-    if 0 <= age <= max_age:
+    if age > max_age:
+        bound = f"> {max_age}"
+    elif age < 0:
+        bound = "< 0"
+    else:
         return
     opened.reject()
-    bound = f"> {max_age}" if age > max_age else "< 0"
     date = SIGNER.timestamp_to_datetime(opened.sealed_at)
     raise itsdangerous.SignatureExpired(f"Signature age {age} {bound} seconds", date_signed=date)
 

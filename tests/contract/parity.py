@@ -214,14 +214,12 @@ def exchange(app: flask.Flask, view: View, cookie: str | None = None, **options:
     app.view_functions["view"] = respond
     if cookie is not None:
         name = app.config["SESSION_COOKIE_NAME"]
-        cookie = translation.encrypted(app, cookie)
         options = {"headers": {"Cookie": f"{name}={cookie}"}, **options}
     with _listening(app) as logged, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         response = app.test_client(use_cookies=False).open("/", **options)
     messages: list[object] = [(warning.category, str(warning.message)) for warning in warned]
-    headers = [translation.signed_header(app, *header) for header in response.headers]
-    return Reply(response.status, headers, response.data, seen, logged, messages)
+    return Reply(response.status, list(response.headers), response.data, seen, logged, messages)
 
 
 def process_response(app: flask.Flask, response: flask.Response) -> flask.Response:

@@ -2,12 +2,14 @@
 
 A scenario hands signed cookies to an app and compares the headers that come out with stock's. In between, a signed one
 that is genuine is replaced by an encrypted one of the same text and second, and an encrypted one by what stock signs of
-the same text and second. Both are done by stock and ``reference.py``, without the package.
+the same text and second. Both are done by stock and ``reference.py``, without the package, before a session is opened
+and after it is saved.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import typing as t
 import zlib
 
@@ -25,6 +27,26 @@ class EncryptedInterface(FastSessionInterface):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         kwargs.setdefault("encrypt", True)
         super().__init__(*args, **kwargs)
+
+    def open_session(self, app: flask.Flask, request: t.Any) -> t.Any:
+        environ = getattr(request, "environ", None)
+        header = environ.get("HTTP_COOKIE") if isinstance(environ, dict) else None
+        if environ is None or header is None or "cookies" in vars(request):
+            return super().open_session(app, request)
+        environ["HTTP_COOKIE"] = TOKEN.sub(lambda found: encrypted(app, found[0]), header)
+        try:
+            return super().open_session(app, request)
+        finally:
+            environ["HTTP_COOKIE"] = header
+            vars(request).pop("cookies", None)
+
+    def save_session(self, app: flask.Flask, session: t.Any, response: t.Any) -> None:
+        super().save_session(app, session, response)
+        # What stands for a response may have other headers.
+        headers = getattr(getattr(response, "headers", None), "_list", None)
+        for at, (name, value) in enumerate(headers or ()):
+            if name == "Set-Cookie":
+                headers[at] = name, TOKEN.sub(lambda found: signed(app, found[0]), value)
 
 
 #: Where an encrypted cookie is not genuine, there is no telling whether its timestamp is.
@@ -100,13 +122,8 @@ def signed(app: flask.Flask, token: str) -> str:
     return t.cast(bytes, itsdangerous.Signer.sign(stock_signer(app, key), value)).decode("ascii")
 
 
-def signed_header(app: flask.Flask, name: str, value: str) -> tuple[str, str]:
-    """A header of a response, with what stock would have made for a cookie that is encrypted."""
-    if name != "Set-Cookie" or "=" not in value:
-        return name, value
-    cookie, rest = value.split("=", 1)
-    token, semicolon, attributes = rest.partition(";")
-    return name, f"{cookie}={signed(app, token)}{semicolon}{attributes}"
+#: A signed or encrypted token in a header.
+TOKEN = re.compile(r"\.?[\w-]+(?:\.[\w=-]+){2}|[\w-]{66,}", re.ASCII)
 
 
 class Translating:
