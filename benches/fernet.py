@@ -33,10 +33,8 @@ class FernetSerializer:
 
 
 class FernetSessionInterface(SecureCookieSessionInterface):
-    make_serializer: t.ClassVar[t.Callable[[str], FernetSerializer]] = FernetSerializer
-
     def get_signing_serializer(self, app: Flask) -> t.Any:
-        return self.make_serializer(t.cast(str, app.secret_key))
+        return FernetSerializer(t.cast(str, app.secret_key))
 
     def open_session(self, app: Flask, request: t.Any) -> t.Any:
         try:
@@ -46,4 +44,8 @@ class FernetSessionInterface(SecureCookieSessionInterface):
 
 
 class CarefulFernetSessionInterface(FernetSessionInterface):
-    make_serializer = functools.lru_cache(FernetSerializer)
+    def get_signing_serializer(self, app: Flask) -> t.Any:
+        return kept_serializer(t.cast(str, app.secret_key))
+
+
+kept_serializer = functools.lru_cache(FernetSerializer)

@@ -26,6 +26,7 @@ pub struct Sealer {
 impl Sealer {
     /// Takes secret keys from oldest to newest; `None` where there is none, or one is empty.
     #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
     fn new(
         secret_keys: Vec<PyBackedBytes>,
         salt: &[u8],
@@ -35,7 +36,7 @@ impl Sealer {
     ) -> Option<Self> {
         let secrets = secret_keys.iter().map(|secret| &secret[..]);
         let has_empty = secrets.clone().any(<[u8]>::is_empty);
-        let keys = SealingKeys::new(secrets, salt, purpose).filter(|_| !has_empty)?;
+        let keys = SealingKeys::new(&secrets, salt, purpose).filter(|_| !has_empty)?;
         Some(Self { keys, compresses, counters })
     }
 

@@ -295,7 +295,7 @@ impl AppSetup {
         let sealing =
             opens_sealed.then(|| sealing_keys(of_app, of_interface, cookie_name)).transpose()?.map(Keys::Sealing);
         let (signing, signing_serializer, serializer) = match signing {
-            Some(made) => (Some(Keys::Signing(made.keys)), Some(made.signing_serializer), made.serializer),
+            Some(made) => (Some(Keys::Signing(made.keys)), Some(made.made_by_flask), made.json),
             None => (None, None, of_interface.serializer.clone().unbind()),
         };
         let (writes, accepts) = if encrypts { (sealing, signing) } else { (signing, sealing) };
@@ -346,8 +346,8 @@ impl AppSetup {
 /// What an interface signs with.
 struct Signing {
     keys: Arc<SigningKeys>,
-    signing_serializer: Py<PyAny>,
-    serializer: Py<PyAny>,
+    made_by_flask: Py<PyAny>,
+    json: Py<PyAny>,
 }
 
 impl Signing {
@@ -373,7 +373,7 @@ impl Signing {
         };
         let signing_serializer = signing_serializer.map_err(Fallback::Raise)?;
         let setup = Setup::of(&signing_serializer)?;
-        Ok(Self { keys: setup.keys, signing_serializer: signing_serializer.unbind(), serializer: setup.serializer })
+        Ok(Self { keys: setup.keys, made_by_flask: signing_serializer.unbind(), json: setup.serializer })
     }
 }
 
@@ -391,7 +391,7 @@ fn sealing_keys(
     }
     let salt =
         if of_interface.salt.is_none() { DEFAULT_SALT } else { bytes_of(&of_interface.salt).ok_or(Reason::Signer)? };
-    let keys = SealingKeys::new(secrets.into_iter(), salt, cookie_name.as_bytes());
+    let keys = SealingKeys::new(&secrets.into_iter(), salt, cookie_name.as_bytes());
     keys.map(Arc::new).ok_or(Reason::Keys)
 }
 

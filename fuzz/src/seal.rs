@@ -14,7 +14,7 @@ pub fn judge(input: &[u8]) {
     let mut words = input[..end].split(|&byte| byte == b' ');
     let purpose = words.next().unwrap_or_default();
     let secrets: Vec<&[u8]> = words.collect();
-    let Some(keys) = SealingKeys::new(secrets.iter().copied(), SALT, purpose) else {
+    let Some(keys) = SealingKeys::new(&secrets.iter().copied(), SALT, purpose) else {
         assert!(secrets.is_empty());
         return;
     };

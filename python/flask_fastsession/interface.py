@@ -191,7 +191,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         return t.cast("itsdangerous.URLSafeTimedSerializer | None", made)
 
     def _serializer_between(self, app: Flask) -> t.Any:
-        """Return the serializer of a class between this one and Flask's, which decides on keys; ``None`` without one."""
+        """Return the serializer of a class between this one and Flask's, which decides on keys, or ``None``."""
         if self._is_followed_by_stock(False):
             return None
         return super().get_signing_serializer(app)

@@ -147,7 +147,7 @@ impl SealingKeys {
     /// Derives keys from secrets, oldest first as itsdangerous lists them, for a salt and for what the tokens are for, such
     /// as the name of a cookie. `None` without a secret, or where a part has more than 4 GiB.
     pub fn new<'k>(
-        secrets: impl DoubleEndedIterator<Item = &'k [u8]> + Clone,
+        secrets: &(impl DoubleEndedIterator<Item = &'k [u8]> + Clone),
         salt: &[u8],
         purpose: &[u8],
     ) -> Option<Self> {
@@ -215,7 +215,7 @@ mod tests {
     const TEXT: &[u8] = b"{\"user\":\"ada\"}";
 
     fn keys(secrets: &[&[u8]], salt: &[u8], purpose: &[u8]) -> SealingKeys {
-        SealingKeys::new(secrets.iter().copied(), salt, purpose).unwrap()
+        SealingKeys::new(&secrets.iter().copied(), salt, purpose).unwrap()
     }
 
     fn session_keys() -> SealingKeys {
@@ -297,7 +297,7 @@ mod tests {
             assert_eq!(alone.open(&rotated.seal(TEXT, None, 0).unwrap()).is_some(), newer_keys == 0);
         }
         assert!(rotated.open(&keys(&[b"other"], b"salt", b"session").seal(TEXT, None, 0).unwrap()).is_none());
-        assert!(SealingKeys::new([].into_iter(), b"salt", b"session").is_none());
+        assert!(SealingKeys::new(&[].into_iter(), b"salt", b"session").is_none());
     }
 
     #[test]

@@ -86,6 +86,7 @@ def test_which_key_it_was() -> None:
         (sealed(age=-1000), "from now"),
         (sealed(["no", "dict"]), "each request with it fails"),
     ],
+    ids=["another key", "another name", "too old", "of the future", "no dict"],
 )
 def test_why_it_is_refused(token: str, reason: str) -> None:
     verdict = run_json(app_with(), "inspect", token)["app"]

@@ -35,6 +35,7 @@ DIFFERENT = {
     ],
     "the scenario has the cookie where it is not translated": [
         "test_hooks.py::test_a_fake_app_and_a_fake_request_will_do",
+        "test_hooks.py::test_a_fake_response_will_do",
         "test_hooks.py::test_a_list_of_keys_may_be_mutated_in_place",
         "test_hooks.py::test_an_iterator_of_fallback_keys_is_used_up",
         "test_hooks.py::test_an_overridden_serializer_signs_and_verifies",
@@ -44,6 +45,8 @@ DIFFERENT = {
         "test_hooks.py::test_response_headers_and_vary_may_be_overridden",
         "test_hooks.py::test_set_cookie_replaced_on_the_one_response",
         "test_hooks.py::test_the_app_may_be_a_subclass_with_classes_of_its_own",
+        r'test_open.py::test_the_cookie_header_is_read_as_werkzeug_reads_it[session="\\145',
+        "test_open.py::test_the_name_of_the_cookie[a.b]",
         "test_replaced.py::test_a_class_between_ours_and_stocks_is_obeyed",
         "test_replaced.py::test_a_class_that_trades_one_name_for_another",
         "test_replaced.py::test_classes_may_look_up_attributes_in_their_own_way",
@@ -58,6 +61,14 @@ DIFFERENT = {
         "test_hooks.py::test_all_getters_run_on_every_response",
         "test_save.py::test_the_order_of_the_steps",
     ],
+    "the cookie is bound to its name, which has to be text": [
+        f"test_save.py::test_attributes_of_the_cookie[{view}-{{'SESSION_COOKIE_NAME': 7}}]"
+        for view in ("<lambda>0", "<lambda>1", "clear", "touch_nothing")
+    ],
+    "an encrypted cookie is written in one way only": [
+        r"test_open.py::test_the_cookie_header_is_read_as_werkzeug_reads_it"
+        r"[session=eyJ1c2VyIjoiYWRhIn0.ZVPxAA.MR-WlYxmaxq9OMW63qrD5wWEmbw\xe9]",
+    ],
     "keys that can be guessed are an error": [
         "test_hooks.py::test_fallback_keys_of_all_sorts",
         "test_hooks.py::test_keys_of_odd_types",
@@ -65,7 +76,7 @@ DIFFERENT = {
     "a time is eight bytes, and has no others": [
         "test_open.py::test_absurd_timestamps",
         "test_open.py::test_an_absurd_timestamp_is_an_error_of_the_request",
-        "test_open.py::test_the_clock_is_looked_up_at_each_call[-1]",
+        "test_open.py::test_the_clock_is_looked_up_at_each_call",
     ],
     "encrypted cookies are text, whatever the serializer gives": [
         "test_hooks.py::test_a_serializer_of_bytes_makes_cookies_of_bytes",

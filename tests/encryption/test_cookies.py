@@ -172,7 +172,8 @@ def test_every_changed_bit_and_every_cut_is_refused(clock: Clock, options: dict[
             header = "session=" + changed.decode("latin-1")
             # Not by way of headers, which would not take a line break.
             request = app.request_class(create_environ("/", environ_overrides={"HTTP_COOKIE": header}))
-            assert app.session_interface.open_session(app, request) == {}, f"bit {bit}"
+            session: t.Any = app.session_interface.open_session(app, request)
+            assert session == {}, f"bit {bit}"
         for length in range(len(token)):
             assert open_by(app, token[:length]) == {}, f"{length} characters"
             assert open_by(app, token[len(token) - length :]) == {}, f"the last {length} characters"

@@ -130,7 +130,7 @@ def test_salts_of_a_call() -> None:
 
 
 def test_keys() -> None:
-    rotated = EncryptedSerializer(["oldest", b"old", "new"], "salt", "purpose")
+    rotated = EncryptedSerializer(t.cast("list[str]", ["oldest", b"old", "new"]), "salt", "purpose")
     for key in ("oldest", "old", "new"):
         assert rotated.loads(EncryptedSerializer(key, "salt", "purpose").dumps(1)) == 1
     assert EncryptedSerializer("new", "salt", "purpose").loads(rotated.dumps(1)) == 1
@@ -173,5 +173,6 @@ def test_interfaces_may_be_copied(clock: Clock) -> None:
     interface = FastSessionInterface(encrypt=True)
     app = make_app(interface)
     token = interface.get_signing_serializer(app).dumps({"a": 1})  # type: ignore[union-attr]
-    for each in (copy.copy(interface), copy.deepcopy(interface), pickle.loads(pickle.dumps(interface))):
+    copies: list[t.Any] = [copy.copy(interface), copy.deepcopy(interface), pickle.loads(pickle.dumps(interface))]
+    for each in copies:
         assert each.get_signing_serializer(app).loads(token) == {"a": 1}

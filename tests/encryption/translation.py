@@ -43,8 +43,8 @@ class EncryptedInterface(FastSessionInterface):
     def save_session(self, app: flask.Flask, session: t.Any, response: t.Any) -> None:
         super().save_session(app, session, response)
         # What stands for a response may have other headers.
-        headers = getattr(getattr(response, "headers", None), "_list", None)
-        for at, (name, value) in enumerate(headers or ()):
+        headers: list[tuple[str, str]] = getattr(getattr(response, "headers", None), "_list", [])
+        for at, (name, value) in enumerate(headers):
             if name == "Set-Cookie":
                 headers[at] = name, TOKEN.sub(lambda found: signed(app, found[0]), value)
 
@@ -119,7 +119,7 @@ def signed(app: flask.Flask, token: str) -> str:
     payload = base64.urlsafe_b64encode(compressed if is_shorter else opened.text).rstrip(b"=")
     timestamp = itsdangerous.encoding.base64_encode(itsdangerous.encoding.int_to_bytes(opened.seconds))
     value = (b"." if is_shorter else b"") + payload + b"." + timestamp
-    return t.cast(bytes, itsdangerous.Signer.sign(stock_signer(app, key), value)).decode("ascii")
+    return itsdangerous.Signer.sign(stock_signer(app, key), value).decode("ascii")
 
 
 #: A signed or encrypted token in a header.

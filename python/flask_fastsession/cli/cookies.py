@@ -336,10 +336,10 @@ def judge_encrypted(app: Flask, value: str) -> Verdict:
         if not isinstance(serializer, EncryptedSerializer):
             return Verdict(False, "the app does not read encrypted cookies, as encrypt or accept_encrypted make it")
         with quoting_no_key():
-            opened = serializer._open(value, None)
+            opened = serializer._sealer(None).open(value.encode())
     except Unusable as error:
         return Verdict(False, str(error))
-    except itsdangerous.BadSignature:
+    if opened is None:
         return Verdict(False, "none of the app's keys opens it for a cookie of this name, with this salt")
     key = Signature(name_of_key(app, serializer.secret_keys[-1 - opened.newer_keys]), None)
     try:
