@@ -51,7 +51,7 @@ def app_with(config: dict[str, t.Any] | None = None, **options: t.Any) -> flask.
 
 
 def stats_of(app: flask.Flask) -> dict[str, t.Any]:
-    return t.cast(FastSessionInterface, app.session_interface).stats()
+    return t.cast("dict[str, t.Any]", t.cast(FastSessionInterface, app.session_interface).stats())
 
 
 def sealed(value: object, now: int = NOW, **inputs: t.Any) -> str:

@@ -81,15 +81,17 @@ def try_out(app: Flask, sample: object) -> Run:
         lines,
         error,
         list(dict.fromkeys(overrides)),
-        after["kinds"]["too_large_when_encrypted"] - before["kinds"]["too_large_when_encrypted"]
-        if before and after
-        else 0,
+        too_large_in(after) - too_large_in(before),
         after and after["guard"],
     )
 
 
 def counts_of(interface: SecureCookieSessionInterface) -> SessionStats | None:
     return interface.stats() if isinstance(interface, FastSessionInterface) else None
+
+
+def too_large_in(stats: SessionStats | None) -> int:
+    return 0 if stats is None else stats["kinds"]["too_large_when_encrypted"]
 
 
 def stages_between(before: SessionStats | None, after: SessionStats | None) -> dict[str, Stage]:
