@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::guard::checks;
 use crate::key_cache::intern;
@@ -14,13 +14,13 @@ use crate::key_cache::intern;
 /// A class, its bases in the order in which they are searched, and what was looked up in them so far.
 pub struct Look<'py> {
     order: Vec<Bound<'py, PyAny>>,
-    /// The `__mro__` that the order comes from; `None` where it cannot be told.
+    /// The `__mro__` that the order comes from; `None` where it, or what the classes in it have, cannot be told.
     mro: Option<Bound<'py, PyTuple>>,
     namespaces: Vec<Namespace<'py>>,
-    seen: RefCell<Vec<Seen>>,
+    seen: RefCell<Vec<Seen<PyAny>>>,
 }
 
-/// The `__dict__` of a class.
+/// The `__dict__` of a class, which is a proxy.
 struct Namespace<'py> {
     names: Bound<'py, PyAny>,
     /// Whether nobody can change it: that of a built-in class.
@@ -28,8 +28,8 @@ struct Namespace<'py> {
 }
 
 /// What stood under a name in one namespace.
-struct Seen {
-    namespace: Py<PyAny>,
+struct Seen<Namespace> {
+    namespace: Py<Namespace>,
     name: Py<PyString>,
     value: Option<Py<PyAny>>,
 }
@@ -42,7 +42,8 @@ impl<'py> Look<'py> {
         let namespace = |class: &Bound<'py, PyAny>| {
             Ok(Namespace { names: class.getattr(intern!(py, "__dict__"))?, is_fixed: is_built_in(class)? })
         };
-        let namespaces = order.iter().map(namespace).collect::<PyResult<_>>().unwrap_or_default();
+        let namespaces: Vec<_> = order.iter().map(namespace).collect::<PyResult<_>>().unwrap_or_default();
+        let mro = mro.filter(|_| namespaces.len() == order.len());
         Self { order, mro, namespaces, seen: RefCell::new(Vec::new()) }
     }
 
@@ -85,16 +86,21 @@ impl<'py> Look<'py> {
         })
     }
 
-    /// What was looked up, to be looked up again; `None` where it cannot be told which classes that would be.
+    /// What was looked up, to be looked up again; `None` where it cannot be told where that would be.
     pub fn keep(self, verdict: bool) -> Option<KeptLook> {
-        Some(KeptLook { mro: self.mro?.unbind(), seen: self.seen.into_inner(), verdict })
+        let mro = self.mro?;
+        let behind = |seen: Seen<PyAny>| {
+            Ok(Seen { namespace: dict_behind(seen.namespace.bind(mro.py()))?, name: seen.name, value: seen.value })
+        };
+        let seen = self.seen.into_inner().into_iter().map(behind).collect::<PyResult<_>>().ok()?;
+        Some(KeptLook { mro: mro.unbind(), seen, verdict })
     }
 }
 
 /// A look at a class, and the verdict that rests on what it found and on nothing else.
 pub struct KeptLook {
     mro: Py<PyTuple>,
-    seen: Vec<Seen>,
+    seen: Vec<Seen<PyDict>>,
     pub verdict: bool,
 }
 
@@ -106,11 +112,13 @@ impl KeptLook {
 
     /// Whether each name stands where it stood, and nowhere before.
     pub fn finds_the_same(&self, py: Python<'_>) -> bool {
-        let is_same = |seen: &Seen| {
+        let is_same = |seen: &Seen<PyDict>| {
             let namespace = seen.namespace.bind(py);
             match &seen.value {
                 None => namespace.contains(&seen.name).is_ok_and(|is_there| !is_there),
-                Some(value) => namespace.get_item(&seen.name).is_ok_and(|found| found.is(value)),
+                Some(value) => {
+                    namespace.get_item(&seen.name).is_ok_and(|found| found.is_some_and(|found| found.is(value)))
+                }
             }
         };
         checks::passes("look.found", self.seen.iter().all(is_same))
@@ -123,6 +131,13 @@ pub fn mro_of<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyTuple>> {
 
 fn value_in<'py>(namespace: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
     if namespace.contains(name).unwrap_or(false) { namespace.get_item(name).ok() } else { None }
+}
+
+/// The dict behind the `__dict__` of a class. Through the proxy, each look-up costs twice as much.
+fn dict_behind(proxy: &Bound<'_, PyAny>) -> PyResult<Py<PyDict>> {
+    let get_referents = proxy.py().import("gc")?.getattr("get_referents")?;
+    let (dict,): (Bound<'_, PyDict>,) = get_referents.call1((proxy,))?.cast_into::<PyList>()?.to_tuple().extract()?;
+    Ok(dict.unbind())
 }
 
 /// Whether Python lets nobody set the attributes of a class.
