@@ -11,8 +11,9 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::error::Reason;
 use crate::guard::checks;
+use crate::guard::global::Global;
 use crate::guard::look::Look;
-use crate::guard::stock::{Global, Stock, library_original};
+use crate::guard::stock::{Stock, library_original};
 use crate::guard::stock_class::StockClass;
 use crate::guard::verdicts::Verdicts;
 use crate::guard::version_tag;
@@ -34,10 +35,12 @@ pub struct FlaskParts {
     /// Whether reading from a session leaves no trace in it, as since Flask 3.1.3.
     pub reads_are_silent: bool,
     pub dump_cookie: Py<PyAny>,
-    parse_cookie: Py<PyAny>,
-    /// The globals of Werkzeug's modules in which its requests and responses find these two.
-    request_globals: Py<PyDict>,
-    response_globals: Py<PyDict>,
+    /// Where requests and responses find the functions for cookies.
+    parses_cookies: Global,
+    dumps_cookies: Global,
+    /// Where stock finds the serializer that it makes, and the exception that it catches.
+    makes_timed_serializers: Global,
+    catches_bad_signatures: Global,
     pub http_date: Py<PyAny>,
     stock_interface: Py<PyType>,
     /// The globals of `flask.sessions`, in which stock finds the class `datetime`.
@@ -197,6 +200,11 @@ impl FlaskParts {
         let on_update = state.get_item("on_update")?.filter(|_| state.len() == 1);
         let is_false = |name: &str| fast_session.getattr(name).is_ok_and(|value| value.is(PyBool::new(py, false)));
         let are_new_sessions_untouched = is_false("accessed") && is_false("modified");
+        let stock = Stock::get(py);
+        let in_sessions = |name, original| Global::new(py, "flask.sessions", name, original);
+        let dump_cookie = library_original(py.import("werkzeug.http")?.as_any(), "dump_cookie", "werkzeug.http")?;
+        let sansio = py.import("werkzeug.sansio.http")?;
+        let parse_cookie = library_original(sansio.as_any(), "parse_cookie", "werkzeug.sansio.http")?;
         let default_config = flask.getattr("Flask")?.getattr("default_config")?;
         Ok(Self {
             app: StockClass::new(
@@ -229,14 +237,11 @@ impl FlaskParts {
             environ_headers: datastructures.getattr("EnvironHeaders")?.cast_into::<PyType>()?.unbind(),
             has_fallback_keys: default_config.contains("SECRET_KEY_FALLBACKS")?,
             reads_are_silent: fast_session.getattr("get")?.is(&py.get_type::<PyDict>().getattr("get")?),
-            dump_cookie: library_original(py.import("werkzeug.http")?.as_any(), "dump_cookie", "werkzeug.http")?,
-            parse_cookie: library_original(
-                py.import("werkzeug.sansio.http")?.as_any(),
-                "parse_cookie",
-                "werkzeug.sansio.http",
-            )?,
-            request_globals: py.import("werkzeug.sansio.request")?.dict().unbind(),
-            response_globals: py.import("werkzeug.sansio.response")?.dict().unbind(),
+            parses_cookies: Global::new(py, "werkzeug.sansio.request", "parse_cookie", &parse_cookie)?,
+            dumps_cookies: Global::new(py, "werkzeug.sansio.response", "dump_cookie", &dump_cookie)?,
+            makes_timed_serializers: in_sessions("URLSafeTimedSerializer", stock.timed_serializer.as_any())?,
+            catches_bad_signatures: in_sessions("BadSignature", stock.bad_signature.as_any())?,
+            dump_cookie,
             http_date: py.import("werkzeug.http")?.getattr("http_date")?.unbind(),
             sessions_globals: sessions.dict().unbind(),
             stock_session: sessions.getattr("SecureCookieSession")?.unbind(),
@@ -344,9 +349,7 @@ impl FlaskParts {
 
     /// Whether Flask's `get_signing_serializer` makes a serializer of itsdangerous's, as that is known.
     pub fn makes_plain_serializers(&self, py: Python<'_>) -> Result<(), Reason> {
-        let makes = self.sessions_globals.bind(py).get_item(intern!(py, "URLSafeTimedSerializer")).ok().flatten();
-        let makes_stock = makes.is_some_and(|class| class.is(&Stock::get(py).timed_serializer));
-        if !checks::passes("flask.sessions.URLSafeTimedSerializer", makes_stock) {
+        if !self.makes_timed_serializers.is_stock(py) {
             return Err(Reason::Hook);
         }
         Stock::get(py).makes_plain_serializers(py)
@@ -368,14 +371,8 @@ impl FlaskParts {
     }
 
     /// The globals of modules in which Flask and Werkzeug find what native code knows.
-    pub fn globals(&self, py: Python<'_>) -> [Global<'_>; 4] {
-        let stock = Stock::get(py);
-        [
-            ("flask.sessions", "URLSafeTimedSerializer", &self.sessions_globals, stock.timed_serializer.as_any()),
-            ("flask.sessions", "BadSignature", &self.sessions_globals, stock.bad_signature.as_any()),
-            ("werkzeug.sansio.request", "parse_cookie", &self.request_globals, &self.parse_cookie),
-            ("werkzeug.sansio.response", "dump_cookie", &self.response_globals, &self.dump_cookie),
-        ]
+    pub const fn globals(&self) -> [&Global; 4] {
+        [&self.makes_timed_serializers, &self.catches_bad_signatures, &self.parses_cookies, &self.dumps_cookies]
     }
 
     /// Whether what ours leave to the next class is left to this method of stock's: `class Mine(FastSessionInterface,
@@ -399,15 +396,12 @@ impl FlaskParts {
 
     /// Whether stock catches itsdangerous's `BadSignature`.
     pub fn refuses_bad_signatures(&self, py: Python<'_>) -> bool {
-        let found = self.sessions_globals.bind(py).get_item(intern!(py, "BadSignature")).ok().flatten();
-        let is_stock = found.is_some_and(|found| Stock::get(py).is_bad_signature_itself(&found));
-        checks::passes("flask.sessions.BadSignature", is_stock)
+        self.catches_bad_signatures.is_stock(py)
     }
 
     /// Whether `request.cookies` would be read by Werkzeug's own function.
     pub fn parses_cookies(&self, py: Python<'_>) -> bool {
-        let found = self.request_globals.bind(py).get_item(intern!(py, "parse_cookie")).ok().flatten();
-        checks::passes("werkzeug.sansio.request.parse_cookie", found.is_some_and(|found| found.is(&self.parse_cookie)))
+        self.parses_cookies.is_stock(py)
     }
 
     /// What `interface.session_class` gives.
@@ -554,10 +548,7 @@ pub fn own_of_response<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) ->
     // The other two hooks are properties, which an instance cannot hide.
     let is_shadowed = !checks::passes("response.set_cookie", !holds(&own, intern!(py, "set_cookie")))
         || !checks::passes("response.delete_cookie", !holds(&own, intern!(py, "delete_cookie")));
-    let dumps = parts.response_globals.bind(py).get_item(intern!(py, "dump_cookie")).ok().flatten();
-    let dumps_cookies = dumps.is_some_and(|found| found.is(&parts.dump_cookie));
-    let dumps_cookies = checks::passes("werkzeug.sansio.response.dump_cookie", dumps_cookies);
-    if is_shadowed || !dumps_cookies { Err(Reason::Response) } else { Ok(own) }
+    if is_shadowed || !parts.dumps_cookies.is_stock(py) { Err(Reason::Response) } else { Ok(own) }
 }
 
 /// The list of a response's headers, if the response and its headers are Flask's and Werkzeug's own.

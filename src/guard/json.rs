@@ -14,6 +14,7 @@ use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
 use crate::error::{Fallback, Reason};
 use crate::guard::checks;
 use crate::guard::flask::{FlaskParts, holds, own_attributes};
+use crate::guard::global::Global;
 use crate::guard::stock::Stock;
 use crate::guard::stock_class::StockClass;
 use crate::key_cache::intern;
@@ -188,7 +189,7 @@ pub fn text_writable<'py>(
     let stock = Stock::get(py);
     let tags = Tags::of_stock_methods(serializer)?;
     tags.stand_in_stock_order()?;
-    is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
+    is_original(&stock.json_dumps, py)?;
     let Some(app) = app else {
         return Ok((TextOptions { sort_keys: false, ensure_ascii: true }, tags));
     };
@@ -226,7 +227,7 @@ impl<'py> Json<'py> {
         let py = serializer.py();
         let stock = Stock::get(py);
         let tags = Tags::of_stock_methods(serializer)?;
-        is_json_unpatched(stock, intern!(py, "dumps"), &stock.json_dumps)?;
+        is_original(&stock.json_dumps, py)?;
         let provider = current_app(py)?.map(|app| {
             Ok::<_, Fallback>(own_of_provider(&stock.reading_provider, &provider_of(&app)?, intern!(py, "dumps"))?)
         });
@@ -237,7 +238,7 @@ impl<'py> Json<'py> {
     pub fn text_readable(self) -> Result<Tags<'py>, Reason> {
         let py = self.tags.py();
         let stock = Stock::get(py);
-        is_json_unpatched(stock, intern!(py, "loads"), &stock.json_loads)?;
+        is_original(&stock.json_loads, py)?;
         let is_plain = self.provider.is_none_or(|own| !is_shadowed(&own, intern!(py, "loads")));
         if is_plain { Ok(self.tags) } else { Err(Reason::JsonProvider) }
     }
@@ -325,8 +326,6 @@ fn is_shadowed(own: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> bool {
     !is_left_out && holds(own, name)
 }
 
-fn is_json_unpatched(stock: &Stock, name: &Bound<'_, PyString>, original: &Py<PyAny>) -> Result<(), Reason> {
-    let found = stock.json_globals.bind(name.py()).get_item(name).ok().flatten();
-    let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("json.{name}"));
-    if is_left_out || found.is_some_and(|found| found.is(original)) { Ok(()) } else { Err(Reason::Patched) }
+fn is_original(global: &Global, py: Python<'_>) -> Result<(), Reason> {
+    if global.is_stock(py) { Ok(()) } else { Err(Reason::Patched) }
 }

@@ -6,6 +6,7 @@
 
 pub mod checks;
 pub mod flask;
+pub mod global;
 pub mod json;
 pub mod look;
 pub mod overridden;

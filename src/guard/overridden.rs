@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use crate::guard::flask::{FlaskParts, holds, own_attributes};
-use crate::guard::stock::{Global, Stock};
+use crate::guard::global::Global;
+use crate::guard::stock::Stock;
 use crate::guard::stock_class::StockClass;
 use crate::types::is_exactly;
 
@@ -28,9 +29,9 @@ impl Names {
         self.0.extend(known.replaced_in(class).map(|name| (owner, name)));
     }
 
-    fn look_at_global(&mut self, py: Python<'_>, (module, name, globals, known): Global<'_>) {
-        if !globals.bind(py).get_item(name).is_ok_and(|found| found.is_some_and(|found| found.is(known))) {
-            self.0.push((module, name.to_owned()));
+    fn look_at_global(&mut self, py: Python<'_>, global: &Global) {
+        if !global.is_stock(py) {
+            self.0.push((global.module, global.name.to_owned()));
         }
     }
 }
@@ -68,6 +69,6 @@ pub fn overridden(
     names.look_at_class("itsdangerous.TimestampSigner", &stock.signer_class, stock.timestamp_signer.bind(py));
     let timed = stock.timed_serializer.bind(py);
     names.look_at_class("itsdangerous.URLSafeTimedSerializer", &stock.timed_serializer_class, timed);
-    parts.globals(py).into_iter().chain(stock.globals()).for_each(|global| names.look_at_global(py, global));
+    parts.globals().into_iter().chain(stock.globals()).for_each(|global| names.look_at_global(py, global));
     Ok(names.0)
 }

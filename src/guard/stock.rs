@@ -7,6 +7,7 @@ use pyo3::types::{PyBool, PyBoolMethods, PyBytes, PyDict, PyList, PyListMethods,
 
 use crate::error::Reason;
 use crate::guard::checks;
+use crate::guard::global::Global;
 use crate::guard::stock_class::StockClass;
 use crate::types::Types;
 use crate::wire::json_format::TextOptions;
@@ -31,9 +32,8 @@ pub struct Stock {
     pub hmac_algorithm: Py<PyType>,
     /// The globals of `itsdangerous.timed`, in which stock finds the module `time`.
     pub timed_globals: Py<PyDict>,
-    pub json_globals: Py<PyDict>,
-    pub json_dumps: Py<PyAny>,
-    pub json_loads: Py<PyAny>,
+    pub json_dumps: Global,
+    pub json_loads: Global,
     pub tagged_serializer: Py<PyType>,
     pub tagged_class: StockClass,
     /// Flask's tag classes in the order in which values are offered to them, and those with a key in the order of
@@ -54,16 +54,13 @@ pub struct Stock {
     pub get_app_context: Py<PyAny>,
 }
 
-/// A module, a name, the globals of that module, and what stands there in stock.
-pub type Global<'a> = (&'static str, &'static str, &'a Py<PyDict>, &'a Py<PyAny>);
-
 static STOCK: PyOnceLock<Stock> = PyOnceLock::new();
 
 impl Stock {
     /// Looks stock up; to be done while the package is imported.
     pub fn remember(py: Python<'_>) -> PyResult<()> {
         let stock = STOCK.get_or_try_init(py, || Self::look_up(py))?;
-        if stock.json_globals.is(py.import("json")?.dict()) {
+        if stock.timed_globals.is(py.import("itsdangerous.timed")?.dict()) {
             Ok(())
         } else {
             Err(PyImportError::new_err(
@@ -85,15 +82,8 @@ impl Stock {
     }
 
     /// The globals of modules in which stock finds what native code knows.
-    pub fn globals(&self) -> [Global<'_>; 2] {
-        [
-            ("json", "dumps", &self.json_globals, &self.json_dumps),
-            ("json", "loads", &self.json_globals, &self.json_loads),
-        ]
-    }
-
-    pub fn is_bad_signature_itself(&self, class: &Bound<'_, PyAny>) -> bool {
-        class.is(&self.bad_signature)
+    pub const fn globals(&self) -> [&Global; 2] {
+        [&self.json_dumps, &self.json_loads]
     }
 
     pub fn is_bad_signature(&self, error: &PyErr, py: Python<'_>) -> bool {
@@ -132,9 +122,8 @@ impl Stock {
             time: library_original(py.import("time")?.as_any(), "time", "time")?,
             hmac_algorithm: class("itsdangerous.signer", "HMACAlgorithm")?.unbind(),
             timed_globals: py.import("itsdangerous.timed")?.dict().unbind(),
-            json_dumps: library_original(&json, "dumps", "json")?,
-            json_loads: library_original(&json, "loads", "json")?,
-            json_globals: json.dict().unbind(),
+            json_dumps: Global::new(py, "json", "dumps", &library_original(&json, "dumps", "json")?)?,
+            json_loads: Global::new(py, "json", "loads", &library_original(&json, "loads", "json")?)?,
             tagged_class: StockClass::new(
                 "serializer",
                 &tagged_serializer,
