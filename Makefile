@@ -98,6 +98,7 @@ changes: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock while classes, ins
 
 mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check of the guard at a time; make changes must fail without it
 	scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED))
+	ABI=abi3 scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED)) look.mro look.found
 
 prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings, 1,000,000 operations and 1,000 thieves of server-side sessions; 100,000 encrypted sessions
 	$(BIN)/python -m tests.encryption.random_sessions --sessions 100000 $(if $(SEED),--seed $(SEED))
