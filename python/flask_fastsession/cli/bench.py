@@ -1,4 +1,8 @@
-"""``flask session bench``: what sessions cost."""
+"""``flask session bench``: what sessions cost.
+
+It times by itself, and not as the benchmarks of this project do: those are not installed with the package, need pyperf,
+and time jobs as a whole, while these make requests and sessions first and leave that out.
+"""
 
 from __future__ import annotations
 
