@@ -346,13 +346,30 @@ def test_the_session_and_its_cookie_are_shown(driver: Chrome, url: str) -> None:
     assert json.loads(text)["user"] == "ada"
 
 
+def test_it_measures_where_it_is_asked_to(driver: Chrome, url: str) -> None:
+    log_in(driver, url)
+    driver.get(f"{url}/inspector")
+    assert texts(driver, ".cost") == []
+    driver.find_element(By.LINK_TEXT, "Measure").click()
+    assert texts(driver, ".cost h3") == list(costs.VIEWS.values())
+    assert len(texts(driver, ".cost .figure")) == 4
+
+
 @pytest.fixture
-def measured(driver: Chrome, url: str) -> Chrome:
-    """The page after a measurement, which one test after the other looks at."""
-    if not driver.current_url.endswith("?measure"):
-        log_in(driver, url)
-        driver.get(f"{url}/inspector")
-        driver.find_element(By.LINK_TEXT, "Measure").click()
+def measured(driver: Chrome, tmp_path: Path) -> Chrome:
+    """The page with times that do not depend on this machine: of one ratio, and of one that says too little."""
+    stock, ours = Timing([95e-6, 96e-6, 97e-6]), Timing([9.5e-6, 9.6e-6, 9.7e-6])
+    noisy = Timing([5e-6, 10e-6, 15e-6])
+    found = costs.Costs([costs.Cost("A request", stock, ours), costs.Cost("Another", stock, noisy)])
+    app = make_app()
+    client = client_with(app, user="ada", text="words " * 50)
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+    with app.test_request_context(headers={"Cookie": f"session={cookie.value}"}):
+        facts = page.facts_of(app, flask.request)
+    file = tmp_path / "page.html"
+    file.write_text(page.rendered("page.html", facts=facts, costs=found, nonce="", home="/"), encoding="utf-8")
+    driver.get(file.as_uri())
     return driver
 
 
@@ -360,10 +377,11 @@ def test_the_chart_is_drawn_to_scale(measured: Chrome) -> None:
     bars = measured.find_elements(By.CSS_SELECTOR, ".cost rect")
     seconds = [float(bar.get_attribute("data-seconds") or "") for bar in bars]
     widths = [bar.rect["width"] for bar in bars]
-    assert len(bars) == 4
-    assert widths == pytest.approx([max(widths) * max(value, 0) / max(seconds) for value in seconds], abs=1)
-    figures = texts(measured, ".cost .figure")
-    assert [figure.split(" ±")[0] for figure in figures] == [f"{value * 1e6:.1f} µs" for value in seconds]
+    assert seconds == [96e-6, 9.6e-6]
+    assert widths[0] == pytest.approx(10 * widths[1], abs=5)
+    assert texts(measured, ".cost .figure") == ["96.0 µs ±1.0", "9.6 µs ±0.1", "96.0 µs ±1.0", "10.0 µs ±5.0"]
+    assert "10.0x ±0.0" in texts(measured, ".ratio")[0]
+    assert "spread too far" in texts(measured, ".ratio")[1]
 
 
 @pytest.mark.parametrize("screen", SCREENS)
