@@ -94,7 +94,7 @@ def test_no_cookie_and_one_that_is_refused() -> None:
     assert "Your browser sent none." in text
     client.set_cookie("session", "x.y.z")
     text = client.get("/inspector").text
-    assert "opens no session" in text
+    assert "the cookie was refused" in text
     assert "x.y.z" not in text
 
 
@@ -131,6 +131,14 @@ def test_a_session_on_the_server(tmp_path: Path) -> None:
     assert "The session is on the server." in text
     assert cookie.value not in text
     assert "Only sessions in cookies" in text
+
+
+def test_an_encrypted_cookie() -> None:
+    client = client_with(make_app(FastSessionInterface(encrypt=True)), user="ada")
+    text = client.get("/inspector?measure").text
+    assert "&#39;ada&#39;" in text
+    assert "It is encrypted" in text
+    assert "Flask does not encrypt cookies" in text
 
 
 def test_values_that_cannot_be_shown() -> None:

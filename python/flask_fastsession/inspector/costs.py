@@ -31,6 +31,7 @@ from ..cli.timing import Timing
 from ..cli.timing import clock
 from ..cli.timing import ratio
 from ..cli.timing import take_turns
+from ..interface import FastSessionInterface
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -109,6 +110,8 @@ def measured(app: Flask, request: Request, data: Mapping[str, t.Any]) -> Costs:
     own = app.session_interface
     if not isinstance(own, SecureCookieSessionInterface):
         raise NotMeasured("Only sessions in cookies can be compared with Flask's.")
+    if isinstance(own, FastSessionInterface) and own._options.encrypt:
+        raise NotMeasured("Flask does not encrypt cookies, so there is nothing to compare with.")
     if not data:
         raise NotMeasured("There is no session to measure.")
     if not _lock.acquire(blocking=False):

@@ -43,7 +43,7 @@ class Facts:
     data: dict[str, t.Any]
     #: Whether the cookie holds the session, and not an id of it.
     is_in_cookie: bool
-    #: Whether a cookie was sent from which nothing came.
+    #: Whether a cookie was sent, and there is nothing in the session.
     is_refused: bool
     size: int
     token: Token | None = None
@@ -72,11 +72,10 @@ def facts_of(app: Flask, request: Request) -> Facts:
     name = app.session_interface.get_cookie_name(app)
     value = request.cookies.get(name, "")
     size = cookies.size_of(name, value) if value else 0
-    if not isinstance(app.session_interface, SecureCookieSessionInterface) or cookies.is_id(value):
-        return Facts(data, False, bool(value) and not data, size)
-    if not data:
-        # Only a cookie that was accepted is worth a look.
-        return Facts(data, True, bool(value), size)
+    is_in_cookie = isinstance(app.session_interface, SecureCookieSessionInterface)
+    # Only a cookie that was accepted is worth a look, and only one that is signed can be taken apart.
+    if not is_in_cookie or not data or value.count(".") < 2:
+        return Facts(data, is_in_cookie, bool(value) and not data, size)
     token = cookies.take_apart(value)
     parts = dict(zip(("payload", "timestamp", "signature"), value.rsplit(".", 2), strict=True))
     return Facts(data, True, False, size, token, parts, indented(token.payload.text), signed_by(app, value))
