@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 import typing as t
 from contextlib import closing
 from pathlib import Path
@@ -49,6 +51,15 @@ def logged_in(app: flask.Flask, user: str, agent: str = "phone") -> flask.testin
 
 def names(app: flask.Flask, user: str) -> list[str]:
     return [one["name"] for one in json.loads(run(app, "list", user, "--json").stdout)]
+
+
+@pytest.mark.parametrize("command", ["list", "revoke", "revoke-user", "cleanup", "init-db", "convert"])
+def test_a_command_can_be_imported_before_the_app(command: str) -> None:
+    """As Flask does: its command line finds a command of a package before it loads the app."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flask_fastsession", command, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_list(app: flask.Flask) -> None:

@@ -10,7 +10,6 @@ from flask import current_app
 from flask import has_app_context
 from flask.sessions import SessionMixin
 
-from ..cli.operate import session_cleanup
 from .config import bool_in
 from .config import checker_of
 from .config import interface_of
@@ -59,6 +58,9 @@ class ServerSession:
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
         app.extensions["flask_fastsession"] = self
+        # The commands import this package, and Flask imports them before the app.
+        from ..cli.operate import session_cleanup
+
         app.cli.add_command(session_cleanup)
         if is_following:
             follow_logins(app, interface)
