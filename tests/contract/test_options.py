@@ -41,7 +41,7 @@ def app_with(config: dict[str, t.Any] | None = None, **options: t.Any) -> flask.
     return make_app(FastSessionInterface(**options), **(config or {}))
 
 
-def stats_of(app: flask.Flask) -> dict[str, t.Any]:
+def stats_of(app: flask.Flask) -> t.Any:
     return t.cast(FastSessionInterface, app.session_interface).stats()
 
 

@@ -247,7 +247,7 @@ def test_uuids_that_were_given_a_method_html(parity: t.Any, monkeypatch: pytest.
 
 def test_an_unknown_argument_is_named() -> None:
     with pytest.raises(TypeError, match=r"^FastSessionInterface\(\) got an unexpected keyword argument 'digest'$"):
-        FastSessionInterface(digest=hashlib.sha256)
+        FastSessionInterface(digest=hashlib.sha256)  # type: ignore[arg-type]
 
 
 @pytest.mark.contract("C4")

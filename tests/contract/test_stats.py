@@ -354,7 +354,8 @@ def check_declined(parity: t.Callable[[Scenario], Outcome], cause: Cause, way: s
     outcome = parity(lambda interface_class: attempt(cause, way, interface_class()))
     interface = FastSessionInterface()
     attempt(cause, way, interface)
-    counts = interface.stats()[way]
+    stats: t.Any = interface.stats()
+    counts = stats[way]
     assert counts["native"] == 0
     # What ends in an exception of stock's own is not an answer, and may go uncounted.
     assert counts["declined"] == {reason: 1} or (outcome.value.error and not counts["declined"])
@@ -485,7 +486,8 @@ def test_why_half_a_request_was_left_to_stock(parity, reason, circumstance):
     interface = FastSessionInterface()
     serve(circumstance, interface)
     # What fails is saved once more, with the page that says so.
-    counts = interface.stats()[circumstance.half]
+    stats: t.Any = interface.stats()
+    counts = stats[circumstance.half]
     assert counts["native"] == 0
     assert set(counts["declined"]) == {reason}
 
@@ -532,7 +534,7 @@ def test_an_override_leaves_the_other_steps_native(overridden):
     value = {"lucky": True, "n": 1} if overridden != "a value" else {"price": decimal.Decimal(1)}
     first = exchange(app, store(**value, _permanent=True))
     exchange(app, touch_nothing, first.token)
-    stats = interface.stats()
+    stats: t.Any = interface.stats()
     declined = {name: stage["declined"] for name, stage in stats.items() if name in STEPS and stage["declined"]}
     assert declined == DECLINED[overridden]
     assert {name: stats[name]["native"] for name in STEPS} == {

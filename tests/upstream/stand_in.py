@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Recorder(config.getoption("--outcomes"), stats))
 
 
-def stand_in() -> t.Callable[[], dict[str, t.Any]]:
+def stand_in() -> t.Callable[[], t.Mapping[str, t.Any]]:
     """Put our classes in the places of stock's, and give what tells how much of the work they did natively."""
     # Imported here, because stock is to run in a process that knows nothing of this package.
     from flask_fastsession import FastSessionInterface
@@ -55,7 +55,7 @@ def stand_in() -> t.Callable[[], dict[str, t.Any]]:
 
 
 class Recorder:
-    def __init__(self, file: Path, stats: t.Callable[[], dict[str, t.Any]]) -> None:
+    def __init__(self, file: Path, stats: t.Callable[[], t.Mapping[str, t.Any]]) -> None:
         self.file = file
         self.stats = stats
         self.tests: dict[str, str] = {}

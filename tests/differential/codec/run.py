@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import random
 import sys
+import typing as t
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -49,7 +50,8 @@ class Run:
 
     def native_share(self, method: str) -> float:
         """How much of what went through a method of ours was settled natively."""
-        counts = self.sides.ours.stats()[method]
+        stats: t.Any = self.sides.ours.stats()
+        counts = stats[method]
         native: int = counts["native"] + counts.get("rejected", 0)
         declined: int = sum(counts["declined"].values())
         return native / max(native + declined, 1)
