@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import typing as t
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +115,24 @@ def with_logins(app: Flask) -> Flask:
         return getattr(flask_login.current_user, "id", "nobody")
 
     return app
+
+
+def test_an_app_that_is_gone_leaves_nothing_at_the_signals() -> None:
+    """As in tests, where each has an app of its own."""
+    signals = [flask_login.user_logged_in, flask_login.user_loaded_from_cookie]
+    signals += [flask_login.user_login_confirmed, flask_login.user_logged_out]
+    before = [len(signal.receivers) for signal in signals]
+    app = with_logins(app_with({"SESSION_TYPE": OwnerMemoryStore()}))
+    client = app.test_client()
+    gc.collect()
+    client.get("/login/ann")
+    assert len(sessions_of(app).sessions_of("ann")) == 1
+    assert [len(signal.receivers) for signal in signals] == [count + 1 for count in before]
+    left = weakref.ref(app), weakref.ref(app.session_interface)
+    del app, client
+    gc.collect()
+    assert [each() for each in left] == [None, None]
+    assert [len(signal.receivers) for signal in signals] == before
 
 
 def session_sid() -> str:

@@ -109,6 +109,8 @@ class ServerSessionInterface(SessionInterface):
         self._counts = Counts()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
+        #: What follows Flask-Login's signals: they hold it weakly, so that it ends with this interface.
+        self.login_receivers: tuple[Callable[..., None], ...] = ()
         #: Called when the first session is opened.
         self.at_first_request: Callable[[], None] | None = None
         self._is_swept = isinstance(store, SweepingStore)

@@ -44,6 +44,7 @@ def follow_logins(app: Flask, interface: ServerSessionInterface) -> None:
             interface.bind_user(session, user_id)
 
     for signal in (flask_login.user_logged_in, flask_login.user_loaded_from_cookie):
-        signal.connect(begin, app, weak=False)
-    flask_login.user_login_confirmed.connect(confirm, app, weak=False)
-    flask_login.user_logged_out.connect(end, app, weak=False)
+        signal.connect(begin, app)
+    flask_login.user_login_confirmed.connect(confirm, app)
+    flask_login.user_logged_out.connect(end, app)
+    interface.login_receivers = begin, confirm, end
