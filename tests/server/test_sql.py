@@ -423,6 +423,21 @@ def test_flask_sqlalchemy_is_asked_in_an_app_context(tmp_path: Path) -> None:
     assert store.load("key") is None
 
 
+def test_an_app_gives_flask_sqlalchemy_its_context(tmp_path: Path) -> None:
+    """That of a request, a command or none: what is asked of the interface needs none."""
+    database = flask_sqlalchemy.SQLAlchemy()
+    app = flask.Flask("app")
+    app.config.update(SESSION_TYPE="sqlalchemy", SESSION_SQLALCHEMY=database)
+    sessions = ServerSession(app)
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/app.db"
+    database.init_app(app)
+    assert sessions.sessions_of("ada") == []
+    sessions.revoke_user("ada")
+    with app.app_context():
+        assert sqlalchemy.inspect(database.engine).has_table("fastsession")
+        database.engine.dispose()
+
+
 def test_a_function_may_give_the_engine(tmp_path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/app.db")
     assert SQLAlchemyStore(lambda: engine).load("key") is None
@@ -991,3 +1006,24 @@ def test_a_schema(postgresql_process: SQLServer, table: str) -> None:
         assert is_alive(store, "owner", handle, key)
         store.init_db()
         assert sqlalchemy.inspect(store._database._access.engine).has_table(table, table)  # type: ignore[union-attr]
+
+
+def test_the_schema_is_configured(postgresql_process: SQLServer, table: str) -> None:
+    postgresql_process.execute(f"CREATE SCHEMA {table}")
+    app = flask.Flask("app")
+    app.config.update(SESSION_TYPE="sqlalchemy", SESSION_SQLALCHEMY=postgresql_process.url)
+    app.config.update(SESSION_SQLALCHEMY_TABLE=table, SESSION_SQLALCHEMY_SCHEMA=table)
+    ServerSession(app)
+    store = t.cast(t.Any, app.session_interface).store
+    with closing(store):
+        store.init_db()
+        assert store.records.fullname == f"{table}.{table}"
+        assert sqlalchemy.inspect(store._database._access.engine).has_table(f"{table}_owners", table)
+
+
+@pytest.mark.parametrize("schema", ["", "a schema", 'a"', 7])
+def test_what_is_no_schema_is_an_error(schema: object) -> None:
+    app = flask.Flask("app")
+    app.config.update(SESSION_TYPE="sqlalchemy", SESSION_SQLALCHEMY="sqlite:///x.db", SESSION_SQLALCHEMY_SCHEMA=schema)
+    with pytest.raises(ValueError, match="SESSION_SQLALCHEMY_SCHEMA"):
+        ServerSession(app)

@@ -17,6 +17,7 @@ from .interface import ServerSessionInterface
 from .record import RecordFormat
 from .sources import SOURCES
 from .sources import source_of
+from .sources import sql_source_in
 from .store import Store
 from .store import SweepingStore
 from .take_over import Sources
@@ -246,7 +247,13 @@ def sql_store(app: Flask) -> Store:
     from .stores.sql import SQLAlchemyStore
 
     table = app.config.get("SESSION_SQLALCHEMY_TABLE", "fastsession")
-    return SQLAlchemyStore(t.cast(t.Any, source), table)
+    return SQLAlchemyStore(sql_source_in(app, source), table, schema_of(app.config.get("SESSION_SQLALCHEMY_SCHEMA")))
+
+
+def schema_of(schema: object) -> str | None:
+    if schema is not None and (not isinstance(schema, str) or not re.fullmatch(r"[\w$.-]+", schema)):
+        raise ValueError(f"SESSION_SQLALCHEMY_SCHEMA is the name of a schema, or None, not {schema!r}")
+    return schema
 
 
 def client_of(app: Flask, name: str, package: str, example: str) -> object:

@@ -283,16 +283,28 @@ def memcached_source(app: Flask, prefix: str) -> Source:
 
 
 def sqlalchemy_source(app: Flask, prefix: str) -> Source:
-    client, bind_key = given(app, "SESSION_SQLALCHEMY"), app.config.get("SESSION_SQLALCHEMY_BIND_KEY")
+    client = sql_source_in(app, given(app, "SESSION_SQLALCHEMY"), app.config.get("SESSION_SQLALCHEMY_BIND_KEY"))
     from .stores.sql import FlaskSessionTable
 
     # With sessions in SQL the setting is for our own table.
     table = None if app.config.get("SESSION_TYPE") == "sqlalchemy" else app.config.get("SESSION_SQLALCHEMY_TABLE")
     schema = app.config.get("SESSION_SQLALCHEMY_SCHEMA")
-    if bind_key is not None:
-        flask_sqlalchemy = client
-        client = lambda: flask_sqlalchemy.engines[bind_key]  # noqa: E731
     return FlaskSessionTable(client, table or "sessions", schema, prefix)
+
+
+def sql_source_in(app: Flask, client: t.Any, bind_key: str | None = None) -> t.Any:
+    """Return what gives the engine of an app, in its context or not, for a Flask-SQLAlchemy object; others as they are.
+
+    It is asked only when the engine is needed: the object may get to know the app after this.
+    """
+    if not hasattr(type(client), "init_app"):
+        return client
+
+    def engine() -> t.Any:
+        with app.app_context():
+            return client.engine if bind_key is None else client.engines[bind_key]
+
+    return engine
 
 
 def mongodb_source(app: Flask, prefix: str) -> Source:
