@@ -20,7 +20,10 @@ from flask_fastsession.server import Store
 from flask_fastsession.server.owners import OwnerRecords
 
 from .servers import Server
+from .servers import SQLServer
+from .servers import mariadb_server
 from .servers import memcached_server
+from .servers import postgresql_server
 from .servers import redis_cluster
 from .servers import redis_server
 
@@ -41,6 +44,18 @@ def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def memcached_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with memcached_server(tmp_path_factory.mktemp("memcached")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_process() -> Iterator[SQLServer]:
+    with postgresql_server("-c", "deadlock_timeout=50ms") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_process() -> Iterator[SQLServer]:
+    with mariadb_server() as server:
         yield server
 
 

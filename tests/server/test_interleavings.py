@@ -292,7 +292,8 @@ def test_what_was_ended_or_moved_is_not_at_its_old_id(start: Start, outer: Opera
         assert world.cookie not in world.sessions(), f"before command {at}"
 
 
-SCHEDULES = 3
+#: Of all pairs, those of `make interleavings`, all schedules are tried there.
+SCHEDULES = 1
 
 
 def in_turns(start: Start, one: Operation, other: Operation, rng: random.Random) -> World:

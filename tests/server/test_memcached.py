@@ -473,7 +473,7 @@ def test_two_operations_come_amid_another() -> None:
     """The third between any two commands of the second, and that one likewise amid the first."""
     triples = list(itertools.product(OPERATIONS, repeat=3))
     count = 0
-    for first, second, third in scaled(random.sample(triples, 100), triples):
+    for first, second, third in scaled(random.sample(triples, 40), triples):
         for number in steps_of(first):
             for second_number in itertools.count(1):
                 store = with_sessions()
@@ -571,7 +571,7 @@ def test_all_sessions_are_ended_while_a_process_logs_in_without_pause(
             process = stack.enter_context(started(LOG_IN_WITHOUT_PAUSE, *arguments))
             assert process.stdout is not None
             assert process.stdout.readline() == "begun\n"
-        for _ in range(scaled(10, 200)):
+        for _ in range(scaled(5, 200)):
             before = store.listed(owner)
             started_at = time.monotonic()
             ended += store.end_all(owner, keep)
@@ -728,7 +728,7 @@ def test_nothing_is_left_behind_by_storms_of_signals(memcached_process: Server) 
     before = signal.signal(signal.SIGALRM, handle)
     breaks = 0
     try:
-        for _ in range(scaled(2000, 100_000)):
+        for _ in range(scaled(700, 100_000)):
             try:
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4))
                 for key in keys:
@@ -739,7 +739,7 @@ def test_nothing_is_left_behind_by_storms_of_signals(memcached_process: Server) 
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert breaks > 100
+    assert breaks > 50
     assert [store.load(key) for key in keys] == [key.encode() for key in keys]
 
 

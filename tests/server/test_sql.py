@@ -44,6 +44,7 @@ from flask_fastsession.server.stores.sql import SQLAlchemyStore
 from flask_fastsession.testing import MovingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import SweepingStoreTests
+from tests.faults.support import scaled
 
 from . import peer
 from .servers import SQLServer
@@ -53,21 +54,9 @@ from .servers import postgresql_server
 SERVERS = ("postgresql", "mariadb")
 
 #: How often a thief is raced.
-ROUNDS = int(os.environ.get("SQL_ROUNDS", "5"))
+ROUNDS = scaled(2, 50)
 
 LONG = 1000
-
-
-@pytest.fixture(scope="session")
-def postgresql_process() -> Iterator[SQLServer]:
-    with postgresql_server("-c", "deadlock_timeout=50ms") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mariadb_process() -> Iterator[SQLServer]:
-    with mariadb_server() as server:
-        yield server
 
 
 @pytest.fixture(params=("sqlite", *SERVERS))

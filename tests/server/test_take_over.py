@@ -62,7 +62,7 @@ from .conftest import redis_client
 from .interleavings import Bounds
 from .interleavings import World
 from .servers import Server
-from .servers import postgresql_server
+from .servers import SQLServer
 
 Config: t.TypeAlias = "dict[str, t.Any]"
 
@@ -97,10 +97,9 @@ class JSONFiles(cachelib.FileSystemCache):
     serializer: t.Any = JSONSerializer()
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    with postgresql_server() as server:
-        yield server.url
+@pytest.fixture
+def postgresql(postgresql_process: SQLServer) -> str:
+    return postgresql_process.url
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from werkzeug.http import parse_cookie
 
 from flask_fastsession import ServerSession
 
+from .servers import SQLServer
 from .servers import mariadb_server
 from .servers import memcached_server
 from .servers import postgresql_server
@@ -74,13 +75,17 @@ def in_memcached() -> Iterator[Config]:
 @contextlib.contextmanager
 def in_postgresql() -> Iterator[Config]:
     with postgresql_server() as server:
-        yield {"SESSION_TYPE": "sqlalchemy", "SESSION_SQLALCHEMY": server.url}
+        yield sql_config(server)
 
 
 @contextlib.contextmanager
 def in_mariadb() -> Iterator[Config]:
     with mariadb_server() as server:
-        yield {"SESSION_TYPE": "sqlalchemy", "SESSION_SQLALCHEMY": server.url}
+        yield sql_config(server)
+
+
+def sql_config(server: SQLServer) -> Config:
+    return {"SESSION_TYPE": "sqlalchemy", "SESSION_SQLALCHEMY": server.url}
 
 
 STORES: dict[str, Callable[[], contextlib.AbstractContextManager[Config]]] = {
