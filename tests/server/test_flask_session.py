@@ -603,6 +603,23 @@ class Browsers:
         return [self.get(app, number) for number in range(len(self.cookies))]
 
 
+def test_a_user_is_revoked_who_has_not_been_back_since_the_change(place: Place) -> None:
+    """No list has such a session, and it is refused when its cookie comes. A login since then is not affected."""
+    theirs, ours = both_apps(place)
+    interface = t.cast(t.Any, ours.session_interface)
+    revoked, left, kept = (str(uuid.uuid4()) for _ in range(3))
+    cookies = {user: cookie_with(theirs, {"_user_id": user}) for user in (revoked, left, kept)}
+    with ours.test_request_context(headers={"Cookie": f"session={cookies[kept]}"}):
+        interface.revoke_user(kept, keep=flask.session)
+        ours.process_response(flask.Response())
+    assert session_of(ours, cookies[kept])["_user_id"] == kept
+    interface.revoke_user(revoked)
+    assert session_of(ours, cookies[revoked]) == {"_permanent": True}
+    assert session_of(ours, cookies[left])["_user_id"] == left
+    again = cookie_with(ours, {"_user_id": revoked})
+    assert session_of(ours, again)["_user_id"] == revoked
+
+
 @pytest.mark.parametrize("use_signer", [False, True])
 @pytest.mark.parametrize("serialization_format", peer.FORMATS)
 def test_an_app_is_moved_to_ours_and_back_and_everybody_stays_logged_in(

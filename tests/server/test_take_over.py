@@ -444,7 +444,7 @@ def test_the_tombstone_stays_for_as_long_as_the_source_may_have_the_session(
 def test_how_long_sessions_live_in_a_source_may_be_set() -> None:
     source = Dicts()
     app, spy = clocked(source, SESSION_TAKE_OVER_LIFETIME=timedelta(days=90))
-    interface_of(app).lifecycle.take_over.revoke_user("ada")
+    interface_of(app).revoke_user("ada")
     interface_of(app).revoke(secrets.token_urlsafe(32))
     assert {end for _, end in spy.store.records.values()} == {90 * 86_400 + OVERLAP}
 
@@ -452,12 +452,11 @@ def test_how_long_sessions_live_in_a_source_may_be_set() -> None:
 def test_a_user_that_is_revoked_again_stays_so_for_longer() -> None:
     source = Dicts()
     app, spy = clocked(source)
-    take_over = interface_of(app).lifecycle.take_over
-    take_over.revoke_user("ada")
+    interface_of(app).revoke_user("ada")
     spy.store.now += MONTH
-    take_over.revoke_user("ada")
+    interface_of(app).revoke_user("ada")
     spy.store.now += MONTH
-    assert take_over.is_revoked("ada")
+    assert interface_of(app).lifecycle.revoked.has("ada")
     assert user_of(app, source.add("ada")) is None
     assert user_of(app, source.add("bob")) == "bob"
 
@@ -593,7 +592,7 @@ class WorldBefore(World):
         self.source = Stopping(store)
         interface = self.interface
         interface.lifecycle.take_over = TakeOver(
-            Sources((self.source,), deletes), store, interface.format, interface.ids
+            Sources((self.source,), deletes), store, interface.format, interface.ids, interface.lifecycle.revoked
         )
         interface.user_key = "_user_id"
 

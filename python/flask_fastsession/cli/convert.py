@@ -106,7 +106,7 @@ class Conversion:
         self.is_dry = is_dry
         ids, record_format = interface.ids, interface.format
         self.take_over = interface.lifecycle.take_over or TakeOver(
-            Sources((), lifetime=lifetime), self.store, record_format, ids
+            Sources((), lifetime=lifetime), self.store, record_format, ids, interface.lifecycle.revoked
         )
         self.converted = 0
         self.skipped: Counter[str] = Counter()

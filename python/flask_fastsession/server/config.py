@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .interface import Options
 from .interface import ServerSessionInterface
+from .interface import lifetime_of
 from .record import RecordFormat
 from .sources import SOURCES
 from .sources import source_of
@@ -103,6 +104,7 @@ def interface_of(app: Flask) -> ServerSessionInterface:
         absolute_lifetime=seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
         cleanup_n_requests=cleanup_of(config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None)),
         note=note_of(config.get("SESSION_NOTE")),
+        unlisted_lifetime=lifetime_of(app),
     )
     if options.use_signer and not app.secret_key:
         raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")

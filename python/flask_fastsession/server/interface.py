@@ -46,6 +46,7 @@ from .meta import new_handle
 from .meta import note_text
 from .meta import owner_name
 from .record import RecordFormat
+from .revoked import RevokedUsers
 from .saving import RENEWED_SHARE
 from .saving import Plan
 from .saving import plan_of
@@ -60,6 +61,7 @@ from .store import Store
 from .store import SweepingStore
 from .take_over import Sources
 from .take_over import TakeOver
+from .take_over import life_beside
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -89,6 +91,8 @@ class Options:
     absolute_lifetime: float | None = None
     cleanup_n_requests: int | None = None
     note: Callable[[Request], str] | None = None
+    #: For how long sessions live that Flask-Session has stored where ours are.
+    unlisted_lifetime: int = 31 * 24 * 60 * 60
 
 
 class ServerSessionInterface(SessionInterface):
@@ -104,8 +108,10 @@ class ServerSessionInterface(SessionInterface):
         self.format = record_format
         self.options = options
         self.ids = Ids(options.key_prefix, options.id_length, options.hash_sid)
-        take_over = None if sources is None else TakeOver(sources, store, record_format, self.ids)
-        self.lifecycle = Lifecycle(store, record_format, self.ids, take_over)
+        unlisted_lifetime = options.unlisted_lifetime if sources is None else sources.lifetime
+        revoked = RevokedUsers(store, self.ids, life_beside(unlisted_lifetime))
+        take_over = None if sources is None else TakeOver(sources, store, record_format, self.ids, revoked)
+        self.lifecycle = Lifecycle(store, record_format, self.ids, revoked, take_over)
         self._counts = Counts()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
         self.user_key: str | None = None
@@ -148,7 +154,7 @@ class ServerSessionInterface(SessionInterface):
         user = None if meta.owner is not None else self._user_in(data)
         if user is not None:
             stored = stored._replace(claimed_by=owner_name(user))
-            if self.lifecycle.is_revoked(owner_name(user)):
+            if self.lifecycle.revoked.has(owner_name(user)):
                 raise Refused("revoked")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and self._cookie_of(app, request) != signed(app, sid)
@@ -410,7 +416,7 @@ class ServerSessionInterface(SessionInterface):
         """End all sessions that a user has at this moment, except those to ``keep``, passed as for :meth:`revoke`."""
         user = owner_name(user_id)
         handles = {handle for each in several(keep) for handle in self._handles(each, user)}
-        self._have_revoked(self.lifecycle.revoke_user(user, handles))
+        self._have_revoked(self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None))
 
     def _have_revoked(self, count: int) -> None:
         self._counts.add("revoked", count)

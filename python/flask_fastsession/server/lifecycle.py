@@ -25,6 +25,7 @@ from .record import NotARecord
 from .record import PickledRecord
 from .record import RecordFormat
 from .record import tagged
+from .revoked import RevokedUsers
 from .session import ServerSideSession
 from .session import Stored
 from .store import MOVED_TTL
@@ -58,10 +59,18 @@ class MissingMethods(TypeError):
 class Lifecycle:
     """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
 
-    def __init__(self, store: Store, record_format: RecordFormat, ids: Ids, take_over: TakeOver | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        record_format: RecordFormat,
+        ids: Ids,
+        revoked: RevokedUsers,
+        take_over: TakeOver | None = None,
+    ) -> None:
         self.store = store
         self.format = record_format
         self.ids = ids
+        self.revoked = revoked
         self.take_over = take_over
         # To ask this of a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
@@ -302,7 +311,7 @@ class Lifecycle:
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
         is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
         # In this order, as those who revoke first leave their mark, and then end what is listed.
-        if is_listed and meta.owner == stored.claimed_by and self.is_revoked(t.cast(str, meta.owner)):
+        if is_listed and meta.owner == stored.claimed_by and self.revoked.has(t.cast(str, meta.owner)):
             self.require_owners().unlist(owner, meta.handle)
             return False
         return is_listed
@@ -384,15 +393,15 @@ class Lifecycle:
     def revoke_handle(self, handle: str) -> bool:
         return self.require_owners().end(handle)
 
-    def revoke_user(self, user: str, keep: Collection[str]) -> int:
-        owners = self.require_owners()
-        if self.take_over is not None:
-            self.take_over.revoke_user(user)
-        return owners.end_all(self.ids.owner_key(user), keep)
+    def revoke_user(self, user: str, keep: Collection[str], may_be_unlisted: bool) -> int:
+        """End all sessions of a user, and return how many were listed.
 
-    def is_revoked(self, user: str) -> bool:
-        """Whether sessions of this user that no list has yet, as they come from another backend, are refused."""
-        return self.take_over is not None and self.take_over.is_revoked(user)
+        With ``may_be_unlisted`` also those that name the user and were not bound yet.
+        """
+        owners = self.require_owners()
+        if may_be_unlisted or self.take_over is not None:
+            self.revoked.add(user)
+        return owners.end_all(self.ids.owner_key(user), keep)
 
     def handles_of(self, sid: str, user: str) -> set[str]:
         """The handles of the session that has this id, or had it within the last ten minutes, as a user's session."""

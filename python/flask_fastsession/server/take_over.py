@@ -35,6 +35,7 @@ from .record import Data
 from .record import NotARecord
 from .record import PickledRecord
 from .record import RecordFormat
+from .revoked import RevokedUsers
 from .store import SessionStoreError
 from .store import Store
 
@@ -86,11 +87,14 @@ class Sources:
 class TakeOver:
     """Takes sessions over into a store. All methods raise :exc:`SessionStoreError`."""
 
-    def __init__(self, sources: Sources, store: Store, record_format: RecordFormat, ids: Ids) -> None:
+    def __init__(
+        self, sources: Sources, store: Store, record_format: RecordFormat, ids: Ids, revoked: RevokedUsers
+    ) -> None:
         self.sources = sources
         self.store = store
         self.format = record_format
         self.ids = ids
+        self.revoked = revoked
 
     def find(self, sid: str, ttl: int) -> tuple[str, bytes]:
         """Take a session over, and return its key and record; raise :exc:`Refused` if no source has it any more."""
@@ -159,7 +163,7 @@ class TakeOver:
                 return key, live(found)
             is_first = self.store.create(tombstone, found, life) or self.store.load(tombstone) == found
             # After the tombstone: whoever revokes looks for these in the other order.
-            if not is_first or (owner is not None and self.is_revoked(owner)):
+            if not is_first or (owner is not None and self.revoked.has(owner)):
                 self.store.replace(key, found, None, None)
                 raise Refused("revoked")
             done = self.store.replace(key, found, record, ttl)
@@ -173,8 +177,7 @@ class TakeOver:
 
     def _life(self, left: float | None) -> int | None:
         """For how long a tombstone stays: a source may have its session for so long."""
-        longest = max(self.sources.lifetime, left or 0)
-        return None if longest == math.inf else int(longest) + OVERLAP
+        return life_beside(max(self.sources.lifetime, left or 0))
 
     def delete(self, source: Source, sid: str) -> None:
         """Delete what was taken over, if that is wanted."""
@@ -194,17 +197,10 @@ class TakeOver:
         for source in self.sources.sources:
             self.delete(source, sid)
 
-    def revoke_user(self, owner: str) -> None:
-        """See to it that no session of this user is taken over that a source has by now."""
-        key, life = self.ids.revoked_key(owner), self._life(None)
-        for _ in range(ATTEMPTS):
-            # One that is there gets new life.
-            if self.store.create(key, taking(), life) or self.store.load(key, life) is not None:
-                return
-        raise overtaken()
 
-    def is_revoked(self, owner: str) -> bool:
-        return self.store.load(self.ids.revoked_key(owner)) is not None
+def life_beside(lifetime: float) -> int | None:
+    """For how long it is to be known what has ended, where Flask-Session keeps sessions for ``lifetime`` seconds."""
+    return None if lifetime == math.inf else int(lifetime) + OVERLAP
 
 
 def live(record: bytes) -> bytes:
