@@ -221,7 +221,7 @@ $(VENV)/extension: $(VENV)/build.installed $(RUST)
 	@touch $@
 
 # Do not replace the other build: unpack the whole package into its own folder.
-$(ABI3)/extension: $(VENV)/build.installed $(RUST) $(wildcard python/flask_fastsession/*.py python/flask_fastsession/*/*.py)
+$(ABI3)/extension: $(VENV)/build.installed $(RUST) $(wildcard python/flask_fastsession/*.py python/flask_fastsession/*/*.py python/flask_fastsession/inspector/*)
 	rm -rf $(ABI3)
 	$(BIN)/maturin build --release --locked --features abi3 --interpreter $(BIN)/python --compatibility off --out $(ABI3)
 	$(BIN)/python -m zipfile -e $(ABI3)/*.whl $(ABI3)

@@ -119,6 +119,16 @@ def check_what_was_installed(folder: Path) -> str:
     return extension.name
 
 
+def check_the_inspector() -> None:
+    """That its templates were installed along with it."""
+    from flask_fastsession.inspector import inspector
+
+    app = make_app(FastSessionInterface())
+    app.debug = True
+    app.register_blueprint(inspector)
+    assert "The session is empty." in app.test_client().get("/inspector").text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Log in and out beside stock, and look at the counters.")
     parser.add_argument("--guard", choices=["tags", "look-ups"], required=True, help="how this build has to guard")
@@ -133,6 +143,7 @@ def main() -> None:
     interface = compare_with_stock()
     how = check_that_it_was_native(interface)
     check_guard(interface, options.guard)
+    check_the_inspector()
     python = f"{platform.python_implementation()} {platform.python_version()} {platform.system()} {platform.machine()}"
     print(
         f"{python}, Flask {metadata.version('flask')}: {extension} logs in and out as stock does, {how}, "

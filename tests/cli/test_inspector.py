@@ -279,6 +279,10 @@ def test_a_panel_of_flask_debugtoolbar(has_page: bool) -> None:
     text = client.post("/session", json={"user": "ada"}).text
     assert "by SECRET_KEY with sha1" in text
     assert re.search(r"<small>\d+ bytes</small>", text)
+    if has_page:
+        response = client.get("/inspector")
+        assert 'id="flDebugSessionPanel"' in response.text
+        assert "Content-Security-Policy" not in response.headers
 
 
 # --- The page, as a browser shows it --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from flask import Flask
 from flask import Response
 from flask import abort
 from flask import current_app
+from flask import g
 from flask import request
 
 from .costs import Costs
@@ -53,8 +54,10 @@ def show() -> Response:
     response = Response(rendered("page.html", facts=facts, costs=costs, nonce=nonce, home=f"{request.root_path}/"))
     # The page shows what scripts of other pages must not read, such as the value of a cookie that is HttpOnly.
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
-    )
+    # Flask-DebugToolbar puts scripts and styles of its own into the page, which this policy would block.
+    if "debug_toolbar" not in g:
+        response.headers["Content-Security-Policy"] = (
+            f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+        )
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
