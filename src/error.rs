@@ -79,11 +79,39 @@ pub enum Fallback {
     /// Equality with stock cannot be shown here: stock answers.
     Decline(Reason),
     /// The token is certainly malformed, forged or expired; itsdangerous words the exception.
-    Reject,
+    Reject(Refusal),
     /// The same, where itsdangerous could not: it would read the clock again.
     RejectWith(PyErr),
     /// Stock would have let this very exception pass.
     Raise(PyErr),
+    /// There is something to see to that is not native: the caller does, and calls again. It is not counted.
+    Defer,
+}
+
+/// Why a cookie opens no session. The names are those of the signal `session_refused`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is no token, or a session class refuses what it says.
+    Malformed,
+    /// None of the keys has signed it.
+    Forged,
+    Expired,
+    /// It was signed or sealed later than now.
+    Future,
+    /// It is signed, where only encrypted cookies are read.
+    NotEncrypted,
+}
+
+impl Refusal {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Forged => "forged",
+            Self::Expired => "expired",
+            Self::Future => "future",
+            Self::NotEncrypted => "not_encrypted",
+        }
+    }
 }
 
 impl Fallback {

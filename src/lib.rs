@@ -6,6 +6,7 @@
 //!   Read it first; `protection` signs or encrypts its cookie, `headers` is its end, and `steps` the same for apps that
 //!   override a step. `serializer` does the same for tokens in other hands, and `sealer` for encrypted ones; `record` does
 //!   the JSON alone, for sessions in a store, and `signer` the signature alone.
+//!   `policies` is the native part of the options beyond Flask's.
 //! * `guard` says what of it may run natively at this very call, and why not. `keys` has itsdangerous derive the keys,
 //!   `setup` keeps what was derived from an app's config in a `cache`, `cookie_setup` its `Set-Cookie` lines, and `clock`
 //!   reads the clocks that stock reads.
@@ -46,6 +47,8 @@ mod key_cache;
 #[cfg(feature = "python")]
 mod keys;
 #[cfg(feature = "python")]
+mod policies;
+#[cfg(feature = "python")]
 mod protection;
 #[cfg(feature = "python")]
 mod record;
@@ -85,6 +88,8 @@ mod _native {
     use super::guard::overridden::overridden;
     #[pymodule_export]
     use super::guard::verdicts::guard_look_ups;
+    #[pymodule_export]
+    use super::policies::NativePolicies;
     #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};
     #[pymodule_export]

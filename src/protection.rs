@@ -6,7 +6,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
 use crate::counters::Outcome;
-use crate::error::{Fallback, Reason};
+use crate::error::{Fallback, Reason, Refusal};
 use crate::serializer;
 use crate::wire::payload::{self, VerifiedText};
 use crate::wire::seal::{self, SealingKeys};
@@ -123,10 +123,21 @@ fn read_signed<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Read<'t>, Fall
 }
 
 fn read_sealed<'t>(keys: &SealingKeys, token: &[u8]) -> Result<Read<'t>, Fallback> {
-    let opened = keys.open(token).ok_or(Fallback::Reject)?;
+    let opened = keys.open(token).ok_or_else(|| Fallback::Reject(refusal_of_sealed(token)))?;
     let (made_at, key) = (opened.sealed_at(), opened.key());
-    let text = payload::unseal(opened).ok_or(Fallback::Reject)?;
+    let text = payload::unseal(opened).ok_or(Fallback::Reject(Refusal::Malformed))?;
     Ok(Read { text, made_at, kind: Kind::Sealed, key, payload: None, is_current: false })
+}
+
+/// Why what is no sealed token of ours is refused, where only such tokens are read.
+fn refusal_of_sealed(token: &[u8]) -> Refusal {
+    if token::split(token).is_some() {
+        Refusal::NotEncrypted
+    } else if token.len() < seal::token_length(0) {
+        Refusal::Malformed
+    } else {
+        Refusal::Forged
+    }
 }
 
 /// A cookie that only lacks its time.

@@ -12,22 +12,25 @@
 //! the stock method is to be called in its place, before anything was changed: by Python code, so that stock and all
 //! that it calls, an app's own code among it, run with no native code beneath.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple, PyType};
 
 use crate::cache::Cache;
-use crate::clock::Clock;
+use crate::clock::{Clock, Lifetime};
 use crate::cookie_setup::CookieSetup;
 use crate::counters::{Counters, Outcome, Tally};
-use crate::error::{Fallback, Reason, contained};
+use crate::error::{Fallback, Reason, Refusal, contained};
 use crate::guard::checks;
 use crate::guard::flask::{FlaskParts, InterfaceView, PlainSession, holds, own_attributes};
 use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::headers::Headers;
 use crate::key_cache::intern;
+use crate::policies::{AppOptions, MOST_COOKIES, NativePolicies, shorter_life};
 use crate::protection::Read;
 use crate::setup::{AppConfig, AppSetup, AppSetups, AppView, is_truthy};
 use crate::types::{Types, is_exactly};
@@ -44,6 +47,8 @@ pub struct SessionInterfaceMixin {
     cookies: Cache<CookieSetup>,
     /// The same for what the getters of a subclass gave.
     pub own_cookies: Cache<CookieSetup>,
+    /// The options for each app.
+    options: Cache<AppOptions>,
 }
 
 #[pymethods]
@@ -68,6 +73,7 @@ impl SessionInterfaceMixin {
             apps: AppSetups::new(),
             cookies: Cache::new(),
             own_cookies: Cache::new(),
+            options: Cache::new(),
         })
     }
 
@@ -85,25 +91,38 @@ impl SessionInterfaceMixin {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.apps.traverse(&visit)?;
         self.cookies.traverse(&visit)?;
-        self.own_cookies.traverse(&visit)
+        self.own_cookies.traverse(&visit)?;
+        self.options.traverse(&visit)
     }
 
     fn __clear__(&self) {
         self.apps.clear();
         self.cookies.clear();
         self.own_cookies.clear();
+        self.options.clear();
     }
 
-    /// The session of a request, or `NotImplemented` where stock is to open it, or where the interface has options beyond
-    /// Flask's and `minds_options` does not say that the caller sees to them.
-    #[pyo3(name = "_open_session", signature = (app, request, minds_options = false))]
+    /// What `_remember_options` was given for an app, or `None`.
+    fn _known_options(&self, app: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+        self.options.get(|known| known.are_of(app)).map(|known| known.options.clone_ref(app.py()))
+    }
+
+    /// Keeps the options for an app. Raises `TypeError` for an app that cannot be referred to weakly.
+    fn _remember_options(&self, app: &Bound<'_, PyAny>, options: Py<PyAny>, are_native: bool) -> PyResult<()> {
+        self.options.insert(&Arc::new(AppOptions::new(app, options, are_native)?));
+        Ok(())
+    }
+
+    /// The session of a request, or `NotImplemented` where stock is to open it. Without `policies`, also where there may be
+    /// options to see to, or somebody to tell of a cookie that opens no session; with them, why it opens none.
+    #[pyo3(name = "_open_session", signature = (app, request, policies = None))]
     fn open_session<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
         request: &Bound<'py, PyAny>,
-        minds_options: bool,
+        policies: Option<&Bound<'py, NativePolicies>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        contained(|| match open(slf, app, request, minds_options) {
+        contained(|| match open(slf, app, request, policies.map(Bound::get)) {
             Ok(session) => {
                 slf.get().counters.get().open.count(Outcome::Native);
                 Ok(session)
@@ -207,16 +226,18 @@ impl SessionInterfaceMixin {
         contained(|| step(&slf.get().counters.get().headers, steps::deletion_line_for(slf, app, response, options)))
     }
 
-    /// Saves a session, or gives `False` where stock is to save it, or the caller to see to options.
-    #[pyo3(name = "_save_session", signature = (app, session, response, minds_options = false))]
+    /// Saves a session, or gives `False` where stock is to save it, or without `policies` the caller to see to options.
+    /// `lifetime` is in seconds, if it is not Flask's.
+    #[pyo3(name = "_save_session", signature = (app, session, response, policies = None, lifetime = None))]
     fn save_session<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
         session: &Bound<'py, PyAny>,
         response: &Bound<'py, PyAny>,
-        minds_options: bool,
+        policies: Option<&Bound<'py, NativePolicies>>,
+        lifetime: Option<i64>,
     ) -> PyResult<bool> {
-        contained(|| match save(slf, app, session, response, minds_options) {
+        contained(|| match save(slf, app, session, response, policies.map(Bound::get), lifetime) {
             Ok(()) => {
                 slf.get().counters.get().save.count(Outcome::Native);
                 Ok(true)
@@ -237,7 +258,7 @@ fn fall_back(tally: &Tally, stop: Fallback) -> PyResult<()> {
             tally.count(Outcome::Declined(reason));
             Ok(())
         }
-        Fallback::Reject => Ok(()),
+        Fallback::Reject(_) | Fallback::Defer => Ok(()),
     }
 }
 
@@ -252,10 +273,11 @@ fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     }
 }
 
-/// Whether an interface was made with options that Python code sees to. `__init__` sets this on the instance, and only
-/// then.
-fn has_options(own: &Bound<'_, PyDict>) -> bool {
+/// Whether there are options that Python code sees to: of the interface, as `__init__` sets this on the instance, and only
+/// then; or of the app, unless its config was read and has none.
+fn may_have_options(interface: &SessionInterfaceMixin, own: &Bound<'_, PyDict>, app: &Bound<'_, PyAny>) -> bool {
     holds(own, intern!(own.py(), "_minds_options"))
+        || !interface.options.get(|known| known.are_of(app)).is_some_and(|known| known.are_native)
 }
 
 // --- In -------------------------------------------------------------------------------------------------------------
@@ -264,14 +286,13 @@ fn open<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
     request: &Bound<'py, PyAny>,
-    minds_options: bool,
+    policies: Option<&NativePolicies>,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
-    if !minds_options && has_options(&own) {
-        // Not counted: it will be called again.
-        return Err(Fallback::Reject);
+    if policies.is_none() && may_have_options(interface.get(), &own, app) {
+        return Err(Fallback::Defer);
     }
     let interface_view = parts.open_hooks_are_stock(interface, &own)?;
     let view = AppView::of(parts, app)?;
@@ -283,21 +304,41 @@ fn open<'py>(
     let header = cookie_header(parts, request)?;
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
     let cookie = cookie::find(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?.unwrap_or("");
-    if cookie.is_empty() {
+    let others = if policies.is_some_and(|policies| policies.accepts_any) {
+        cookie::find_all(header, &setup.cookie_name).map_err(|_| Reason::CookieHeader)?
+    } else {
+        Vec::new()
+    };
+    let mut others = others.into_iter().skip(1).take(MOST_COOKIES - 1).filter(|other| !other.is_empty());
+    let first = if cookie.is_empty() { others.next() } else { Some(cookie) };
+    let Some(cookie) = first else {
         return new_session(parts, interface, &interface_view);
-    }
+    };
     if !parts.refuses_bad_signatures(py) {
         return Err(Reason::Patched.into());
     }
     let tags = json.text_readable()?;
     let loads = &interface.get().counters.get().loads;
-    match read_session(parts, interface, &interface_view, &setup, &tags, cookie) {
+    let read = |cookie| read_session(parts, interface, &interface_view, &setup, &tags, policies, cookie);
+    let mut attempt = read(cookie);
+    if let Err(Fallback::Reject(refusal)) = attempt {
+        // Why the first was refused is told, unless another is valid.
+        let found = others.map(read).find(|other| !matches!(other, Err(Fallback::Reject(_))));
+        attempt = found.unwrap_or(Err(Fallback::Reject(refusal)));
+    }
+    match attempt {
         Ok(session) => {
             loads.count(Outcome::Native);
             Ok(session)
         }
-        Err(Fallback::Reject | Fallback::RejectWith(_)) => {
+        Err(Fallback::Reject(refusal)) => {
+            if policies.is_none() && parts.reports_refusals(py) {
+                return Err(Fallback::Defer);
+            }
             loads.count(Outcome::Rejected);
+            if policies.is_some() {
+                return Ok(PyString::new(py, refusal.name()).into_any());
+            }
             new_session(parts, interface, &interface_view)
         }
         Err(stop) => Err(stop),
@@ -311,6 +352,7 @@ fn read_session<'py>(
     interface_view: &InterfaceView,
     setup: &AppSetup,
     tags: &json::Tags<'py>,
+    policies: Option<&NativePolicies>,
     cookie: &str,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
@@ -318,14 +360,19 @@ fn read_session<'py>(
     let Read { text, made_at, kind, key, payload, is_current } = setup.protection.read(cookie.as_bytes())?;
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
     let raised = |error| {
-        if Stock::get(py).is_bad_signature(&error, py) { Fallback::Reject } else { Fallback::Raise(error) }
+        if Stock::get(py).is_bad_signature(&error, py) {
+            Fallback::Reject(Refusal::Malformed)
+        } else {
+            Fallback::Raise(error)
+        }
     };
     let check_age = || {
         let now = Clock::of_signer(py)?.now().map_err(|stop| match stop {
             Fallback::Raise(error) => raised(error),
             stop => stop,
         })?;
-        token::check_age(made_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject)
+        let refusal = if now < made_at.into() { Refusal::Future } else { Refusal::Expired };
+        token::check_age(made_at, now, max_age, setup.leeway).map_err(|_| Fallback::Reject(refusal))
     };
     let class = parts.session_class(interface, interface_view).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {
@@ -345,6 +392,10 @@ fn read_session<'py>(
     interface.get().counters.get().count_read(kind, key);
     if setup.resigns && !is_current {
         session.setattr(intern!(py, "modified"), true).map_err(Fallback::Raise)?;
+    }
+    if policies.is_some_and(|policies| policies.keeps_time) {
+        // A class of the app's own may have no place for it; its sessions are refreshed as in Flask.
+        let _ = session.setattr(intern!(py, "_signed_at"), made_at);
     }
     Ok(session)
 }
@@ -405,14 +456,14 @@ fn save<'py>(
     app: &Bound<'py, PyAny>,
     session: &Bound<'py, PyAny>,
     response: &Bound<'py, PyAny>,
-    minds_options: bool,
+    policies: Option<&NativePolicies>,
+    lifetime: Option<i64>,
 ) -> Result<(), Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
-    if !minds_options && has_options(&own) {
-        // Not counted: it will be called again.
-        return Err(Fallback::Reject);
+    if policies.is_none() && may_have_options(interface.get(), &own, app) {
+        return Err(Fallback::Defer);
     }
     let interface_view = parts.save_hooks_are_stock(interface, &own)?;
     let app_config = AppConfig::of(parts, app)?;
@@ -429,7 +480,11 @@ fn save<'py>(
         };
     }
     let is_permanent = is_permanent(data)?;
-    if !(is_modified || is_permanent && is_truthy(config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?) {
+    let is_refreshed = !is_modified
+        && is_permanent
+        && is_truthy(config, intern!(py, "SESSION_REFRESH_EACH_REQUEST"))?
+        && !policies.map_or(Ok(false), |policies| policies.is_fresh(data))?;
+    if !is_modified && !is_refreshed {
         add_vary_if(is_accessed, response)?;
         return mark_accessed(parts, data);
     }
@@ -441,8 +496,10 @@ fn save<'py>(
     let setup = setup.ok_or(Reason::Keys)?;
     let headers = Headers::of(response)?;
     let template = template.for_session(is_permanent)?;
+    let shorter = lifetime.map(|seconds| shorter_life(py, seconds)).transpose()?;
+    let lifetime = shorter.as_ref().or(setup.lifetime.as_ref());
     let CookieLine { line, outcome, is_too_large_when_sealed } =
-        cookie_line(parts, app, &view.config, data, &setup, template)?;
+        cookie_line(parts, app, &view.config, data, &setup, lifetime, template)?;
     mark_accessed(parts, data)?;
     headers.add_cookie(line, is_accessed)?;
     let counters = interface.get().counters.get();
@@ -485,6 +542,7 @@ fn cookie_line<'py>(
     config: &Bound<'py, PyDict>,
     session: &Bound<'py, PyDict>,
     setup: &AppSetup,
+    lifetime: Option<&Lifetime>,
     template: &Template,
 ) -> Result<CookieLine<'py>, Fallback> {
     let py = session.py();
@@ -501,7 +559,7 @@ fn cookie_line<'py>(
     }
     let clock = Clock::of_signer(py)?;
     let (date, timestamp) = if template.has_date() {
-        clock.date_and_timestamp(setup.lifetime.as_ref().ok_or(Reason::MaxAge)?, parts)
+        clock.date_and_timestamp(lifetime.ok_or(Reason::MaxAge)?, parts)
     } else {
         clock.timestamp().map(|timestamp| (Vec::new(), timestamp))
     }

@@ -103,7 +103,7 @@ fn declined(stop: Fallback) -> PyResult<Outcome> {
     match stop {
         Fallback::Raise(error) | Fallback::RejectWith(error) => Err(error),
         Fallback::Decline(reason) => Ok(Outcome::Declined(reason)),
-        Fallback::Reject => Ok(Outcome::Rejected),
+        Fallback::Reject(_) | Fallback::Defer => Ok(Outcome::Rejected),
     }
 }
 

@@ -18,7 +18,7 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 
 use crate::clock::Clock;
 use crate::counters::{Counters, Outcome, Tally};
-use crate::error::{Fallback, Reason, contained};
+use crate::error::{Fallback, Reason, Refusal, contained};
 use crate::guard::json::{self, Setup};
 use crate::guard::stock::Stock;
 use crate::protection::Kind;
@@ -58,8 +58,8 @@ impl TimedSerializerMixin {
         let outcome = match attempt {
             Ok((_, outcome)) => *outcome,
             Err(Fallback::Decline(reason)) => Outcome::Declined(*reason),
-            Err(Fallback::Reject | Fallback::RejectWith(_)) => Outcome::Rejected,
-            Err(Fallback::Raise(_)) => return,
+            Err(Fallback::Reject(_) | Fallback::RejectWith(_)) => Outcome::Rejected,
+            Err(Fallback::Raise(_) | Fallback::Defer) => return,
         };
         if let Some(counters) = &*lock(&self.counters) {
             tally(counters.get()).count(outcome);
@@ -188,7 +188,7 @@ fn answer<'py>(py: Python<'py>, attempt: Attempt<'py>) -> PyResult<Bound<'py, Py
     match attempt {
         Ok((answer, _)) => Ok(answer),
         Err(Fallback::Raise(error) | Fallback::RejectWith(error)) => Err(error),
-        Err(Fallback::Decline(_) | Fallback::Reject) => Ok(py.NotImplemented().into_bound(py)),
+        Err(Fallback::Decline(_) | Fallback::Reject(_) | Fallback::Defer) => Ok(py.NotImplemented().into_bound(py)),
     }
 }
 
@@ -348,9 +348,9 @@ fn text_of<'a>(token: &'a Bound<'_, PyAny>) -> Result<&'a [u8], Reason> {
 }
 
 pub fn verify<'t>(keys: &SigningKeys, token: &'t [u8]) -> Result<Verified<'t>, Fallback> {
-    let token = token::split(token).ok_or(Fallback::Reject)?;
+    let token = token::split(token).ok_or(Fallback::Reject(Refusal::Malformed))?;
     keys.verify(&token).map_err(|unverified| match unverified {
-        Unverified::Forged => Fallback::Reject,
+        Unverified::Forged => Fallback::Reject(Refusal::Forged),
         Unverified::OddSignature => Reason::TokenForm.into(),
     })
 }

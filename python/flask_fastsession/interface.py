@@ -5,12 +5,14 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 
 import itsdangerous
 from flask import sessions
 
 from . import encrypted
+from . import policies
 from . import signing
 from . import steps
 from ._native import DefaultSessionClass
@@ -18,6 +20,7 @@ from ._native import SessionInterfaceMixin
 from ._native import remember_flask
 from .options import DEFAULTS
 from .options import Options
+from .options import Policies
 from .options import digests_in
 from .session import SecureCookieSession
 
@@ -69,6 +72,26 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         Without ``encrypt``: accept encrypted cookies as well. They are signed when they are next saved.
     ``compress``
         With ``encrypt``: compress sessions first. The length of a cookie then tells something of what is in it.
+    ``skip``
+        A callable that is given the request. Where it returns true, the request has no session: it is empty, and to
+        write to it is a :exc:`RuntimeError`.
+    ``refresh_after``
+        Seconds, or a :class:`~datetime.timedelta`. The cookie of a permanent session that has not changed is sent again
+        only once it is older than that.
+    ``lifetime``
+        A callable that is given the session, and returns seconds or a :class:`~datetime.timedelta` after which its
+        cookie is not accepted any more, or ``None`` for Flask's ``PERMANENT_SESSION_LIFETIME``, which no session
+        exceeds.
+    ``on_refused``
+        A callable that is given the request, and why its cookie opens no session: ``"expired"``, ``"future"``,
+        ``"forged"`` or ``"malformed"``, as :data:`flask_fastsession.signals.session_refused`.
+    ``delete_refused``
+        Remove such a cookie from the browser.
+    ``accept_any``
+        Of several cookies of the session's name, open the first that is valid, rather than the first.
+
+    ``absolute_lifetime`` and those from ``skip`` on may also be in the config of an app, as ``SESSION_`` and their name
+    in capitals. It is read with the first request; an argument wins.
 
     An invalid argument raises :exc:`ValueError`.
     """
@@ -94,6 +117,12 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         accept_signed: bool = False,
         accept_encrypted: bool = False,
         compress: bool = False,
+        skip: Callable[[Request], object] | None = None,
+        refresh_after: float | timedelta | None = None,
+        lifetime: Callable[[SessionMixin], float | timedelta | None] | None = None,
+        on_refused: Callable[[Request, str], object] | None = None,
+        delete_refused: bool | None = None,
+        accept_any: bool | None = None,
         **kwargs: t.NoReturn,
     ) -> None:
         if kwargs and type(self).__init__ is FastSessionInterface.__init__:
@@ -102,6 +131,16 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         if isinstance(absolute_lifetime, timedelta):
             absolute_lifetime = absolute_lifetime.total_seconds()
         digest_methods = digests_in("accept_digest_methods", accept_digest_methods)
+        given = Policies.given(
+            {
+                "skip": skip,
+                "refresh_after": refresh_after,
+                "lifetime": lifetime,
+                "on_refused": on_refused,
+                "delete_refused": delete_refused,
+                "accept_any": accept_any,
+            }
+        )
         options = Options(
             digest_methods,
             resign_fallbacks,
@@ -112,6 +151,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             accept_signed=accept_signed,
             accept_encrypted=accept_encrypted,
             compress=compress,
+            policies=given,
         )
         if options != DEFAULTS:
             self._options = options
@@ -130,20 +170,31 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         return self._open_otherwise(app, request) if session is NotImplemented else session
 
     def _open_otherwise(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
-        """Return the session where there are options to see to, or where native code has declined."""
-        options = self._options
-        if not options.need_python:
-            return self._open_in_steps(app, request)
-        session: sessions.SecureCookieSession | None = self._open_session(app, request, True)
-        if session is NotImplemented:
-            session = self._open_in_steps(app, request)
-        return self.session_class() if session is not None and options.is_expired(session) else session
+        """Return the session where there is more to see to, or where native code has declined."""
+        known = self._known_options(app)
+        options = self._options_for(app) if known is None else known
+        # Where it is known that Python code has nothing to see to, native code has had its say.
+        is_first = known is None or known.need_python
+        return policies.open_session(self, options, app, request, natively=is_first)
 
-    def _open_in_steps(self, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
+    def _open_in_steps(
+        self, options: Options, app: Flask, request: Request, reports_refusals: bool
+    ) -> sessions.SecureCookieSession | None:
         if self._is_followed_by_stock(False):
             self._learn_setup(app)
-            return steps.open_session(self, app, request)
+            return steps.open_session(self, options, app, request, reports_refusals)
         return super().open_session(app, request)
+
+    def _options_for(self, app: Flask) -> Options:
+        """Return the options for an app: the arguments, and the rest from its config, which is read once."""
+        options: Options | None = self._known_options(app)
+        if options is None:
+            config = getattr(app, "config", None)
+            options = self._options.with_config(config) if isinstance(config, dict) else self._options
+            # What stands for an app in a test may not be one that can be remembered.
+            with suppress(TypeError):
+                self._remember_options(app, options, not options.need_python)
+        return options
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Set the cookie and the Vary header of a response if the session requires it, as
@@ -153,21 +204,19 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             self._save_otherwise(app, session, response)
 
     def _save_otherwise(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Save the session where there are options to see to, or where native code has declined."""
-        options = self._options
-        if not options.need_python:
-            self._save_in_steps(app, session, response)
-            return
-        options.stamp(session)
-        if not self._save_session(app, session, response, True):
-            known = options.cookies_of(response)
-            self._save_in_steps(app, session, response)
-            options.check_size(known, session, response)
+        """Save the session where there is more to see to, or where native code has declined."""
+        known = self._known_options(app)
+        if known is not None and not known.need_python:
+            self._save_in_steps(known, app, session, response, None)
+        else:
+            policies.save_session(self, self._options_for(app), app, session, response)
 
-    def _save_in_steps(self, app: Flask, session: SessionMixin, response: Response) -> None:
+    def _save_in_steps(
+        self, options: Options, app: Flask, session: SessionMixin, response: Response, lifetime: int | None
+    ) -> None:
         if self._is_followed_by_stock(True):
             self._learn_setup(app)
-            steps.save_session(self, app, session, response)
+            steps.save_session(self, options, app, session, response, lifetime)
         else:
             super().save_session(app, session, response)
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import functools
 import hmac
+import math
 import time
 import typing as t
 import warnings
 from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
+from dataclasses import replace
+from datetime import timedelta
 
 import itsdangerous
 
 from . import encrypted
 from . import signing
+from ._native import NativePolicies
 
 if t.TYPE_CHECKING:
+    from flask import Request
     from flask import Response
     from flask.sessions import SecureCookieSession
     from flask.sessions import SessionMixin
@@ -28,6 +34,96 @@ CREATED = "_created"
 
 class SessionTooLargeError(ValueError):
     """A session's cookie is larger than browsers accept, and the app has set ``oversize="raise"``."""
+
+
+#: What the config may say for true and false; text comes from the environment.
+BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The options that mean the same for sessions in cookies and on the server. ``None`` is one that is not given.
+
+    Each is an argument, or a setting: ``SESSION_`` and its name in capitals.
+    """
+
+    skip: Callable[[Request], object] | None = None
+    #: Seconds.
+    refresh_after: float | None = None
+    #: Returns seconds, a timedelta or ``None``.
+    lifetime: Callable[[SessionMixin], float | timedelta | None] | None = None
+    on_refused: Callable[[Request, str], object] | None = None
+    delete_refused: bool | None = None
+    accept_any: bool | None = None
+    native: NativePolicies = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        native = NativePolicies(bool(self.accept_any), self.refresh_after, self.keeps_time)
+        object.__setattr__(self, "native", native)
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether sessions are to know when their cookie was signed."""
+        return self.refresh_after is not None or self.lifetime is not None
+
+    @classmethod
+    def given(cls, arguments: Mapping[str, t.Any], names: Callable[[str], str] = str) -> Policies:
+        """Check what is given by the names of the fields; raise :exc:`ValueError` by the ``names`` that users know."""
+        checked = {}
+        for each in fields(cls):
+            value = arguments.get(each.name)
+            if value is not None:
+                checked[each.name] = CHECKS[each.name](names(each.name), value)
+        return cls(**checked)
+
+    def or_else(self, others: Policies) -> Policies:
+        """Return these, and the others where these say nothing."""
+        mine = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return replace(others, **{name: value for name, value in mine.items() if value is not None})
+
+
+NO_POLICIES = Policies()
+
+
+def seconds_in(name: str, value: object) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise ValueError(f"{name} must be a timedelta or a number of seconds, not {value!r}")
+    return seconds
+
+
+def callable_in(name: str, value: object) -> t.Any:
+    if not callable(value):
+        raise ValueError(f"{name} must be a callable, not {value!r}")
+    return value
+
+
+def bool_in(name: str, value: object) -> bool:
+    # Any text is true to Python, "false" from the environment as well.
+    found = BOOLS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, (str, int)) else None
+    if found is None:
+        raise ValueError(f"{name} must be True or False, not {value!r}")
+    return found
+
+
+CHECKS: dict[str, Callable[[str, t.Any], t.Any]] = {
+    "skip": callable_in,
+    "refresh_after": seconds_in,
+    "lifetime": callable_in,
+    "on_refused": callable_in,
+    "delete_refused": bool_in,
+    "accept_any": bool_in,
+}
+
+
+def setting_of(name: str) -> str:
+    """Return the name that an argument has in the config."""
+    return f"SESSION_{name.upper()}"
+
+
+def policies_in(config: Mapping[str, t.Any]) -> Policies:
+    """Return what a config says; raise :exc:`ValueError`."""
+    return Policies.given({name: config.get(setting_of(name)) for name in CHECKS}, setting_of)
 
 
 @dataclass(frozen=True)
@@ -43,6 +139,15 @@ class Options:
     accept_signed: bool = False
     accept_encrypted: bool = False
     compress: bool = False
+    policies: Policies = NO_POLICIES
+
+    def with_config(self, config: Mapping[str, t.Any]) -> Options:
+        """Return these, and what the config says where no argument does; raise :exc:`ValueError`."""
+        lifetime, name = self.absolute_lifetime, "SESSION_ABSOLUTE_LIFETIME"
+        if lifetime is None and config.get(name) is not None:
+            lifetime = seconds_in(name, config[name])
+        options = replace(self, absolute_lifetime=lifetime, policies=self.policies.or_else(policies_in(config)))
+        return DEFAULTS if options == DEFAULTS else options
 
     def __post_init__(self) -> None:
         lifetime = self.absolute_lifetime
@@ -110,7 +215,8 @@ class Options:
         data, signed_at = serializer.loads(token, return_timestamp=True)
         age = age_in_seconds(signed_at)
         if not -self.leeway <= age <= max_age + self.leeway:
-            raise itsdangerous.SignatureExpired(f"Signature age {age} is not within {max_age} seconds")
+            text = f"Signature age {age} is not within {max_age} seconds"
+            raise itsdangerous.SignatureExpired(text, date_signed=signed_at)
         return data, None
 
     def resign(self, session: SecureCookieSession, serializer: t.Any, token: str) -> None:
@@ -138,8 +244,10 @@ class Options:
 
     def check_size(self, known: list[str], session: SessionMixin, response: Response) -> None:
         """Act on a cookie that is too large, by whatever name it was set; Werkzeug has warned of it already."""
+        if self.oversize == "warn":
+            return
         limit = response.max_cookie_size
-        if self.oversize == "warn" or not limit:
+        if not limit:
             return
         lines = response.headers.getlist("Set-Cookie")
         size = max((len(line) for line in lines[len(known) :]), default=0)

@@ -12,9 +12,11 @@ class SecureCookieSession(sessions.SecureCookieSession):
     """
 
     # What it was loaded from, so that a session that still says the same keeps its payload: base64, and JSON text.
-    __slots__ = ("_loaded",)
+    # And when that was signed, in seconds since 1970, where an option asks for it.
+    __slots__ = ("_loaded", "_signed_at")
 
     _loaded: tuple[bytes, bytes]
+    _signed_at: int
 
 
 #: The same, under a name that tells it from Flask's.

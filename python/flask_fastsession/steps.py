@@ -12,6 +12,7 @@ import typing as t
 from flask import sessions
 
 from . import encrypted
+from . import policies
 from . import signing
 from ._native import add_cookie
 from ._native import add_vary
@@ -25,6 +26,7 @@ if t.TYPE_CHECKING:
     from flask.sessions import SessionMixin
 
     from .interface import FastSessionInterface
+    from .options import Options
 
 #: The payload and the text that a session was read from.
 Loaded = tuple[bytes, bytes]
@@ -33,24 +35,46 @@ Loaded = tuple[bytes, bytes]
 HAS_PARTITIONED = hasattr(sessions.SessionInterface, "get_cookie_partitioned")
 
 
-def open_session(interface: FastSessionInterface, app: Flask, request: Request) -> sessions.SecureCookieSession | None:
-    """Return the session of a request, or ``None`` where the app has no secret key."""
+def open_session(
+    interface: FastSessionInterface, options: Options, app: Flask, request: Request, reports_refusals: bool
+) -> sessions.SecureCookieSession | None:
+    """Return the session of a request, or ``None`` where the app has no secret key.
+
+    Raise :exc:`~flask_fastsession.policies.Refused` for a cookie that opens none, if those are to be reported.
+    """
     serializer = interface.get_signing_serializer(app)
     if serializer is None:
         return None
-    token = find_token(interface, app, request)
+    tokens = find_tokens(interface, app, request) if options.policies.accept_any else []
+    token = tokens[0] if tokens else find_token(interface, app, request)
     if not token:
         return interface.session_class()
     max_age = int(app.permanent_session_lifetime.total_seconds())
-    try:
-        data, loaded = interface._options.read(serializer, token, max_age)
-        session = interface.session_class(data)
-    except sessions.BadSignature:  # type: ignore[attr-defined]
+    refused: Exception | None = None
+    for each in tokens or [token]:
+        try:
+            data, loaded = options.read(serializer, each, max_age)
+            session = interface.session_class(data)
+            break
+        except sessions.BadSignature as error:  # type: ignore[attr-defined]
+            refused = refused or error
+    else:
+        if reports_refusals:
+            raise policies.Refused(policies.reason_for(refused, token))
         return interface.session_class()
     if loaded is not None:
         keep_loaded(session, loaded)
-    interface._options.resign(session, serializer, token)
+    policies.keep_time(options.policies, session, each)
+    options.resign(session, serializer, each)
     return session
+
+
+def find_tokens(interface: FastSessionInterface, app: Flask, request: Request) -> list[str]:
+    """Return the values of all cookies of the session's name that are to be looked at."""
+    getlist = getattr(request.cookies, "getlist", None)
+    # A request that is not of Flask's may have but one of each name.
+    values = [] if getlist is None else getlist(interface.get_cookie_name(app))
+    return [value for value in values[: policies.MOST_COOKIES] if value]
 
 
 def find_token(interface: FastSessionInterface, app: Flask, request: Request) -> str | None:
@@ -71,8 +95,18 @@ def keep_loaded(session: t.Any, loaded: Loaded) -> None:
         session._loaded = loaded
 
 
-def save_session(interface: FastSessionInterface, app: Flask, session: SessionMixin, response: Response) -> None:
-    """Set the cookie and the Vary header of a response where the session asks for it."""
+def save_session(
+    interface: FastSessionInterface,
+    options: Options,
+    app: Flask,
+    session: SessionMixin,
+    response: Response,
+    lifetime: int | None,
+) -> None:
+    """Set the cookie and the Vary header of a response where the session asks for it.
+
+    ``lifetime`` is in seconds, where the session's is shorter than others'.
+    """
     name = interface.get_cookie_name(app)
     domain = interface.get_cookie_domain(app)
     path = interface.get_cookie_path(app)
@@ -86,17 +120,16 @@ def save_session(interface: FastSessionInterface, app: Flask, session: SessionMi
         vary(response)
     if not session:
         if session.modified:
-            options = {"key": name, **place, "httponly": httponly}
-            line = interface._deletion_line(app, response, options)
+            line = interface._deletion_line(app, response, {"key": name, **place, "httponly": httponly})
             if line is None:
                 response.delete_cookie(name, **place, httponly=httponly)
             else:
                 add(response, line)
             vary(response)
         return
-    if not interface.should_set_cookie(app, session):
+    if not interface.should_set_cookie(app, session) or policies.is_fresh(options.policies, session):
         return
-    expires = interface.get_expiration_time(app, session)
+    expires = policies.sooner(interface.get_expiration_time(app, session), lifetime)
     token = write(interface.get_signing_serializer(app), session)
     line = interface._cookie_line(app, response, token, expires, {"key": name, **place, "httponly": httponly})
     if line is None:

@@ -80,6 +80,8 @@ pub struct FlaskParts {
     /// The base of Flask's sessions whose `__init__` theirs calls.
     callback_dict: Py<PyType>,
     callback_dict_class: StockClass,
+    /// The signal of that name in `flask_fastsession.signals`.
+    session_refused: Py<PyAny>,
     getters: Vec<Py<PyString>>,
     cookie_options: Vec<Py<PyString>>,
 }
@@ -262,6 +264,7 @@ impl FlaskParts {
             session: StockClass::with_order("session", &fast_session, SESSION_NAMES),
             callback_dict_class: StockClass::new("CallbackDict", &callback_dict, &["__init__"]),
             callback_dict: callback_dict.unbind(),
+            session_refused: py.import("flask_fastsession.signals")?.getattr("session_refused")?.unbind(),
             getters: getters.map(name_of).collect(),
             cookie_options: COOKIE_OPTIONS
                 .iter()
@@ -397,6 +400,12 @@ impl FlaskParts {
     /// Whether stock catches itsdangerous's `BadSignature`.
     pub fn refuses_bad_signatures(&self, py: Python<'_>) -> bool {
         self.catches_bad_signatures.is_stock(py)
+    }
+
+    /// Whether anybody is to hear of cookies that open no session; if it cannot be told, somebody might.
+    pub fn reports_refusals(&self, py: Python<'_>) -> bool {
+        let receivers = self.session_refused.bind(py).getattr(intern!(py, "receivers"));
+        receivers.and_then(|receivers| receivers.is_truthy()).unwrap_or(true)
     }
 
     /// Whether `request.cookies` would be read by Werkzeug's own function.

@@ -5,7 +5,23 @@
 
 /// The value of the first cookie of that name, if any; `Err` where the header is not plainly simple.
 pub fn find<'h>(header: &'h str, name: &str) -> Result<Option<&'h str>, NotPlain> {
-    let mut found = None;
+    let mut first = None;
+    for_each(header, name, |value| {
+        first.get_or_insert(value);
+    })?;
+    Ok(first)
+}
+
+/// The values of all cookies of that name, in their order.
+pub fn find_all<'h>(header: &'h str, name: &str) -> Result<Vec<&'h str>, NotPlain> {
+    let mut all = Vec::new();
+    for_each(header, name, |value| all.push(value))?;
+    Ok(all)
+}
+
+/// Reads a header to its end: whatever stands in it may be up to Werkzeug.
+#[inline]
+fn for_each<'h>(header: &'h str, name: &str, mut found: impl FnMut(&'h str)) -> Result<(), NotPlain> {
     let mut rest = header;
     while !rest.is_empty() {
         let (pair, following) = split_once(rest, b';').map_or((rest, None), |(pair, rest)| (pair, Some(rest)));
@@ -13,8 +29,8 @@ pub fn find<'h>(header: &'h str, name: &str) -> Result<Option<&'h str>, NotPlain
         if key.is_empty() || !is_plain(key) || !is_plain(value) {
             return Err(NotPlain);
         }
-        if found.is_none() && key == name {
-            found = Some(value);
+        if key == name {
+            found(value);
         }
         rest = match following {
             None => "",
@@ -22,7 +38,7 @@ pub fn find<'h>(header: &'h str, name: &str) -> Result<Option<&'h str>, NotPlain
             Some(following) => following.strip_prefix(' ').filter(|rest| !rest.is_empty()).ok_or(NotPlain)?,
         };
     }
-    Ok(found)
+    Ok(())
 }
 
 fn split_once(text: &str, ascii: u8) -> Option<(&str, &str)> {
@@ -122,6 +138,13 @@ mod tests {
         ] {
             assert_eq!(find(header, "session"), Ok(value), "{header}");
         }
+    }
+
+    #[test]
+    fn finds_all_of_that_name() {
+        assert_eq!(find_all("session=a; x=y; session=; session=b", "session"), Ok(vec!["a", "", "b"]));
+        assert_eq!(find_all("xsession=a", "session"), Ok(vec![]));
+        assert_eq!(find_all("session=a; session=\"b\"", "session"), Err(NotPlain));
     }
 
     #[test]

@@ -12,6 +12,10 @@ from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 
+from ..options import BOOLS
+from ..options import NO_POLICIES
+from ..options import Policies
+from ..options import policies_in
 from .interface import Options
 from .interface import ServerSessionInterface
 from .interface import lifetime_of
@@ -40,8 +44,6 @@ LONGEST_TIMEOUT = 2_000_000
 #: A store that can be swept is, after so many requests that stored something, on average.
 SWEPT_EVERY = 500
 
-BOOLS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-
 METHODS = ("load", "create", "replace", "delete")
 
 #: Backends of Flask-Session that are no stores of ours.
@@ -50,24 +52,30 @@ TAKEN_OVER = ("mongodb", "dynamodb", "cachelib", "filesystem")
 #: What is read once, when an app is given its interface.
 READ_ONCE = (
     "SESSION_ABSOLUTE_LIFETIME",
+    "SESSION_ACCEPT_ANY",
     "SESSION_CACHELIB",
     "SESSION_CLEANUP_N_REQUESTS",
+    "SESSION_DELETE_REFUSED",
     "SESSION_DYNAMODB",
     "SESSION_DYNAMODB_TABLE",
     "SESSION_FILE_DIR",
     "SESSION_HASH_SID",
     "SESSION_ID_LENGTH",
     "SESSION_KEY_PREFIX",
+    "SESSION_LIFETIME",
     "SESSION_MEMCACHED",
     "SESSION_MONGODB",
     "SESSION_MONGODB_COLLECT",
     "SESSION_MONGODB_DB",
     "SESSION_NOTE",
+    "SESSION_ON_REFUSED",
     "SESSION_PERMANENT",
     "SESSION_REDIS",
+    "SESSION_REFRESH_AFTER",
     "SESSION_REFRESH_UNACCESSED",
     "SESSION_REGENERATE_ON_LOGIN",
     "SESSION_SERIALIZATION_FORMAT",
+    "SESSION_SKIP",
     "SESSION_SQLALCHEMY",
     "SESSION_SQLALCHEMY_BIND_KEY",
     "SESSION_SQLALCHEMY_SCHEMA",
@@ -82,7 +90,10 @@ READ_ONCE = (
 )
 
 
-def interface_of(app: Flask) -> ServerSessionInterface:
+def interface_of(
+    app: Flask, given: Policies = NO_POLICIES, absolute_lifetime: float | None = None
+) -> ServerSessionInterface:
+    """Return the interface for an app. What is ``given`` as an argument counts before what the config says."""
     config = app.config
     kind = config.get("SESSION_TYPE", "sqlite")
     store = STORES[kind](app) if isinstance(kind, str) and kind in STORES else kind
@@ -101,10 +112,11 @@ def interface_of(app: Flask) -> ServerSessionInterface:
         use_signer=bool_in(config, "SESSION_USE_SIGNER", False),
         hash_sid=bool_in(config, "SESSION_HASH_SID", not may_be_of_others),
         refresh_unaccessed=bool_in(config, "SESSION_REFRESH_UNACCESSED", False),
-        absolute_lifetime=seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
+        absolute_lifetime=absolute_lifetime or seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
         cleanup_n_requests=cleanup_of(config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None)),
         note=note_of(config.get("SESSION_NOTE")),
         unlisted_lifetime=lifetime_of(app),
+        policies=given.or_else(policies_in(config)),
     )
     if options.use_signer and not app.secret_key:
         raise ValueError("SESSION_USE_SIGNER needs a SECRET_KEY")

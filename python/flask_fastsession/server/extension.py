@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import typing as t
 import warnings
+from collections.abc import Callable
 from collections.abc import Iterable
+from datetime import timedelta
 
 from flask import current_app
 from flask import has_app_context
 from flask.sessions import SessionMixin
 
+from ..options import Policies
 from .config import bool_in
 from .config import checker_of
 from .config import interface_of
+from .config import seconds_of
 from .info import AnySession
 from .info import SessionInfo
 from .interface import ServerSessionInterface
@@ -21,6 +25,7 @@ from .stats import ServerStats
 
 if t.TYPE_CHECKING:
     from flask import Flask
+    from flask import Request
 
 
 class ServerSession:
@@ -37,9 +42,34 @@ class ServerSession:
     commands for them. The counterpart in Flask-Session is ``flask_session.Session``.
 
     One object may serve several apps, with :meth:`init_app`. Its methods then use the app of the current context.
+
+    The arguments mean the same as those of :class:`flask_fastsession.FastSessionInterface`, and as the settings
+    ``SESSION_`` and their name in capitals. An argument wins.
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        absolute_lifetime: float | timedelta | None = None,
+        skip: Callable[[Request], object] | None = None,
+        refresh_after: float | timedelta | None = None,
+        lifetime: Callable[[SessionMixin], float | timedelta | None] | None = None,
+        on_refused: Callable[[Request, str], object] | None = None,
+        delete_refused: bool | None = None,
+        accept_any: bool | None = None,
+    ) -> None:
+        self._policies = Policies.given(
+            {
+                "skip": skip,
+                "refresh_after": refresh_after,
+                "lifetime": lifetime,
+                "on_refused": on_refused,
+                "delete_refused": delete_refused,
+                "accept_any": accept_any,
+            }
+        )
+        self._absolute_lifetime = seconds_of(absolute_lifetime, "absolute_lifetime")
         self._interface: ServerSessionInterface | None = None
         if app is not None:
             self.init_app(app)
@@ -53,7 +83,7 @@ class ServerSession:
         if "flask_fastsession" in app.extensions and isinstance(app.session_interface, ServerSessionInterface):
             warnings.warn(f"init_app was called again for the app {app.name!r}, which has no effect", stacklevel=2)
             return
-        interface = interface_of(app)
+        interface = interface_of(app, self._policies, self._absolute_lifetime)
         interface.at_first_request = checker_of(app, interface)
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 import typing as t
@@ -23,9 +24,12 @@ from flask import has_request_context
 from flask import request as current_request
 from flask.sessions import SessionInterface
 
+from .. import policies
 from .. import signals
 from .._native import add_vary
 from .._native import find_cookie
+from ..options import NO_POLICIES
+from ..options import Policies
 from .ids import SID
 from .ids import Ids
 from .ids import signed
@@ -45,6 +49,7 @@ from .meta import handle_or_none
 from .meta import new_handle
 from .meta import note_text
 from .meta import owner_name
+from .record import Data
 from .record import RecordFormat
 from .revoked import RevokedUsers
 from .saving import RENEWED_SHARE
@@ -93,6 +98,7 @@ class Options:
     note: Callable[[Request], str] | None = None
     #: For how long sessions live that Flask-Session has stored where ours are.
     unlisted_lifetime: int = 31 * 24 * 60 * 60
+    policies: Policies = NO_POLICIES
 
 
 class ServerSessionInterface(SessionInterface):
@@ -123,32 +129,41 @@ class ServerSessionInterface(SessionInterface):
 
     # --- Open -------------------------------------------------------------------------------------------------------
 
-    def open_session(self, app: Flask, request: Request) -> UnloadedSession:
-        """Return a session that is loaded at first access."""
+    def open_session(self, app: Flask, request: Request) -> UnloadedSession | policies.SkippedSession:
+        """Return a session that is loaded at first access, or a null session for a request to skip."""
         check = self.at_first_request
         if check is not None:
             self.at_first_request = None
             check()
+        if policies.is_skipped(self.options.policies, request):
+            return policies.SkippedSession()
         return UnloadedSession(self, app, request)
 
     def load(self, app: Flask, request: Request) -> Loaded:
         """Return the session that belongs to the cookie of a request; raise :exc:`SessionStoreError`."""
+        refused: Refused | None = None
         try:
-            if self._cookie_of(app, request):
-                return self._load(app, request)
-        except Refused as refusal:
-            reason = str(refusal)
-            self._counts.add_refused(reason)
-            signals.session_refused.send(app, reason=reason)
+            for cookie in self._cookies_of(app, request):
+                try:
+                    return self._load(app, cookie)
+                except Refused as refusal:
+                    # Why the first was refused is told, unless another is valid.
+                    refused = refused or refusal
         except SessionStoreError:
             self._counts.add("failed")
             raise
-        return Loaded({"_permanent": True} if self.options.permanent else {}, SessionMeta())
+        loaded = Loaded({"_permanent": True} if self.options.permanent else {}, SessionMeta())
+        if refused is not None:
+            reason = t.cast(policies.Reason, str(refused))
+            self._counts.add_refused(reason)
+            policies.report(self.options.policies, app, request, reason)
+            loaded.is_cookie_deleted = bool(self.options.policies.delete_refused)
+        return loaded
 
-    def _load(self, app: Flask, request: Request) -> Loaded:
-        sid = self.sid_in(app, request)
+    def _load(self, app: Flask, cookie: str) -> Loaded:
+        sid = self._sid_of(app, cookie)
         stored, data, meta = self.lifecycle.find(sid, self._ttl(lifetime_of(app)))
-        if self.is_expired(meta):
+        if self.is_expired(meta) or self._has_outlived(data, meta):
             self.lifecycle.end(stored)
             raise Refused("expired")
         user = None if meta.owner is not None else self._user_in(data)
@@ -157,13 +172,15 @@ class ServerSessionInterface(SessionInterface):
             if self.lifecycle.revoked.has(owner_name(user)):
                 raise Refused("revoked")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
-        is_outdated = self.options.use_signer and self._cookie_of(app, request) != signed(app, sid)
+        is_outdated = self.options.use_signer and cookie != signed(app, sid)
         self._counts.add("loaded")
         return Loaded(data, meta, stored, is_outdated)
 
     def sid_in(self, app: Flask, request: Request) -> str:
         """Return the id in the cookie of a request; raise :exc:`Refused`."""
-        cookie = self._cookie_of(app, request)
+        return self._sid_of(app, self._cookie_of(app, request))
+
+    def _sid_of(self, app: Flask, cookie: str) -> str:
         sid = unsigned(app, cookie) if self.options.use_signer else cookie
         if sid is None:
             raise Refused("forged")
@@ -175,6 +192,22 @@ class ServerSessionInterface(SessionInterface):
         name = self.get_cookie_name(app)
         cookie = find_cookie(request, name)
         return request.cookies.get(name, "") if cookie is None else cookie
+
+    def _cookies_of(self, app: Flask, request: Request) -> list[str]:
+        """Return the values that are to be tried, each of which costs a command to the store."""
+        if self.options.policies.accept_any:
+            values = request.cookies.getlist(self.get_cookie_name(app))[: policies.MOST_COOKIES]
+        else:
+            values = [self._cookie_of(app, request)]
+        return [value for value in values if value]
+
+    def _has_outlived(self, data: Data, meta: SessionMeta) -> bool:
+        """Whether a session is at the end of a life shorter than that of others."""
+        if self.options.policies.lifetime is None or meta.expires_at is None or time.time() < meta.expires_at:
+            return False
+        session = ServerSideSession()
+        session.replace_data(data)
+        return policies.lifetime_of(self.options.policies, session) is not None
 
     def is_expired(self, meta: SessionMeta) -> bool:
         """Whether a session is at the end of its absolute lifetime."""
@@ -222,10 +255,16 @@ class ServerSessionInterface(SessionInterface):
             log.warning("A session that was not accessed could not be renewed: %s", error)
 
     def _save(self, app: Flask, session: ServerSideSession) -> None:
-        now, lifetime = int(time.time()), lifetime_of(app)
+        now, shorter = int(time.time()), self._shorter_lifetime(app, session)
+        lifetime = lifetime_of(app) if shorter is None else shorter
         self._complete(session, now)
         plan = plan_of(
-            session, now=now, lifetime=lifetime, refreshes=t.cast(bool, app.config["SESSION_REFRESH_EACH_REQUEST"])
+            session,
+            now=now,
+            lifetime=lifetime,
+            refreshes=t.cast(bool, app.config["SESSION_REFRESH_EACH_REQUEST"]),
+            refresh_after=self.options.policies.refresh_after,
+            is_timed=shorter is not None,
         )
         if plan.ends:
             self._end(app, session)
@@ -267,7 +306,7 @@ class ServerSessionInterface(SessionInterface):
         session.was_cleared = False
         if plan.renews:
             session.meta.expires_at = now + lifetime
-        self.lifecycle.begin(session, self._ttl(lifetime), listing_ttl(lifetime))
+        self.lifecycle.begin(session, self._ttl(lifetime), self._listing_ttl(app))
         self._counts.add("created")
         signals.session_created.send(app)
 
@@ -280,7 +319,7 @@ class ServerSessionInterface(SessionInterface):
             meta.expires_at = now + lifetime
         ttl = self._ttl(lifetime, 0 if meta.begun is None else now - meta.begun)
         if plan.moves:
-            has_its_id = self.lifecycle.move(session, ttl, listing_ttl(lifetime))
+            has_its_id = self.lifecycle.move(session, ttl, self._listing_ttl(app))
             self._counts.add("regenerated" if has_its_id else "dropped")
             if has_its_id:
                 signals.session_regenerated.send(app)
@@ -289,7 +328,7 @@ class ServerSessionInterface(SessionInterface):
         if record == session.stored.record:
             return True
         try:
-            has_its_id = self.lifecycle.write(session, record, ttl, listing_ttl(lifetime) if plan.renews else None)
+            has_its_id = self.lifecycle.write(session, record, ttl, self._listing_ttl(app) if plan.renews else None)
         except SessionStoreError as error:
             if not is_only_renewed:
                 raise
@@ -310,7 +349,7 @@ class ServerSessionInterface(SessionInterface):
         else:
             sid = stored_of(session).sid
             value = signed(app, sid) if self.options.use_signer else sid
-            expires = self.get_expiration_time(app, session)
+            expires = policies.sooner(self.get_expiration_time(app, session), self._shorter_lifetime(app, session))
             response.set_cookie(self.get_cookie_name(app), value, expires=expires, **self._cookie_attributes(app))
         if not session.accessed:
             self._add_vary(response)
@@ -334,6 +373,14 @@ class ServerSessionInterface(SessionInterface):
             response.vary.add("Cookie")
 
     # --- Lifetime ---------------------------------------------------------------------------------------------------
+
+    def _shorter_lifetime(self, app: Flask, session: ServerSideSession) -> int | None:
+        """Return the lifetime in seconds of a session that lives shorter than others."""
+        shorter = policies.shorter_lifetime(self.options.policies, app, session)
+        return None if shorter is None else max(shorter, 1)
+
+    def _listing_ttl(self, app: Flask) -> int:
+        return listing_ttl(lifetime_of(app), self.options.policies.refresh_after)
 
     def _ttl(self, lifetime: int, age: int = 0) -> int:
         """For how long the record of a session lives that began so many seconds ago."""
@@ -454,9 +501,10 @@ class ServerSessionInterface(SessionInterface):
         return min(max(seen), now) if seen else None
 
 
-def listing_ttl(lifetime: int) -> int:
+def listing_ttl(lifetime: int, refresh_after: float | None = None) -> int:
     """For how long a user's list has a session: it may be read for a while after it was renewed last."""
-    return lifetime + int(lifetime * RENEWED_SHARE) + LONGEST_REQUEST
+    unrenewed = lifetime * RENEWED_SHARE if refresh_after is None else refresh_after
+    return lifetime + math.ceil(unrenewed) + LONGEST_REQUEST
 
 
 def lifetime_of(app: Flask) -> int:

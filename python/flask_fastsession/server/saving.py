@@ -28,9 +28,18 @@ class Plan:
     sets_cookie: bool = False
 
 
-def plan_of(session: ServerSideSession, *, now: int, lifetime: int, refreshes: bool) -> Plan:
+def plan_of(
+    session: ServerSideSession,
+    *,
+    now: int,
+    lifetime: int,
+    refreshes: bool,
+    refresh_after: float | None = None,
+    is_timed: bool = False,
+) -> Plan:
     """Decide what saving a session takes. ``lifetime`` is in seconds; ``refreshes`` is Flask's
-    ``SESSION_REFRESH_EACH_REQUEST``.
+    ``SESSION_REFRESH_EACH_REQUEST``; ``refresh_after`` is the option, and ``is_timed`` says that the lifetime is by
+    another one, and shorter than that of other sessions.
 
     What was cleared ends, and what was put into it since is another session. What was only emptied goes on: another
     request may be about to put something into it.
@@ -41,16 +50,23 @@ def plan_of(session: ServerSideSession, *, now: int, lifetime: int, refreshes: b
     if stored is None or session.was_cleared:
         if session.is_empty:
             return Plan(ends=stored is not None)
-        return Plan(ends=stored is not None, begins=True, renews=is_refreshed or is_owned, sets_cookie=True)
+        is_dated = is_refreshed or is_owned or is_timed
+        return Plan(ends=stored is not None, begins=True, renews=is_dated, sets_cookie=True)
     moves = session.needs_new_id
     needs_cookie = moves or session.is_cookie_outdated or stored.permanent != session.permanent
     is_bound_now = session.meta.owner != stored.owner
-    renews = (is_refreshed or is_owned) and (
-        needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime)
+    renews = (is_refreshed or is_owned or is_timed) and (
+        needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime, refresh_after)
     )
     follows = session.permanent and (renews if refreshes else session.modified)
     return Plan(writes=True, moves=moves, renews=renews, sets_cookie=needs_cookie or follows)
 
 
-def needs_renewal(expires_at: int | None, now: int, lifetime: int) -> bool:
-    return expires_at is None or abs(expires_at - now - lifetime) >= lifetime * RENEWED_SHARE
+def needs_renewal(expires_at: int | None, now: int, lifetime: int, refresh_after: float | None = None) -> bool:
+    if expires_at is None:
+        return True
+    age = now + lifetime - expires_at
+    if refresh_after is None:
+        return abs(age) >= lifetime * RENEWED_SHARE
+    # It is below zero where lifetimes have become shorter since.
+    return age > refresh_after or age < 0

@@ -52,6 +52,8 @@ class Loaded:
     stored: Stored | None = None
     #: Whether the cookie would be written otherwise now, though it holds the same id.
     is_cookie_outdated: bool = False
+    #: Whether the cookie opens no session, and is to be deleted.
+    is_cookie_deleted: bool = False
 
 
 class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
@@ -172,6 +174,7 @@ class UnloadedSession(ServerSideSession):
             self.replace_data(loaded.data)
             self.meta, self.stored = loaded.meta, loaded.stored
             self.is_cookie_outdated = loaded.is_cookie_outdated
+            self.cookie_due = "delete" if loaded.is_cookie_deleted else None
             self.id_length, self.accessed = interface.ids.length, True
             self.__class__ = ServerSideSession  # type: ignore[assignment]
             del self.source, self.turn
