@@ -34,7 +34,7 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: help demo serve quick coverage test test-abi3 test-oldest lint check differential docs wheel servers clean
 .PHONY: changes mutants interleavings histories thieves prove fuzz miri stress matrix session-suites free-threaded audit reproducible trust
-.PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-baseline
+.PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-policies bench-baseline
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -145,6 +145,9 @@ bench-check: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions, and fail if 
 
 bench-overrides: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions if an app overrides a step, compared with stock (needs valgrind)
 	$(BIN)/python -m benches.instructions --overrides
+
+bench-policies: $(VENV)/extension $(DEMO_TOOLS) ## Count instructions of requests with options beyond Flask's (needs valgrind)
+	$(BIN)/python -m benches.instructions --policies
 
 bench-baseline: $(VENV)/extension $(DEMO_TOOLS) ## Write the current counts as the baseline of bench-check
 	$(BIN)/python -m benches.instructions --write

@@ -80,6 +80,14 @@ def print_encryption() -> None:
     print_table(["cookie", "instructions", "to signed", "to encrypted"], rows)
 
 
+def print_policies() -> None:
+    """Print what a session costs with options beyond Flask's."""
+    counted = count("policies", HASH_SEEDS[:2])
+    rows = [[name, counted[name] - counted[f"null: {case}"]] for name, (case, _) in operations.POLICIES.items()]
+    print("Instructions of a session in a request, with options:\n")
+    print_table(["", "instructions"], rows)
+
+
 def count_with_seed(group: str, hash_seed: int) -> dict[str, float]:
     program = [sys.executable, "-m", operations.__name__, group, f"{FEW_TURNS}", f"{MORE_TURNS}"]
     environment = os.environ | {"PYTHONHASHSEED": f"{hash_seed}"}
@@ -142,6 +150,7 @@ def main() -> None:
     parser.add_argument(
         "--encryption", action="store_true", help="count encrypted sessions, beside signed and Fernet's"
     )
+    parser.add_argument("--policies", action="store_true", help="count requests with options beyond Flask's")
     arguments = parser.parse_args()
     if shutil.which("valgrind") is None:
         print("Instructions are counted by valgrind; please install it (apt-get install valgrind).", file=sys.stderr)
@@ -152,6 +161,9 @@ def main() -> None:
         return
     if arguments.encryption:
         print_encryption()
+        return
+    if arguments.policies:
+        print_policies()
         return
     counts = count_sessions()
     if arguments.write:

@@ -145,6 +145,33 @@ def make_overriding_operations() -> dict[str, Operation]:
     return operations
 
 
+#: Requests to apps without and with options.
+POLICIES: dict[str, tuple[str, dict[str, t.Any]]] = {
+    "read": ("read", {}),
+    "refreshed": ("refreshed read", {}),
+    "refreshed, refresh_after=": ("refreshed read", {"refresh_after": 10**6}),
+    "read, lifetime=": ("read", {"lifetime": lambda session: None}),
+    "read, skip=": ("read", {"skip": lambda request: False}),
+    "read, accept_any=": ("read", {"accept_any": True}),
+    "read, delete_refused=": ("read", {"delete_refused": True}),
+    "refused": ("bad signature", {}),
+    "refused, on_refused=": ("bad signature", {"on_refused": lambda request, reason: None}),
+    "skipped": ("read", {"skip": lambda request: True}),
+}
+
+
+def make_policy_operations() -> dict[str, Operation]:
+    """Requests by the names of POLICIES, and each such request with a null session."""
+    operations = {}
+    for name, (case, options) in POLICIES.items():
+        environs = environs_of(CASES[case])
+        operations.setdefault(f"null: {case}", Operation(answer_all(create_null_app(CASES[case]), environs)))
+        app, _ = make_app(FastSessionInterface(**options))
+        operations[name] = Operation(answer_all(app, environs))
+    warm_up(operations)
+    return operations
+
+
 def warm_up(operations: dict[str, Operation]) -> None:
     for operation in operations.values():
         operation.repeat(WARM_UP_TURNS)
@@ -154,6 +181,7 @@ GROUPS = {
     "sessions": make_operations,
     "overrides": make_overriding_operations,
     "encryption": make_encrypting_operations,
+    "policies": make_policy_operations,
 }
 
 

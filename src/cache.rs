@@ -4,6 +4,7 @@
 //!
 //! * [`Cache`] of `AppSetup`, of `Unusable` (`setup`) and of two kinds of `CookieSetup` (`cookie_setup`): an interface, 16
 //!   each.
+//! * [`Cache`] of `AppOptions` (`policies`): an interface, 16.
 //! * `KNOWN_SIGNERS` (`keys`): the process, 64.
 //! * `Verdicts` (`guard::verdicts`): the process, 16 for each question by version tags, which are atomic, and where classes
 //!   have none a [`Cache`] of 16 looks at them.

@@ -23,4 +23,5 @@ session_revoked = _signals.signal("session-revoked")
 
 #: A cookie opened no session. ``reason`` is one of ``"expired"``, ``"future"``, ``"forged"``,
 #: ``"malformed"``, ``"revoked"`` and ``"not_encrypted"``. For an id that the server does not know it is ``"expired"``.
+#: It is sent for sessions in cookies and on the server.
 session_refused = _signals.signal("session-refused")

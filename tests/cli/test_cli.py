@@ -1228,6 +1228,15 @@ WARNINGS: dict[str, list[dict[str, t.Any]]] = {
     "no-samesite": [{"SESSION_COOKIE_SAMESITE": None}],
     "bad-samesite": [{"SESSION_COOKIE_SAMESITE": "none of these"}],
     "samesite-none": [{"SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False}],
+    "prefix-secure": [
+        {"SESSION_COOKIE_NAME": "__Host-session", "SESSION_COOKIE_SECURE": False},
+        {"SESSION_COOKIE_NAME": "__secure-session", "SESSION_COOKIE_SECURE": False},
+    ],
+    "prefix-domain": [{"SESSION_COOKIE_NAME": "__Host-session", "SESSION_COOKIE_DOMAIN": "shop.example"}],
+    "prefix-path": [
+        {"SESSION_COOKIE_NAME": "__Host-session", "SESSION_COOKIE_PATH": "/shop"},
+        {"SESSION_COOKIE_NAME": "__HOST-session", "APPLICATION_ROOT": "/shop"},
+    ],
     "no-limit": [{"MAX_COOKIE_SIZE": 0}, {"MAX_COOKIE_SIZE": 5000}, {"MAX_COOKIE_SIZE": None}],
     "nearly-too-large": [{"MAX_COOKIE_SIZE": 320}],
     "too-large": [{"MAX_COOKIE_SIZE": 100}],
@@ -1254,6 +1263,10 @@ def test_warnings(code: str, config: dict[str, t.Any]) -> None:
 
 
 NOTES: dict[str, tuple[Callable[[], flask.Flask], str]] = {
+    "option": (
+        lambda: make_app(FastSessionInterface(refresh_after=60), **SAFE),
+        "refresh_after is on: native",
+    ),
     "interface": (lambda: make_app(SecureCookieSessionInterface()), "FastSessionInterface()"),
     "hooks": (lambda: make_app(OwnInterface()), "overrides get_cookie_secure"),
     "overridden": (lambda: with_requests(OwnRequest), "request.cookies is not Flask's but"),
@@ -1299,9 +1312,38 @@ def test_notes(code: str) -> None:
 
 def test_no_note_without_a_reason() -> None:
     options: dict[str, t.Any] = {"digest_method": hashlib.sha256, "accept_digest_methods": [hashlib.sha1]}
-    assert codes(make_app(FastSessionInterface(**options), **SAFE), level="note") == []
+    assert codes(make_app(FastSessionInterface(**options), **SAFE), level="note") == ["option"]
     app = on_server(SESSION_HASH_SID=True, SESSION_ABSOLUTE_LIFETIME=600)
-    assert codes(app, level="note") == ["store"]
+    assert sorted(codes(app, level="note")) == ["option", "store"]
+
+
+@pytest.mark.parametrize("name", ["__Host-session", "__Secure-session"])
+def test_a_prefix_that_is_kept_to(name: str) -> None:
+    assert codes(make_app(**{**SAFE, "SESSION_COOKIE_NAME": name})) == []
+
+
+def test_options_are_listed_with_what_they_cost() -> None:
+    given: dict[str, t.Any] = {
+        "accept_digest_methods": [hashlib.sha512],
+        "resign_fallbacks": True,
+        "leeway": 1,
+        "oversize": "raise",
+        "absolute_lifetime": 10**6,
+        "skip": lambda request: False,
+        "refresh_after": 60,
+        "lifetime": lambda session: None,
+        "on_refused": lambda request, reason: None,
+        "delete_refused": True,
+        "accept_any": True,
+    }
+    report = run_json(make_app(FastSessionInterface(**given), **SAFE), "doctor")
+    assert report["clean"] and all(stage["native"] for stage in report["stages"].values())
+    texts = [finding["text"] for finding in report["findings"] if finding["code"] == "option"]
+    assert {text.partition(" ")[0] for text in texts} == given.keys() and all(
+        "native" in text or "yours" in text for text in texts
+    )
+    skipping = make_app(FastSessionInterface(skip=lambda request: True), **SAFE)
+    assert run_json(skipping, "doctor")["stages"]["save"]["native"] is False
 
 
 def test_every_finding_is_tested() -> None:

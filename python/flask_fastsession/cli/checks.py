@@ -259,15 +259,18 @@ class Attributes(t.NamedTuple):
     secure: bool
     httponly: bool
     samesite: str | None
+    domain: str | None
+    path: str | None
 
 
 def check_attributes(app: Flask, lines: list[str]) -> Iterator[Finding]:
     """Judge a cookie by the header that sets it, and where there is none by what the app says."""
     attributes = attributes_of(lines[0]) if lines else attributes_in_config(app)
+    findings = [*check_protection(attributes), *check_prefix(app.session_interface.get_cookie_name(app), attributes)]
     if isinstance(app.session_interface, SecureCookieSessionInterface) or is_on_server(app):
-        yield from check_protection(attributes)
+        yield from findings
         return
-    for finding in check_protection(attributes):
+    for finding in findings:
         # Nobody knows here whether another package's interface goes by the config.
         yield finding._replace(level="note")
 
@@ -275,7 +278,9 @@ def check_attributes(app: Flask, lines: list[str]) -> Iterator[Finding]:
 def attributes_of(line: str) -> Attributes:
     parts = [part.partition("=") for part in line.lower().split(";")[1:]]
     found = {name.strip(): value.strip() for name, _, value in parts}
-    return Attributes("secure" in found, "httponly" in found, found.get("samesite"))
+    return Attributes(
+        "secure" in found, "httponly" in found, found.get("samesite"), found.get("domain"), found.get("path")
+    )
 
 
 def attributes_in_config(app: Flask) -> Attributes:
@@ -287,6 +292,8 @@ def attributes_in_config(app: Flask) -> Attributes:
         secure=bool(interface.get_cookie_secure(app) or is_partitioned(app)),
         httponly=bool(interface.get_cookie_httponly(app)),
         samesite=None if samesite is None else str(samesite).lower(),
+        domain=interface.get_cookie_domain(app),
+        path=interface.get_cookie_path(app),
     )
 
 
@@ -304,6 +311,55 @@ def check_protection(attributes: Attributes) -> Iterator[Finding]:
         yield warning("bad-samesite", 'SESSION_COOKIE_SAMESITE is none of "Lax", "Strict" and "None"')
     elif attributes.samesite == "none" and not attributes.secure:
         yield warning("samesite-none", "browsers refuse a cookie with SameSite=None that is not Secure")
+
+
+def check_prefix(name: str, attributes: Attributes) -> Iterator[Finding]:
+    """Browsers refuse a cookie that lacks what its name promises: RFC 6265bis, section 4.1.3. Case does not matter."""
+    is_host = name.lower().startswith("__host-")
+    if (is_host or name.lower().startswith("__secure-")) and not attributes.secure:
+        yield warning(
+            "prefix-secure", f"browsers refuse a cookie named {name} that is not Secure: set SESSION_COOKIE_SECURE"
+        )
+    if is_host and attributes.domain:
+        yield warning(
+            "prefix-domain", f"browsers refuse a cookie named {name} with a domain: unset SESSION_COOKIE_DOMAIN"
+        )
+    if is_host and attributes.path != "/":
+        yield warning(
+            "prefix-path", f'browsers refuse a cookie named {name} with a path: set SESSION_COOKIE_PATH to "/"'
+        )
+
+
+#: What each option costs a request, beside native code.
+COSTS = {
+    "accept_digest_methods": "native",
+    "resign_fallbacks": "native",
+    "leeway": "native",
+    "oversize": "native; Flask's own code writes a cookie that is too large",
+    "absolute_lifetime": "native, and a look in Python at when the session began",
+    "skip": "a call of yours with each request; a request that it skips costs no more",
+    "refresh_after": "native; a cookie that is young enough costs no writing",
+    "lifetime": "native, and a call of yours when a session is opened and when it is saved",
+    "on_refused": "native; a call of yours where a cookie is refused",
+    "delete_refused": "native; a refused cookie costs a deletion",
+    "accept_any": "native; one signature more for each cookie that is refused",
+}
+
+
+def check_options(app: Flask) -> Iterator[Finding]:
+    """Say which options are on, and what each costs."""
+    interface: t.Any = app.session_interface
+    if isinstance(interface, FastSessionInterface):
+        options: t.Any = interface._options_for(app)
+    elif is_on_server(app):
+        options = interface.options
+    else:
+        return
+    for name, cost in COSTS.items():
+        value = getattr(options, name, getattr(options.policies, name, None))
+        if value not in (None, False, 0, (), "warn"):
+            # Nothing in a request to a store is native but its JSON.
+            yield note("option", f"{name} is on" if is_on_server(app) else f"{name} is on: {cost}")
 
 
 def check_limit(app: Flask) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from .checks import check_interface
 from .checks import check_keys
 from .checks import check_limit
 from .checks import check_name
+from .checks import check_options
 from .checks import check_overrides
 from .checks import check_record
 from .checks import check_run
@@ -98,6 +99,7 @@ def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding
     findings += findings_of(check_run, run)
     findings += findings_of(check_interface, app)
     findings += findings_of(check_encryption, app, run)
+    findings += findings_of(check_options, app)
     findings += findings_of(check_overrides, run)
     findings += findings_of(check_keys, app)
     findings += findings_of(check_name, app)

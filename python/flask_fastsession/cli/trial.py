@@ -116,7 +116,7 @@ def save_and_open(app: Flask, data: dict[str, t.Any], overrides: list[Override])
     interface = app.session_interface
     with cookies.request_with(app, None) as request:
         session = interface.open_session(app, request)
-        if session is None:
+        if session is None or interface.is_null_session(session):
             return []
         session.update(data)
         response = app.response_class()
