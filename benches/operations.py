@@ -162,7 +162,7 @@ POLICIES: dict[str, tuple[str, dict[str, t.Any]]] = {
 
 def make_policy_operations() -> dict[str, Operation]:
     """Requests by the names of POLICIES, and each such request with a null session."""
-    operations = {}
+    operations: dict[str, Operation] = {}
     for name, (case, options) in POLICIES.items():
         environs = environs_of(CASES[case])
         operations.setdefault(f"null: {case}", Operation(answer_all(create_null_app(CASES[case]), environs)))

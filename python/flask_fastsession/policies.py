@@ -66,12 +66,15 @@ def is_skipped(policies: Policies, request: Request) -> bool:
     return policies.skip is not None and bool(policies.skip(request))
 
 
-def reason_for(error: Exception | None, token: str) -> Reason:
+def reason_for(error: Exception | None, token: str | bytes) -> Reason:
     """Return why itsdangerous refuses a token. ``src/request.rs`` decides the same natively."""
     if isinstance(error, itsdangerous.SignatureExpired):
         signed_at = error.date_signed
         return "future" if signed_at is not None and signed_at.timestamp() > time.time() else "expired"
-    if not isinstance(error, itsdangerous.BadSignature) or token.count(".") < 2:
+    if (
+        not isinstance(error, itsdangerous.BadSignature)
+        or itsdangerous.want_bytes(token, errors="replace").count(b".") < 2
+    ):
         return "malformed"
     # Of a signature that is right and a timestamp that cannot be read. Where neither is right, it says why it cannot.
     has_only_bad_time = error.message == "Malformed timestamp" and error.__cause__ is None

@@ -105,7 +105,9 @@ def reply_of(interface: Interface, request: Request) -> Reply:
         cookies = request.cookies()
         clock.move_to(START + request.age)
         app = make_app(interface, PERMANENT_SESSION_LIFETIME=LIFETIME)
-        header = {"headers": {"Cookie": "; ".join(f"session={cookie}" for cookie in cookies)}} if cookies else {}
+        header: dict[str, t.Any] = (
+            {"headers": {"Cookie": "; ".join(f"session={cookie}" for cookie in cookies)}} if cookies else {}
+        )
         return exchange(app, request.view, **header)
 
 

@@ -128,7 +128,7 @@ def test_a_skipped_request_needs_no_key() -> None:
 
 def test_a_null_session_class_of_the_app_saves_no_skipped_session() -> None:
     interface = FastSessionInterface(skip=lambda request: True)
-    interface.null_session_class = type("Own", (NullSession,), {})
+    interface.null_session_class = t.cast(t.Any, type("Own", (NullSession,), {}))
     assert exchange(make_app(interface), snapshot).cookies == []
 
 
@@ -330,7 +330,7 @@ def test_a_fake_request_has_one_cookie_of_each_name() -> None:
         cookies = {"session": token}  # noqa: RUF012
 
     with app.app_context():
-        assert app.session_interface.open_session(app, t.cast(t.Any, FakeRequest())) == {"user": "ada"}
+        assert open_fake(app, FakeRequest()) == {"user": "ada"}
 
 
 # --- As settings ----------------------------------------------------------------------------------------------------
@@ -359,7 +359,11 @@ def test_settings_mean_what_arguments_mean(clock: t.Any, heard: list[str]) -> No
 
 
 def test_an_argument_wins() -> None:
-    config = {"SESSION_DELETE_REFUSED": True, "SESSION_ABSOLUTE_LIFETIME": 5, "SESSION_REFRESH_AFTER": 5}
+    config: dict[str, t.Any] = {
+        "SESSION_DELETE_REFUSED": True,
+        "SESSION_ABSOLUTE_LIFETIME": 5,
+        "SESSION_REFRESH_AFTER": 5,
+    }
     interface = FastSessionInterface(delete_refused=False, absolute_lifetime=7)
     found = interface._options_for(make_app(interface, **config))
     assert not found.policies.delete_refused
@@ -409,3 +413,20 @@ def test_an_interface_with_options_is_pickled_and_copied() -> None:
         app = make_app(made)
         token = token_of(app, user="ada", _permanent=True)
         assert with_cookies(app, snapshot, "nonsense", token).cookies == []
+
+
+def test_a_refused_cookie_of_a_fake_request_may_be_bytes(heard: list[str]) -> None:
+    app = app_with()
+
+    class FakeRequest:
+        cookies: t.Any = {}  # noqa: RUF012
+
+    with app.app_context():
+        for token in (b"nonsense", b"a.b.c"):
+            FakeRequest.cookies = {"session": token}
+            assert open_fake(app, FakeRequest()) == {}
+    assert heard == ["malformed", "forged"]
+
+
+def open_fake(app: flask.Flask, request: object) -> t.Any:
+    return app.session_interface.open_session(app, t.cast(t.Any, request))
