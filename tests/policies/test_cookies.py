@@ -76,7 +76,7 @@ def token_of(app: flask.Flask, **values: t.Any) -> str:
     return exchange(app, store(**values)).token
 
 
-def stats_of(app: flask.Flask) -> dict[str, t.Any]:
+def stats_of(app: flask.Flask) -> t.Any:
     return t.cast(FastSessionInterface, app.session_interface).stats()
 
 
