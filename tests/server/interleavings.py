@@ -218,8 +218,9 @@ def in_memcached() -> Iterator[t.Any]:
 
         def forget() -> None:
             # What else is there is of sessions that nobody comes back to. All at once would take memcached a second.
-            for owner in (Ids().owner_key(user) for user in (USER, OTHER)):
-                store.delete(owner, owners.Turn(store, owner, False).key)
+            for user in (USER, OTHER):
+                owner = Ids().owner_key(user)
+                store.delete(owner, owners.Turn(store, owner, False).key, Ids().revoked_key(user))
 
         store.before_command, store.forget, store._call_on = NOTHING, forget, Stopping(store, call)
         yield store
