@@ -66,19 +66,28 @@ def is_skipped(policies: Policies, request: Request) -> bool:
     return policies.skip is not None and bool(policies.skip(request))
 
 
-def reason_for(error: Exception | None, token: str | bytes) -> Reason:
-    """Return why itsdangerous refuses a token. ``src/request.rs`` decides the same natively."""
+def reason_for(options: Options, error: Exception | None, token: str | bytes) -> Reason:
+    """Return why itsdangerous, or decryption, refuses a token. ``src/protection.rs`` decides the same natively."""
     if isinstance(error, itsdangerous.SignatureExpired):
         signed_at = error.date_signed
         return "future" if signed_at is not None and signed_at.timestamp() > time.time() else "expired"
-    if (
-        not isinstance(error, itsdangerous.BadSignature)
-        or itsdangerous.want_bytes(token, errors="replace").count(b".") < 2
-    ):
+    text = itsdangerous.want_bytes(token, errors="replace")
+    dots = text.count(b".")
+    if not isinstance(error, itsdangerous.BadSignature):
+        return "malformed"
+    if options.encrypt and not options.accept_signed and dots > 1:
+        return "not_encrypted"
+    if options.reads_encrypted and (not dots or (not options.accept_signed and options.encrypt)):
+        return "malformed" if len(text) < SHORTEST_ENCRYPTED else "forged"
+    if dots < 2:
         return "malformed"
     # Of a signature that is right and a timestamp that cannot be read. Where neither is right, it says why it cannot.
     has_only_bad_time = error.message == "Malformed timestamp" and error.__cause__ is None
     return "malformed" if has_only_bad_time else "forged"
+
+
+#: The characters of an encrypted cookie of no text: version, nonce, seconds and tag.
+SHORTEST_ENCRYPTED = ((1 + 24 + 8 + 16) * 4 + 2) // 3
 
 
 def lifetime_of(policies: Policies, session: SessionMixin) -> float | None:
@@ -200,10 +209,14 @@ def save_session(
         options.check_size(known, session, response)
 
 
-def keep_time(policies: Policies, session: t.Any, token: str) -> None:
+def keep_time(policies: Policies, session: t.Any, serializer: t.Any, token: str) -> None:
     """Have a session know when its cookie was signed, if an option asks for that."""
     if not policies.keeps_time:
         return
     # Somebody's own serializer may sign without a time, and somebody's own class may have no place for it.
     with suppress(Exception):
-        session._signed_at = bytes_to_int(base64_decode(token.rsplit(".", 2)[1]))
+        if "." in token:
+            session._signed_at = bytes_to_int(base64_decode(token.rsplit(".", 2)[1]))
+        else:
+            _, made_at = serializer.loads(token, return_timestamp=True)
+            session._signed_at = int(made_at.timestamp())

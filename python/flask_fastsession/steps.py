@@ -60,11 +60,11 @@ def open_session(
             refused = refused or error
     else:
         if reports_refusals:
-            raise policies.Refused(policies.reason_for(refused, token))
+            raise policies.Refused(policies.reason_for(options, refused, token))
         return interface.session_class()
     if loaded is not None:
         keep_loaded(session, loaded)
-    policies.keep_time(options.policies, session, each)
+    policies.keep_time(options.policies, session, serializer, each)
     options.resign(session, serializer, each)
     return session
 

@@ -430,3 +430,51 @@ def test_a_refused_cookie_of_a_fake_request_may_be_bytes(heard: list[str]) -> No
 
 def open_fake(app: flask.Flask, request: object) -> t.Any:
     return app.session_interface.open_session(app, t.cast(t.Any, request))
+
+
+# --- Encrypted cookies ----------------------------------------------------------------------------------------------
+
+
+def encrypted_cookies() -> dict[str, str]:
+    """A cookie for each reason, made at START."""
+    mine, others = (
+        token_of(app_with(encrypt=True), user="ada"),
+        app_with(encrypt=True, config={"SECRET_KEY": OTHER_KEY}),
+    )
+    return {
+        "not_encrypted": token_of(app_with(), user="ada"),
+        "malformed": "nonsense",
+        "forged": token_of(others, user="eve"),
+        "expired": mine,
+        "future": mine,
+    }
+
+
+@PATHS
+@pytest.mark.parametrize("reason", ["not_encrypted", "malformed", "forged", "expired", "future"])
+def test_the_reason_of_a_refusal_where_cookies_are_encrypted(
+    kind: type[FastSessionInterface], reason: str, clock: t.Any, heard: list[str]
+) -> None:
+    told: list[str] = []
+    app = app_with(
+        kind,
+        encrypt=True,
+        on_refused=lambda request, reason: told.append(reason),
+        config={"PERMANENT_SESSION_LIFETIME": 100},
+    )
+    token = encrypted_cookies()[reason]
+    clock.move_to(AT.get(reason, START))
+    assert exchange(app, lambda session: dict(session), token).seen == [{}]
+    assert heard == told == [reason]
+
+
+@PATHS
+@VALUES
+def test_an_encrypted_cookie_has_an_age(kind: type[FastSessionInterface], value: object, clock: t.Any) -> None:
+    app = app_with(kind, encrypt=True, refresh_after=60, lifetime=for_admins)
+    token = token_of(app, user=value, _permanent=True)
+    admins = token_of(app, user=value, admin=True, _permanent=True)
+    for age, is_sent in [(60, False), (61, True)]:
+        clock.move_to(START + age)
+        assert bool(exchange(app, snapshot, token).cookies) is is_sent
+        assert exchange(app, lambda session: session.get("user"), admins).seen == [None if is_sent else str(value)]
