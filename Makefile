@@ -100,11 +100,12 @@ mutants: $(VENV)/extension $(ALL_TOOLS) ## Leave out one check of the guard at a
 	scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED))
 	ABI=abi3 scripts/mutants.sh $(BIN)/python $(if $(SEED),--seed $(SEED)) look.mro look.found
 
-prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings, 1,000,000 operations and 1,000 thieves of server-side sessions; 100,000 encrypted sessions
+prove: $(VENV)/extension $(ALL_TOOLS) ## Compare with stock in full: 5,000,000 cases of the codec, 200,000 requests, all changes, all mutants; all interleavings, 1,000,000 operations and 1,000 thieves of server-side sessions; 100,000 encrypted sessions; 1,000 rounds of revocation on each store
 	$(BIN)/python -m tests.encryption.random_sessions --sessions 100000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.codec --cases 5000000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.differential.requests --cases 20000 $(if $(SEED),--seed $(SEED))
 	$(MAKE) --no-print-directory changes mutants interleavings histories thieves
+	$(BIN)/python -m tests.revocations.workers --rounds 1000
 
 interleavings: $(ALL_TOOLS) ## Try all orders that the commands of two and three requests to a session on the server can have
 	$(BIN)/python -m tests.server.interleavings --whole --size 2

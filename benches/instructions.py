@@ -88,6 +88,18 @@ def print_policies() -> None:
     print_table(["", "instructions"], rows)
 
 
+def print_revocable() -> None:
+    """Print what a session costs where it can be revoked."""
+    counted = count("revocable", HASH_SEEDS[:2])
+    rows = []
+    for name in operations.COUNTED:
+        sides = ["off", *(f"{entries} entries" for entries in operations.REVOKED)]
+        off, *on = (counted[f"{side}: {name}"] - counted[f"null: {name}"] for side in sides)
+        rows.append([name, off, *(cell for share in on for cell in (share, f"{share / off:.2f}x"))])
+    print("Instructions of a session where sessions can be revoked, beside one where they cannot:\n")
+    print_table(["", "off", *(cell for entries in operations.REVOKED for cell in (f"{entries:,} entries", ""))], rows)
+
+
 def count_with_seed(group: str, hash_seed: int) -> dict[str, float]:
     program = [sys.executable, "-m", operations.__name__, group, f"{FEW_TURNS}", f"{MORE_TURNS}"]
     environment = os.environ | {"PYTHONHASHSEED": f"{hash_seed}"}
@@ -151,6 +163,7 @@ def main() -> None:
         "--encryption", action="store_true", help="count encrypted sessions, beside signed and Fernet's"
     )
     parser.add_argument("--policies", action="store_true", help="count requests with options beyond Flask's")
+    parser.add_argument("--revocable", action="store_true", help="count sessions that can be revoked, beside others")
     arguments = parser.parse_args()
     if shutil.which("valgrind") is None:
         print("Instructions are counted by valgrind; please install it (apt-get install valgrind).", file=sys.stderr)
@@ -164,6 +177,9 @@ def main() -> None:
         return
     if arguments.policies:
         print_policies()
+        return
+    if arguments.revocable:
+        print_revocable()
         return
     counts = count_sessions()
     if arguments.write:

@@ -11,6 +11,8 @@ import argparse
 import gc
 import json
 import os
+import secrets
+import time
 import typing as t
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
@@ -35,6 +37,12 @@ from benches.overrides import SIDES
 from benches.overrides import overriding
 from benches.timing import declined_in
 from flask_fastsession import FastSessionInterface
+from flask_fastsession import Revocations
+from flask_fastsession._native import IDENTITY_KEY
+from flask_fastsession._native import Identity
+from flask_fastsession.revocations import Cursor
+from flask_fastsession.revocations.entry import SessionEntry
+from flask_fastsession.revocations.entry import UserEntry
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -46,6 +54,9 @@ WARM_UP_TURNS = 2
 
 #: The requests whose sessions are counted, each beside one with a null session.
 COUNTED = {"no cookie": "no cookie", "read": "read", "refreshed": "refreshed read", "written": "written"}
+
+#: Live revocations where sessions can be revoked.
+REVOKED = (0, 100_000)
 
 
 #: The same as the refreshed one, but encrypted.
@@ -134,6 +145,63 @@ def make_encrypting_operations() -> dict[str, Operation]:
     return operations
 
 
+def make_revocable_operations() -> dict[str, Operation]:
+    """The same requests where sessions can be revoked, beside the null session, and without that."""
+    apps = {"off": make_app(FastSessionInterface())[0]}
+    for entries in REVOKED:
+        apps[f"{entries} entries"] = make_app(FastSessionInterface(revocations=revocations_of(entries)))[0]
+    operations = {}
+    for name, case in COUNTED.items():
+        operations[f"null: {name}"] = Operation(answer_all(create_null_app(CASES[case]), environs_of(CASES[case])))
+        for side, app in apps.items():
+            environs = environs_of(CASES[case])
+            if side != "off":
+                for environ in environs:
+                    bring_identity(app, environ)
+            operations[f"{side}: {name}"] = Operation(answer_all(app, environs))
+    warm_up(operations)
+    return operations
+
+
+def revocations_of(entries: int) -> Revocations:
+    """As many of sessions as of users, and none that a request of this process has to fetch."""
+    store = ListedStore(entries)
+    return Revocations(store, every=1_000_000)
+
+
+class ListedStore:
+    """Has a list from the start, and is asked for it once."""
+
+    def __init__(self, entries: int) -> None:
+        until = int(time.time()) + 1_000_000
+        half = entries // 2
+        self.entries = [SessionEntry(until, secrets.token_bytes(16)).to_text() for _ in range(half)]
+        self.entries += [UserEntry(until, secrets.token_bytes(16)).to_text() for _ in range(entries - half)]
+
+    def add(self, entry: str, ttl: int) -> Cursor:
+        raise NotImplementedError
+
+    def since(self, cursor: Cursor | None) -> tuple[list[tuple[int, str]], Cursor]:
+        return list(enumerate(self.entries, 1)), Cursor(len(self.entries), "list")
+
+
+def bring_identity(app: Flask, environ: WSGIEnvironment) -> None:
+    """Have the browser bring a cookie that was saved with revocations."""
+    if "HTTP_COOKIE" not in environ:
+        return
+    interface = t.cast(FastSessionInterface, app.session_interface)
+    serializer = interface.get_signing_serializer(app)
+    assert serializer is not None
+    token = environ["HTTP_COOKIE"].partition("=")[2]
+    with app.app_context():
+        data = serializer.loads(token)
+        revocations = t.cast(Revocations, interface._options.revocations)
+        revocations.renew()
+        user = data.get("_user_id")
+        data[IDENTITY_KEY] = Identity(secrets.token_bytes(16), revocations.latest, user).value
+        environ["HTTP_COOKIE"] = f"session={serializer.dumps(data)}"
+
+
 def make_overriding_operations() -> dict[str, Operation]:
     """A permanent session that is read and refreshed, in apps that override a step of Flask's."""
     environs = environs_of(CASE)
@@ -182,6 +250,7 @@ GROUPS = {
     "overrides": make_overriding_operations,
     "encryption": make_encrypting_operations,
     "policies": make_policy_operations,
+    "revocable": make_revocable_operations,
 }
 
 

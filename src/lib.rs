@@ -11,6 +11,7 @@
 //!   `setup` keeps what was derived from an app's config in a `cache`, `cookie_setup` its `Set-Cookie` lines, and `clock`
 //!   reads the clocks that stock reads.
 //! * [`wire`] knows no Python: the steps from a payload to a cookie and back.
+//! * [`revoked`] is the list of revocations, without Python as well, and `identity` what a session carries to be found there.
 //! * `encode` and `decode` are the JSON step, with the Python `types` and the `key_cache`; `tagging` is what is left of it
 //!   where an app's own provider writes and reads JSON.
 //! * `error` lists why native code may fall back, and `counters` counts how often it did.
@@ -21,6 +22,7 @@
 // `guard::version_tag` has the one exception.
 #![deny(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
+pub mod revoked;
 pub mod wire;
 
 // All other modules know Python; without them the crate is built for fuzzing and for Miri.
@@ -42,6 +44,8 @@ mod error;
 mod guard;
 #[cfg(feature = "python")]
 mod headers;
+#[cfg(feature = "python")]
+mod identity;
 #[cfg(feature = "python")]
 mod key_cache;
 #[cfg(feature = "python")]
@@ -89,6 +93,8 @@ mod _native {
     #[pymodule_export]
     use super::guard::verdicts::guard_look_ups;
     #[pymodule_export]
+    use super::identity::{Identity, RevokedList, hash_user};
+    #[pymodule_export]
     use super::policies::NativePolicies;
     #[pymodule_export]
     use super::record::{dump_tagged, load_tagged};
@@ -108,6 +114,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("IDENTITY_KEY", super::identity::KEY)?;
         super::error::prepare(module.py())?;
         super::guard::version_tag::test(module.py())?;
         super::guard::stock::Stock::remember(module.py())

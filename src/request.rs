@@ -12,7 +12,7 @@
 //! the stock method is to be called in its place, before anything was changed: by Python code, so that stock and all
 //! that it calls, an app's own code among it, run with no native code beneath.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -29,6 +29,7 @@ use crate::guard::flask::{FlaskParts, InterfaceView, PlainSession, holds, own_at
 use crate::guard::json;
 use crate::guard::stock::Stock;
 use crate::headers::Headers;
+use crate::identity::{NativeRevocations, RevokedList, WithIdentity};
 use crate::key_cache::intern;
 use crate::policies::{AppOptions, MOST_COOKIES, NativePolicies, shorter_life};
 use crate::protection::Read;
@@ -49,6 +50,8 @@ pub struct SessionInterfaceMixin {
     pub own_cookies: Cache<CookieSetup>,
     /// The options for each app.
     options: Cache<AppOptions>,
+    /// Set where sessions can be revoked, and no other option needs Python code.
+    revocations: OnceLock<NativeRevocations>,
 }
 
 #[pymethods]
@@ -74,12 +77,19 @@ impl SessionInterfaceMixin {
             cookies: Cache::new(),
             own_cookies: Cache::new(),
             options: Cache::new(),
+            revocations: OnceLock::new(),
         })
     }
 
     /// A copy needs no arguments, and counts anew.
     fn __getnewargs__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyTuple> {
         PyTuple::empty(slf.py())
+    }
+
+    /// Open and save sessions by this list, which are left to the caller where `minds_options` says so.
+    fn _revoke_by(&self, py: Python<'_>, list: Py<RevokedList>, revocations: Py<PyAny>) -> PyResult<()> {
+        let _ = self.revocations.set(NativeRevocations::new(py, list, revocations)?);
+        Ok(())
     }
 
     #[getter(_counters)]
@@ -90,6 +100,9 @@ impl SessionInterfaceMixin {
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.apps.traverse(&visit)?;
+        if let Some(known) = self.revocations.get() {
+            visit.call(&known.revocations)?;
+        }
         self.cookies.traverse(&visit)?;
         self.own_cookies.traverse(&visit)?;
         self.options.traverse(&visit)
@@ -128,7 +141,7 @@ impl SessionInterfaceMixin {
                 Ok(session)
             }
             Err(stop) => {
-                fall_back(&slf.get().counters.get().open, stop)?;
+                fall_back(&slf.get().counters.get().open, counted_later(slf, policies, stop))?;
                 Ok(slf.py().NotImplemented().into_bound(slf.py()))
             }
         })
@@ -243,10 +256,22 @@ impl SessionInterfaceMixin {
                 Ok(true)
             }
             Err(stop) => {
-                fall_back(&slf.get().counters.get().save, stop)?;
+                fall_back(&slf.get().counters.get().save, counted_later(slf, policies, stop))?;
                 Ok(false)
             }
         })
+    }
+}
+
+/// Where sessions can be revoked, Python code calls again after a decline, which is counted then.
+fn counted_later(
+    interface: &Bound<'_, SessionInterfaceMixin>,
+    policies: Option<&Bound<'_, NativePolicies>>,
+    stop: Fallback,
+) -> Fallback {
+    match stop {
+        Fallback::Decline(_) if policies.is_none() && interface.get().revocations.get().is_some() => Fallback::Defer,
+        stop => stop,
     }
 }
 
@@ -273,11 +298,25 @@ fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     }
 }
 
-/// Whether there are options that Python code sees to: of the interface, as `__init__` sets this on the instance, and only
-/// then; or of the app, unless its config was read and has none.
-fn may_have_options(interface: &SessionInterfaceMixin, own: &Bound<'_, PyDict>, app: &Bound<'_, PyAny>) -> bool {
-    holds(own, intern!(own.py(), "_minds_options"))
-        || !interface.options.get(|known| known.are_of(app)).is_some_and(|known| known.are_native)
+/// By which revocations a session is opened or saved here, if by any. Deferred to Python code unless nothing is left to it:
+/// `__init__` sets `_minds_options` on an interface that has options for it, and the app's config may have some until it was
+/// read. A copy of an interface has not been told of its revocations again.
+fn revocations_of<'a>(
+    interface: &'a Bound<'_, SessionInterfaceMixin>,
+    own: &Bound<'_, PyDict>,
+    app: &Bound<'_, PyAny>,
+    policies: Option<&NativePolicies>,
+) -> Result<Option<&'a NativeRevocations>, Fallback> {
+    if policies.is_some() {
+        return Ok(None);
+    }
+    let interface = interface.get();
+    let revocations = interface.revocations.get();
+    let has_others = revocations.is_none() && holds(own, intern!(own.py(), "_minds_options"));
+    if has_others || !interface.options.get(|known| known.are_of(app)).is_some_and(|known| known.are_native) {
+        return Err(Fallback::Defer);
+    }
+    Ok(revocations)
 }
 
 // --- In -------------------------------------------------------------------------------------------------------------
@@ -291,9 +330,7 @@ fn open<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
-    if policies.is_none() && may_have_options(interface.get(), &own, app) {
-        return Err(Fallback::Defer);
-    }
+    let revocations = revocations_of(interface, &own, app, policies)?;
     let interface_view = parts.open_hooks_are_stock(interface, &own)?;
     let view = AppView::of(parts, app)?;
     let Some(setup) = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)? else {
@@ -312,14 +349,19 @@ fn open<'py>(
     let mut others = others.into_iter().skip(1).take(MOST_COOKIES - 1).filter(|other| !other.is_empty());
     let first = if cookie.is_empty() { others.next() } else { Some(cookie) };
     let Some(cookie) = first else {
-        return new_session(parts, interface, &interface_view);
+        return new_session(parts, interface, &interface_view, revocations);
     };
+    if let Some(revocations) = revocations
+        && !revocations.is_recent(py).map_err(Fallback::Raise)?
+    {
+        return Err(Fallback::Defer);
+    }
     if !parts.refuses_bad_signatures(py) {
         return Err(Reason::Patched.into());
     }
     let tags = json.text_readable()?;
     let loads = &interface.get().counters.get().loads;
-    let read = |cookie| read_session(parts, interface, &interface_view, &setup, &tags, policies, cookie);
+    let read = |cookie| read_session(parts, interface, &interface_view, &setup, &tags, policies, revocations, cookie);
     let mut attempt = read(cookie);
     if let Err(Fallback::Reject(refusal)) = attempt {
         // Why the first was refused is told, unless another is valid.
@@ -339,13 +381,15 @@ fn open<'py>(
             if policies.is_some() {
                 return Ok(PyString::new(py, refusal.name()).into_any());
             }
-            new_session(parts, interface, &interface_view)
+            new_session(parts, interface, &interface_view, revocations)
         }
         Err(stop) => Err(stop),
     }
 }
 
-/// The session that a cookie holds. All that may decline comes before the clock is read.
+/// The session that a cookie holds, deferred where Python code has to see whether it is revoked. All that may decline comes
+/// before the clock is read.
+#[expect(clippy::too_many_arguments, reason = "a step of `open`")]
 fn read_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
@@ -353,6 +397,7 @@ fn read_session<'py>(
     setup: &AppSetup,
     tags: &json::Tags<'py>,
     policies: Option<&NativePolicies>,
+    revocations: Option<&NativeRevocations>,
     cookie: &str,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
@@ -379,11 +424,19 @@ fn read_session<'py>(
         let session = empty_session(parts, on_update.bind(py)).map_err(Fallback::Raise)?;
         decode::into_session(&text, tags, &session)?;
         check_age()?;
+        if let Some(revocations) = revocations
+            && !session.is_empty()
+            && !revocations.admits(&session).map_err(Fallback::Raise)?
+        {
+            return Err(Fallback::Defer);
+        }
         if let Some(payload) = payload {
             let loaded = (PyBytes::new(py, payload), PyBytes::new(py, text.as_bytes()));
             session.setattr(intern!(py, "_loaded"), loaded).map_err(Fallback::Raise)?;
         }
         session.into_any()
+    } else if revocations.is_some() {
+        return Err(Fallback::Defer);
     } else {
         let data = decode::from_text(&text, tags)?.cast_into_exact::<PyDict>().map_err(|_| Reason::Session)?;
         check_age()?;
@@ -404,10 +457,13 @@ fn new_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
     interface_view: &InterfaceView,
+    revocations: Option<&NativeRevocations>,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let class = parts.session_class(interface, interface_view).map_err(Fallback::Raise)?;
     let session = match parts.plain_session_class(&class) {
         Some(on_update) => empty_session(parts, on_update.bind(interface.py())).map(Bound::into_any),
+        // Whether such a session can be revoked, Python code has to see.
+        None if revocations.is_some() => return Err(Fallback::Defer),
         None => class.call0(),
     };
     session.map_err(Fallback::Raise)
@@ -462,14 +518,19 @@ fn save<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
-    if policies.is_none() && may_have_options(interface.get(), &own, app) {
-        return Err(Fallback::Defer);
-    }
+    let revocations = revocations_of(interface, &own, app, policies)?;
     let interface_view = parts.save_hooks_are_stock(interface, &own)?;
     let app_config = AppConfig::of(parts, app)?;
     let config = &app_config.config;
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
     let template = CookieSetup::find(&interface.get().cookies, interface, parts, config)?;
+    let identity = match revocations {
+        // What nobody has touched needs none. Whatever else has none has become, or becomes, another session.
+        Some(_) if !data.is_empty() || is_modified => {
+            Some(NativeRevocations::identity_of(data).ok_or(Fallback::Defer)?)
+        }
+        _ => None,
+    };
     if data.is_empty() {
         return if is_modified {
             let headers = Headers::of(response)?;
@@ -498,8 +559,16 @@ fn save<'py>(
     let template = template.for_session(is_permanent)?;
     let shorter = lifetime.map(|seconds| shorter_life(py, seconds)).transpose()?;
     let lifetime = shorter.as_ref().or(setup.lifetime.as_ref());
+    let with_identity = match revocations.zip(identity) {
+        Some((revocations, identity)) if revocations.may_save(data, &identity) => {
+            Some(WithIdentity::put(data, &identity).map_err(Fallback::Raise)?)
+        }
+        Some(_) => return Err(Fallback::Defer),
+        None => None,
+    };
     let CookieLine { line, outcome, is_too_large_when_sealed } =
         cookie_line(parts, app, &view.config, data, &setup, lifetime, template)?;
+    drop(with_identity);
     mark_accessed(parts, data)?;
     headers.add_cookie(line, is_accessed)?;
     let counters = interface.get().counters.get();

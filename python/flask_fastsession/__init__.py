@@ -10,12 +10,14 @@ from .options import SessionTooLargeError
 from .session import FastSession
 
 if t.TYPE_CHECKING:
+    from .revocations import Revocations
     from .server import ServerSession
     from .server import SessionStoreError
 
 __all__ = [
     "FastSession",
     "FastSessionInterface",
+    "Revocations",
     "ServerSession",
     "SessionStoreError",
     "SessionTooLargeError",
@@ -29,6 +31,10 @@ def __getattr__(name: str) -> t.Any:
         from . import server
 
         return getattr(server, name)
+    if name == "Revocations":
+        from .revocations import Revocations
+
+        return Revocations
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

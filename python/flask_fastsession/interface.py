@@ -30,6 +30,7 @@ if t.TYPE_CHECKING:
     from flask import Response
     from flask.sessions import SessionMixin
 
+    from .revocations import Revocations
     from .stats import SessionStats
 
 #: A digest of :mod:`hashlib`, or its name.
@@ -39,61 +40,64 @@ DigestMethod: t.TypeAlias = str | Callable[..., t.Any]
 class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, sessions.SecureCookieSessionInterface):
     """Flask's signed cookie sessions, opened and saved natively.
 
-    Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. Like
-    :class:`flask.sessions.SecureCookieSessionInterface`, which it extends, it may be shared by several apps and
-    subclassed, and ``salt``, ``digest_method``, ``key_derivation``, ``serializer`` and ``session_class`` may be set on
-    a subclass or an instance.
+        Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. Like
+        :class:`flask.sessions.SecureCookieSessionInterface`, which it extends, it may be shared by several apps and
+        subclassed, and ``salt``, ``digest_method``, ``key_derivation``, ``serializer`` and ``session_class`` may be set on
+        a subclass or an instance.
 
-    Each argument adds something that Flask does not do, and is off by default:
+        Each argument adds something that Flask does not do, and is off by default:
 
-    ``digest_method``
-        Sign with this digest, such as :func:`hashlib.sha256`, instead of SHA-1.
-    ``accept_digest_methods``
-        Accept cookies signed with these digests as well. They are re-signed when they are next saved.
-    ``resign_fallbacks``
-        Save a session at once if its cookie was signed with a key of ``SECRET_KEY_FALLBACKS`` or with an accepted
-        digest, by marking the session as modified.
-    ``absolute_lifetime``
-        Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
-        The session stores its beginning under ``_created``; ``session.clear()`` restarts it.
-    ``leeway``
-        How many whole seconds a cookie may be older than its lifetime, or signed in the future, to allow for clock
-        skew.
-    ``oversize``
-        What to do with a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does; ``"raise"`` a
-        :exc:`SessionTooLargeError` instead of setting the cookie; or a callable that takes the session, the response
-        and the size in bytes.
-    ``encrypt``
-        Encrypt cookies, so that nobody without ``SECRET_KEY`` can read them; signed cookies are refused.
-    ``accept_signed``
-        With ``encrypt``: accept signed cookies as well. They are encrypted when they are next saved, or at once with
-        ``resign_fallbacks``.
-    ``accept_encrypted``
-        Without ``encrypt``: accept encrypted cookies as well. They are signed when they are next saved.
-    ``compress``
-        With ``encrypt``: compress sessions first. The length of a cookie then tells something of what is in it.
-    ``skip``
-        A callable that is given the request. Where it returns true, the request has no session: it is empty, and to
-        write to it is a :exc:`RuntimeError`.
-    ``refresh_after``
-        Seconds, or a :class:`~datetime.timedelta`. The cookie of a permanent session that has not changed is sent again
-        only once it is older than that.
-    ``lifetime``
-        A callable that is given the session, and returns seconds or a :class:`~datetime.timedelta` after which its
-        cookie is not accepted any more, or ``None`` for Flask's ``PERMANENT_SESSION_LIFETIME``, which no session
-        exceeds.
-    ``on_refused``
-        A callable that is given the request, and why its cookie opens no session: ``"expired"``, ``"future"``,
-        ``"forged"`` or ``"malformed"``, as :data:`flask_fastsession.signals.session_refused`.
-    ``delete_refused``
-        Remove such a cookie from the browser.
-    ``accept_any``
-        Of several cookies of the session's name, open the first that is valid, rather than the first.
+        ``digest_method``
+            Sign with this digest, such as :func:`hashlib.sha256`, instead of SHA-1.
+        ``accept_digest_methods``
+            Accept cookies signed with these digests as well. They are re-signed when they are next saved.
+        ``resign_fallbacks``
+            Save a session at once if its cookie was signed with a key of ``SECRET_KEY_FALLBACKS`` or with an accepted
+            digest, by marking the session as modified.
+        ``absolute_lifetime``
+            Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
+            The session stores its beginning under ``_created``; ``session.clear()`` restarts it.
+        ``leeway``
+            How many whole seconds a cookie may be older than its lifetime, or signed in the future, to allow for clock
+            skew.
+        ``oversize``
+            What to do with a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does; ``"raise"`` a
+            :exc:`SessionTooLargeError` instead of setting the cookie; or a callable that takes the session, the response
+            and the size in bytes.
+        ``encrypt``
+            Encrypt cookies, so that nobody without ``SECRET_KEY`` can read them; signed cookies are refused.
+        ``accept_signed``
+            With ``encrypt``: accept signed cookies as well. They are encrypted when they are next saved, or at once with
+            ``resign_fallbacks``.
+        ``accept_encrypted``
+            Without ``encrypt``: accept encrypted cookies as well. They are signed when they are next saved.
+        ``compress``
+            With ``encrypt``: compress sessions first. The length of a cookie then tells something of what is in it.
+        ``skip``
+            A callable that is given the request. Where it returns true, the request has no session: it is empty, and to
+            write to it is a :exc:`RuntimeError`.
+        ``refresh_after``
+            Seconds, or a :class:`~datetime.timedelta`. The cookie of a permanent session that has not changed is sent again
+            only once it is older than that.
+        ``lifetime``
+            A callable that is given the session, and returns seconds or a :class:`~datetime.timedelta` after which its
+            cookie is not accepted any more, or ``None`` for Flask's ``PERMANENT_SESSION_LIFETIME``, which no session
+            exceeds.
+        ``on_refused``
+            A callable that is given the request, and why its cookie opens no session: ``"expired"``, ``"future"``,
+            ``"forged"`` or ``"malformed"``, as :data:`flask_fastsession.signals.session_refused`.
+        ``delete_refused``
+            Remove such a cookie from the browser.
+        ``accept_any``
+            Of several cookies of the session's name, open the first that is valid, rather than the first.
+    es.
+        ``revocations``
+            A :class:`flask_fastsession.Revocations`, so that sessions can be revoked: :meth:`revoke`, :meth:`revoke_user`.
 
-    ``absolute_lifetime`` and those from ``skip`` on may also be in the config of an app, as ``SESSION_`` and their name
-    in capitals. It is read with the first request; an argument wins.
+        ``absolute_lifetime`` and those from ``skip`` on may also be in the config of an app, as ``SESSION_`` and their name
+        in capitals. It is read with the first request; an argument wins.
 
-    An invalid argument raises :exc:`ValueError`.
+        An invalid argument raises :exc:`ValueError`.
     """
 
     _options = DEFAULTS
@@ -123,6 +127,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         on_refused: Callable[[Request, str], object] | None = None,
         delete_refused: bool | None = None,
         accept_any: bool | None = None,
+        revocations: Revocations | None = None,
         **kwargs: t.NoReturn,
     ) -> None:
         if kwargs and type(self).__init__ is FastSessionInterface.__init__:
@@ -152,11 +157,14 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             accept_encrypted=accept_encrypted,
             compress=compress,
             policies=given,
+            revocations=revocations,
         )
         if options != DEFAULTS:
             self._options = options
-        if options.need_python:
+        if options.defer_to_python:
             self._minds_options = True
+        if revocations is not None:
+            self._prepare_revocations(revocations)
         if digest_method is not None:
             (self.digest_method,) = digests_in("digest_method", [digest_method])
 
@@ -174,7 +182,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         known = self._known_options(app)
         options = self._options_for(app) if known is None else known
         # Where it is known that Python code has nothing to see to, native code has had its say.
-        is_first = known is None or known.need_python
+        is_first = known is None or known.defer_to_python
         return policies.open_session(self, options, app, request, natively=is_first)
 
     def _open_in_steps(
@@ -206,10 +214,10 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     def _save_otherwise(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Save the session where there is more to see to, or where native code has declined."""
         known = self._known_options(app)
-        if known is not None and not known.need_python:
-            self._save_in_steps(known, app, session, response, None)
-        else:
+        if known is None or known.defer_to_python:
             policies.save_session(self, self._options_for(app), app, session, response)
+        else:
+            self._save_in_steps(known, app, session, response, None)
 
     def _save_in_steps(
         self, options: Options, app: Flask, session: SessionMixin, response: Response, lifetime: int | None
@@ -219,6 +227,55 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             steps.save_session(self, options, app, session, response, lifetime)
         else:
             super().save_session(app, session, response)
+
+    # --- Revocations --------------------------------------------------------------------------------------------------
+
+    # Whose sessions cannot be revoked need not load this.
+    _revocable: t.ClassVar[t.Any] = None
+
+    def _prepare_revocations(self, revocations: Revocations) -> None:
+        from .revocations import Revocations
+        from .revocations import logins
+        from .revocations import sessions
+
+        if not isinstance(revocations, Revocations):
+            raise ValueError(f"revocations must be a flask_fastsession.Revocations, not {revocations!r}")
+        FastSessionInterface._revocable = sessions
+        revocations.leeway = max(revocations.leeway, self._options.leeway)
+        if not self._options.need_python:
+            self._revoke_by(revocations._list, revocations)
+        logins.follow_logins()
+
+    def _require_revocations(self) -> None:
+        if self._options.revocations is None:
+            raise RuntimeError("sessions cannot be revoked: FastSessionInterface(revocations=...) was not given")
+
+    def bind_user(self, session: SessionMixin, user: object) -> None:
+        """Say whose this session is, for :meth:`revoke_user`; ``None`` stands for nobody's. Call it at login.
+
+        ``user`` is the user's id. With Flask-Login this happens by itself. Without ``revocations=`` it does nothing. A
+        session that was revoked meanwhile becomes empty instead. Raise :exc:`SessionStoreError` as ``on_outage`` says.
+        """
+        if self._options.revocations is not None:
+            self._revocable.bind(self._options.revocations, session, user)
+
+    def revoke(self, session: SessionMixin) -> None:
+        """End a session with all copies of its cookie, and empty it. It needs an app context.
+
+        This process refuses it at once, each other process within ``every`` seconds. If the store cannot be told, the
+        cookie is deleted all the same, :exc:`SessionStoreError` is raised, and it is tried again. Without
+        ``revocations=`` it raises :exc:`RuntimeError`.
+        """
+        self._require_revocations()
+        self._revocable.revoke(self._options.revocations, session)
+
+    def revoke_user(self, user: object, keep: SessionMixin | Iterable[SessionMixin] | None = None) -> None:
+        """End all sessions that a user has at this moment, but those to ``keep``. It needs an app context.
+
+        ``user`` is what :meth:`bind_user` was given, or Flask-Login's ``get_id()``. Otherwise it is as :meth:`revoke`.
+        """
+        self._require_revocations()
+        self._revocable.revoke_user(self._options.revocations, user, keep)
 
     def get_signing_serializer(self, app: Flask) -> itsdangerous.URLSafeTimedSerializer | None:
         """Return the serializer that signs and verifies the session cookie, or ``None`` without a secret key.
@@ -287,8 +344,13 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         ``kinds`` counts the cookies that were read: signed ones, by stock code too, and encrypted ones. With
         ``accept_encrypted``, ``too_large_when_encrypted`` counts the cookies that were signed, and will exceed
         ``MAX_COOKIE_SIZE`` with ``encrypt``.
+
+        With ``revocations=`` there is also ``revocations``: :class:`flask_fastsession.revocations.RevocationStats`.
         """
-        return self._counters.report()
+        report = self._counters.report()
+        if self._options.revocations is not None:
+            report["revocations"] = self._options.revocations.stats()
+        return report
 
 
 # Native code takes for stock what stands now, unless it can see that it is not.

@@ -28,6 +28,8 @@ if t.TYPE_CHECKING:
     from flask.sessions import SecureCookieSession
     from flask.sessions import SessionMixin
 
+    from .revocations import Revocations
+
 #: The key under which a session with an absolute lifetime stores when it began, in whole seconds since 1970.
 CREATED = "_created"
 
@@ -140,6 +142,7 @@ class Options:
     accept_encrypted: bool = False
     compress: bool = False
     policies: Policies = NO_POLICIES
+    revocations: Revocations | None = None
 
     def with_config(self, config: Mapping[str, t.Any]) -> Options:
         """Return these, and what the config says where no argument does; raise :exc:`ValueError`."""
@@ -172,7 +175,13 @@ class Options:
     def need_python(self) -> bool:
         """Whether there are options that native code does not see to by itself."""
         others = {field.name for field in fields(self)} - NATIVE_OPTIONS
-        return any(getattr(self, name) != getattr(DEFAULTS, name) for name in others)
+        asks_whose = self.revocations is not None and self.revocations.user_of is not None
+        return asks_whose or any(getattr(self, name) != getattr(DEFAULTS, name) for name in others)
+
+    @property
+    def defer_to_python(self) -> bool:
+        """Whether native code may leave a request to Python code that it has not declined."""
+        return self.need_python or self.revocations is not None
 
     @property
     def reads_encrypted(self) -> bool:
@@ -285,6 +294,7 @@ NATIVE_OPTIONS = {
     "encrypt",
     "accept_signed",
     "accept_encrypted",
+    "revocations",
     "compress",
 }
 

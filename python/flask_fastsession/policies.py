@@ -171,21 +171,25 @@ def open_session(
             raise Refused(session)
         if session is not None and is_expired(options, session):
             raise Refused("expired")
+        if session is not None and options.revocations is not None:
+            session = interface._revocable.opened(interface, options.revocations, app, request, session)
     except Refused as refusal:
-        return refuse(interface, policies, app, request, t.cast(Reason, str(refusal)))
+        return refuse(interface, options, app, request, t.cast(Reason, str(refusal)))
     return t.cast("SecureCookieSession", session)
 
 
 def refuse(
-    interface: FastSessionInterface, policies: Policies, app: Flask, request: Request, reason: Reason
+    interface: FastSessionInterface, options: Options, app: Flask, request: Request, reason: Reason
 ) -> SecureCookieSession:
     """Return an empty session in the place of one that is refused, and tell whoever wants to know."""
-    session = interface.session_class()
-    if policies.delete_refused:
+    session: t.Any = interface.session_class()
+    if options.revocations is not None:
+        session = interface._revocable.opened(interface, options.revocations, app, request, session)
+    if options.policies.delete_refused:
         # An empty session that is modified has its cookie deleted when it is saved.
         session.modified = True
-    report(policies, app, request, reason)
-    return session
+    report(options.policies, app, request, reason)
+    return t.cast("SecureCookieSession", session)
 
 
 def report(policies: Policies, app: Flask, request: Request, reason: Reason) -> None:
@@ -201,12 +205,21 @@ def save_session(
     if type(session) is SkippedSession:
         # Flask does not come here, unless the app has a null session of its own.
         return
+    if options.revocations is not None and interface._revocable.is_unavailable(session):
+        return
     options.stamp(session)
     lifetime = shorter_lifetime(options.policies, app, session)
-    if not interface._save_session(app, session, response, options.policies.native, lifetime):
-        known = options.cookies_of(response)
-        interface._save_in_steps(options, app, session, response, lifetime)
-        options.check_size(known, session, response)
+
+    def save_it() -> None:
+        if not interface._save_session(app, session, response, options.policies.native, lifetime):
+            known = options.cookies_of(response)
+            interface._save_in_steps(options, app, session, response, lifetime)
+            options.check_size(known, session, response)
+
+    if options.revocations is None:
+        save_it()
+    else:
+        interface._revocable.save(options.revocations, app, session, save_it)
 
 
 def keep_time(policies: Policies, session: t.Any, serializer: t.Any, token: str) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from flask import sessions
+
+if t.TYPE_CHECKING:
+    from ._native import Identity
+    from .revocations import Revocations
+    from .revocations.sessions import Fate
 
 
 class SecureCookieSession(sessions.SecureCookieSession):
@@ -12,11 +19,22 @@ class SecureCookieSession(sessions.SecureCookieSession):
     """
 
     # What it was loaded from, so that a session that still says the same keeps its payload: base64, and JSON text.
-    # And when that was signed, in seconds since 1970, where an option asks for it.
-    __slots__ = ("_loaded", "_signed_at")
+    # And when that was signed, in seconds since 1970, where an option asks for it. The others are set only where
+    # sessions can be revoked.
+    __slots__ = ("_loaded", "_revocable", "_revocations", "_signed_at")
 
     _loaded: tuple[bytes, bytes]
     _signed_at: int
+    _revocations: Revocations
+    #: What it carries, or what has become of that in this request.
+    _revocable: Identity | Fate
+
+    def clear(self) -> None:
+        """Empty the session. With ``revocations=`` this also ends it: what you store in it then is another session."""
+        super().clear()
+        revocations = getattr(self, "_revocations", None)
+        if revocations is not None:
+            revocations.end(self)
 
 
 #: The same, under a name that tells it from Flask's.

@@ -25,3 +25,7 @@ session_revoked = _signals.signal("session-revoked")
 #: ``"malformed"``, ``"revoked"`` and ``"not_encrypted"``. For an id that the server does not know it is ``"expired"``.
 #: It is sent for sessions in cookies and on the server.
 session_refused = _signals.signal("session-refused")
+
+#: The list of revocations could not be fetched. ``age`` is how old it is in seconds, or ``None`` if there is none. The
+#: sender is ``None`` outside of an app context.
+revocations_outdated = _signals.signal("revocations-outdated")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typing as t
 
+if t.TYPE_CHECKING:
+    from .revocations.revocations import RevocationStats
+
 
 class StageCounts(t.TypedDict):
     """How often a step ran natively, and how often Flask's own code ran it instead, by reason."""
@@ -42,8 +45,8 @@ class KindCounts(t.TypedDict):
     too_large_when_encrypted: int
 
 
-class SessionStats(t.TypedDict):
-    """The counts of one interface in one process since it was made."""
+class CommonStats(t.TypedDict):
+    """The counts that each interface has."""
 
     guard: t.Literal["tags", "look-ups"]
     open: StageCounts
@@ -55,3 +58,9 @@ class SessionStats(t.TypedDict):
     headers: StageCounts
     keys: KeyCounts
     kinds: KindCounts
+
+
+class SessionStats(CommonStats, total=False):
+    """The counts of one interface in one process since it was made; ``revocations`` if it has any."""
+
+    revocations: RevocationStats

@@ -17,8 +17,9 @@
 its place. What is in the store already does no harm, and what the tests put there may be removed at any time. A store
 that can be swept is tested by :class:`SweepingStoreTests`, one that moves records by :class:`MovingStoreTests`, and one
 that lists whose sessions it has by :class:`OwnerStoreTests`. Each has the tests of :class:`StoreTests` and more; for a
-store that does several of these, name several as bases. All of this needs pytest, takes a few seconds, and sleeps where
-a record is to expire, unless ``passes`` is overridden.
+store that does several of these, name several as bases. A store of revocations, for
+:class:`flask_fastsession.Revocations`, is tested by :class:`RevocationStoreTests` in the same way. All of
+this needs pytest, takes a few seconds, and sleeps where a record is to expire, unless ``passes`` is overridden.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from .revocations.kit import RevocationStoreTests
 from .server.store import MOVED_TTL
 from .server.store import MovingStore
 from .server.store import OwnerStore
 from .server.store import Store
 from .server.store import SweepingStore
 
-__all__ = ["MovingStoreTests", "OwnerStoreTests", "StoreTests", "SweepingStoreTests"]
+__all__ = ["MovingStoreTests", "OwnerStoreTests", "RevocationStoreTests", "StoreTests", "SweepingStoreTests"]
 
 T = t.TypeVar("T")
 S = t.TypeVar("S", bound=Store)

@@ -21,6 +21,9 @@ from .cookies import Verdict
 from .text import in_time
 from .trial import Run
 
+if t.TYPE_CHECKING:
+    from ..revocations import Revocations
+
 #: A key of fewer bytes can be guessed by trying.
 SHORTEST_KEY = 16
 
@@ -52,6 +55,13 @@ def warning(code: str, text: str) -> Finding:
 
 def note(code: str, text: str) -> Finding:
     return Finding("note", code, text)
+
+
+REMEMBER_COOKIE = note(
+    "remember-cookie",
+    "Flask-Login's remember cookie logs its user in again after revoke_user, at any later time; a version in "
+    "the user's get_id() ends it",
+)
 
 
 def findings_of(check: Callable[..., Iterator[Finding]], *arguments: t.Any) -> Iterator[Finding]:
@@ -103,6 +113,8 @@ def check_interface(app: Flask) -> Iterator[Finding]:
         yield note("interface", "no stage is native until app.session_interface = FastSessionInterface()")
     elif overridden := overridden_methods(interface):
         yield note("hooks", f"the interface overrides {', '.join(overridden)}")
+    if isinstance(interface, FastSessionInterface) and interface._options.revocations is not None:
+        yield from check_revocations(app, interface._options.revocations)
     if isinstance(interface, SecureCookieSessionInterface) and signs(interface) and digest_of(interface) == "sha1":
         yield note(
             "sha1",
@@ -180,14 +192,23 @@ def check_store(interface: t.Any) -> Iterator[Finding]:
         yield note("no-end", "a session that is used lives on for ever; SESSION_ABSOLUTE_LIFETIME ends it")
 
 
+def check_revocations(app: Flask, revocations: Revocations) -> Iterator[Finding]:
+    yield note(
+        "revocations",
+        f"sessions can be revoked, by {type(revocations.store).__name__}: everywhere within {revocations.every} s",
+    )
+    try:
+        revocations.store.since(None)
+    except Exception as error:
+        yield warning("revocations-failed", f"revocations cannot be fetched: {type(error.__cause__ or error).__name__}")
+    if hasattr(app, "login_manager"):
+        yield REMEMBER_COOKIE
+
+
 def check_remembering(app: Flask) -> Iterator[Finding]:
     interface: t.Any = app.session_interface
     if hasattr(app, "login_manager") and interface.lifecycle.owners is not None:
-        yield note(
-            "remember-cookie",
-            "Flask-Login's remember cookie logs its user in again after revoke_user, at any later time; a version in "
-            "the user's get_id() ends it",
-        )
+        yield REMEMBER_COOKIE
 
 
 def check_keys(app: Flask) -> Iterator[Finding]:

@@ -48,6 +48,8 @@ class Connection(sqlite3.Connection):
     """A connection that knows which file it is to; none, before it is ready for use and after it was closed."""
 
     file: File | t.Literal[False] | None = False
+    #: One of the tables that are read.
+    table = "sessions"
 
     def close(self) -> None:
         self.file = False
@@ -63,7 +65,7 @@ class Connection(sqlite3.Connection):
         try:
             if self.in_transaction:
                 self.execute("ROLLBACK")
-            self.execute("SELECT key FROM sessions LIMIT 1").fetchall()
+            self.execute(f"SELECT * FROM {self.table} LIMIT 1").fetchall()
         except sqlite3.Error:
             return False
         return True
@@ -102,6 +104,7 @@ class Connections:
         self._uri = f"{self.path.as_uri()}?mode=rw"
         self.timeout = timeout
         self._schema = schema
+        self._table = next(iter(tables))
         marks = ", ".join(f"'{name}'" for name in tables)
         self._is_complete = f"SELECT count(*) = {len(tables)} FROM sqlite_master WHERE name IN ({marks})"
         self._idle: list[Connection] = []
@@ -254,6 +257,7 @@ class Connections:
         connection = sqlite3.connect(
             uri, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False, factory=Connection
         )
+        connection.table = self._table
         CONNECTIONS.add(connection)
         return connection
 

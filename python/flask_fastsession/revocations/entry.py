@@ -1,0 +1,102 @@
+"""Entries of the list of revocations: one session, or all sessions that a user had at a place in the list."""
+
+from __future__ import annotations
+
+import base64
+import json
+import typing as t
+
+from .._native import RevokedList
+
+#: A session that a user's revocation leaves alone: its id, and the number of the place at which it was bound.
+Kept: t.TypeAlias = tuple[bytes, int]
+
+
+class Cursor(t.NamedTuple):
+    """A place in the list of a store: its number, which rises with each entry, and the generation of the list."""
+
+    number: int
+    generation: str
+
+
+class SessionEntry(t.NamedTuple):
+    """A session is revoked. ``until`` is when its last cookie has expired, in whole seconds since 1970."""
+
+    until: int
+    id: bytes
+
+    def to_text(self) -> str:
+        return as_text(["s", self.until, base64_of(self.id)])
+
+    def apply(self, revoked: RevokedList, number: int) -> int:
+        """Put it into a list, where it stands at a place of this number. Return the number it counts as."""
+        revoked.add_session(self.id, self.until)
+        return number
+
+
+class UserEntry(t.NamedTuple):
+    """A user's sessions are revoked that were bound before this, but those to keep.
+
+    It counts as at its place in the list, and at ``floor`` at least, which is after all places that its process had
+    seen: so a list that was lost and begins anew does not fall behind. One that is added once more has its former
+    number, as ``cursor``, and counts as that.
+    """
+
+    until: int
+    #: The hash of the user.
+    user: bytes
+    keep: tuple[Kept, ...] = ()
+    floor: int = 0
+    cursor: int | None = None
+
+    def to_text(self) -> str:
+        keep = [[base64_of(id), cursor] for id, cursor in self.keep]
+        return as_text(["u", self.until, base64_of(self.user), self.cursor, self.floor, keep])
+
+    def apply(self, revoked: RevokedList, number: int) -> int:
+        """Put it into a list, where it stands at a place of this number. Return the number it counts as."""
+        counts_as = max(number, self.floor) if self.cursor is None else self.cursor
+        revoked.add_user(self.user, counts_as, self.until, list(self.keep))
+        return counts_as
+
+
+Entry: t.TypeAlias = SessionEntry | UserEntry
+
+
+def entry_from(text: str) -> Entry | None:
+    """Return the entry that a text says; ``None`` for a text that this version does not know."""
+    try:
+        kind, until, name, *rest = json.loads(text)
+        if kind == "s":
+            return SessionEntry(int(until), bytes_from(name))
+        if kind == "u":
+            cursor, floor, keep = rest
+            kept = tuple((bytes_from(id), int(number)) for id, number in keep)
+            return UserEntry(int(until), bytes_from(name), kept, int(floor), None if cursor is None else int(cursor))
+    except (ValueError, TypeError):
+        pass
+    return None
+
+
+def as_text(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def base64_of(name: bytes) -> str:
+    return base64.urlsafe_b64encode(name).rstrip(b"=").decode()
+
+
+def bytes_from(text: str) -> bytes:
+    found = base64.urlsafe_b64decode(text + "==")
+    if len(found) != 16:
+        raise ValueError("an id has 16 bytes")
+    return found
+
+
+def missing_entries(former: RevokedList, current: RevokedList) -> list[Entry]:
+    """Return what a list has lost, to be added again."""
+    sessions, users = former.missing_in(current)
+    found: list[Entry] = [SessionEntry(until, id) for id, until in sessions]
+    for user, cursor, until, keep in users:
+        found.append(UserEntry(until, user, tuple(keep), cursor=cursor))
+    return found

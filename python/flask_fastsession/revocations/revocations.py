@@ -1,0 +1,332 @@
+"""The list of revocations that a process holds: fetched from the store now and then, and added to."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import random
+import threading
+import time
+import typing as t
+import weakref
+from collections.abc import Callable
+from collections.abc import Iterable
+
+from .. import signals
+from .._native import Identity
+from .._native import RevokedList
+from ..server.info import current_app_or_none
+from ..server.store import SessionStoreError
+from .entry import Cursor
+from .entry import Entry
+from .entry import SessionEntry
+from .entry import UserEntry
+from .entry import entry_from
+from .entry import missing_entries
+from .stores import store_from
+
+if t.TYPE_CHECKING:
+    from ..session import SecureCookieSession
+
+log = logging.getLogger("flask_fastsession")
+
+OnOutage: t.TypeAlias = t.Literal["keep", "accept", "refuse"]
+
+#: A fetch stores entries that wait for no more than so many seconds, so that the request it is part of goes on.
+SECONDS_TO_STORE = 0.2
+
+#: What has expired is removed from the list so often, in seconds.
+SWEPT_EVERY = 300
+
+#: How far the clocks of machines may be apart, in seconds, before an entry ends earlier than a cookie that it refuses.
+CLOCK_SKEW = 60
+
+
+class RevocationStats(t.TypedDict):
+    """What a process knows of revocations.
+
+    ``entries`` are in its list, which is ``age`` seconds old: ``None`` if it never had one. ``waiting`` entries could
+    not be stored yet. ``fetches`` and ``failed_fetches`` count how often the store was asked for what is new,
+    ``refused`` the sessions that were refused, and ``revoked`` the entries that this process has made.
+    """
+
+    entries: int
+    age: float | None
+    waiting: int
+    fetches: int
+    failed_fetches: int
+    refused: int
+    revoked: int
+
+
+class Revocations:
+    """Which sessions and users are revoked, shared by all processes that use the same store.
+
+    ``store`` is the path of an SQLite file, a client of redis-py or the URL of a Redis, an Engine of SQLAlchemy or the
+    URL of a database, or an object with the two methods of :class:`RevocationStore`.
+
+    ``every`` is how old, in seconds, the list of a process may be: a revocation is known everywhere after that time.
+
+    ``on_outage`` says what happens while the store cannot be asked. ``"keep"``: a process that has a list goes on with
+    it, and one that never had one raises :exc:`SessionStoreError` where a view accesses a session. ``"accept"``: both
+    go on. ``"refuse"``: both raise.
+
+    ``user_of`` is a function that returns whose a session is that was not bound by :meth:`bind_user
+    <flask_fastsession.FastSessionInterface.bind_user>`, or ``None``. By default that is Flask-Login's ``_user_id``.
+
+    ``keep_for`` is for how long, in seconds, an entry lives at least. It lives as long as cookies do at that time in
+    any case, so this is for a lifetime that is to be raised.
+
+    What makes no sense is a :exc:`ValueError`. One object may serve several interfaces and apps, which then share
+    users.
+    """
+
+    def __init__(
+        self,
+        store: t.Any,
+        every: float = 5,
+        on_outage: OnOutage = "keep",
+        user_of: Callable[[t.Mapping[str, t.Any]], object] | None = None,
+        keep_for: float = 0,
+    ) -> None:
+        for name, seconds in (("every", every), ("keep_for", keep_for)):
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+                raise ValueError(f"{name} is a number of seconds, not {seconds!r}")
+        if on_outage not in ("keep", "accept", "refuse"):
+            raise ValueError(f'on_outage is "keep", "accept" or "refuse", not {on_outage!r}')
+        if user_of is not None and not callable(user_of):
+            raise ValueError(f"user_of is a function of the session, not {user_of!r}")
+        self.store = store_from(store)
+        self.every = every
+        self.on_outage = on_outage
+        self.user_of = user_of
+        self.keep_for = keep_for
+        #: The greatest ``leeway`` of the interfaces served, in seconds.
+        self.leeway = 0
+        self._list = RevokedList()
+        #: Where the next fetch begins.
+        self._cursor: Cursor | None = None
+        self._latest = 0
+        # Times of time.monotonic(). A request before `_list.due` has nothing to do.
+        self._fetched_at: float | None = None
+        self._retry_at = -math.inf
+        self._swept_at = -math.inf
+        self._failure: SessionStoreError | None = None
+        #: What could not be stored, or was lost from the store.
+        self._waiting: dict[t.Hashable, Entry] = {}
+        self._fetches = self._failed_fetches = self._refused = self._revoked = 0
+        self._make_locks()
+        ALL.add(self)
+
+    def _make_locks(self) -> None:
+        #: Held while the store is asked.
+        self._fetching = threading.Lock()
+        #: Held while the list changes, and never while anybody waits for the store.
+        self._changing = threading.Lock()
+
+    def __copy__(self) -> Revocations:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Revocations:
+        return self
+
+    # --- The list ---------------------------------------------------------------------------------------------------
+
+    @property
+    def latest(self) -> int:
+        """The number of the last place in the list that this process has seen: sessions are bound there."""
+        return self._latest
+
+    def refuses(self, identity: Identity) -> bool:
+        return self._list.refuses(identity)
+
+    def end(self, session: SecureCookieSession) -> None:
+        """End a session that was cleared."""
+        from . import sessions
+
+        sessions.end(self, session)
+
+    def count_refused(self) -> None:
+        self._refused += 1
+
+    def _apply(self, entries: Iterable[tuple[int, Entry]], revoked: RevokedList | None = None) -> None:
+        for number, entry in entries:
+            self._latest = max(self._latest, entry.apply(self._list if revoked is None else revoked, number))
+
+    # --- Fetching ---------------------------------------------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Fetch what is new if the list is older than ``every``.
+
+        Raise :exc:`SessionStoreError` as ``on_outage`` says.
+        """
+        now = time.monotonic()
+        if now < self._list.due:
+            return
+        if not self._fetching.acquire(blocking=False):
+            fetched_at = self._fetched_at
+            if fetched_at is not None and now < fetched_at + 2 * self.every:
+                return
+            self._fetching.acquire()
+        try:
+            if time.monotonic() >= self._list.due:
+                self._fetch_or_decide()
+        finally:
+            self._fetching.release()
+
+    def fetch(self) -> None:
+        """Fetch what is new, for what depends on the list as it is now. Raise as :meth:`renew` does."""
+        asked_at = time.monotonic()
+        with self._fetching:
+            # Another one may have asked the store since.
+            if self._fetched_at is None or self._fetched_at < asked_at:
+                self._fetch_or_decide()
+
+    def _fetch_or_decide(self) -> None:
+        if time.monotonic() >= self._retry_at:
+            try:
+                self._fetch()
+                return
+            except SessionStoreError as error:
+                self._has_failed(error)
+        if not may_go_on(self.on_outage, self._fetched_at is not None):
+            raise SessionStoreError(f"revocations are not known: {self._failure}") from self._failure
+        self._list.due = self._retry_at
+
+    def _fetch(self) -> None:
+        began = time.monotonic()
+        known = self._cursor
+        self._fetches += 1
+        found, cursor = self.store.since(known)
+        entries = [(number, entry) for number, text in found if (entry := entry_from(text)) is not None]
+        with self._changing:
+            if known is not None and (cursor.generation != known.generation or cursor.number < known.number):
+                self._replace(entries)
+            else:
+                self._apply(entries)
+                for _, entry in entries if self._waiting else ():
+                    self._waiting.pop(key_of(entry), None)
+            self._cursor, self._latest = cursor, max(self._latest, cursor.number)
+            self._fetched_at, self._list.due, self._failure = began, began + self.every, None
+            if began >= self._swept_at + SWEPT_EVERY:
+                self._swept_at = began
+                self._list.remove_expired(int(time.time()))
+        self._store_waiting()
+
+    def _replace(self, entries: list[tuple[int, Entry]]) -> None:
+        """Take another list, and have what it lacks added again."""
+        found = RevokedList()
+        self._apply(entries, found)
+        missing = missing_entries(self._list, found)
+        # Others add them again, too, and what they have stored by the next fetch need not be stored here.
+        random.shuffle(missing)
+        self._apply([(0, entry) for entry in missing], found)
+        # At once: nobody finds a list that lacks something, and native code has this object.
+        self._list.swap(found)
+        self._waiting = {key_of(entry): entry for entry in missing}
+
+    def _has_failed(self, error: SessionStoreError) -> None:
+        is_first = self._failure is None
+        self._failure = error
+        self._failed_fetches += 1
+        self._retry_at = time.monotonic() + self.every
+        age = self._age()
+        if is_first:
+            known = "there is none yet" if age is None else f"it is {age:.1f} s old"
+            text = "The list of revocations cannot be fetched (%s), and %s; on_outage=%r"
+            log.warning(text, error, known, self.on_outage)
+        signals.revocations_outdated.send(current_app_or_none(), age=age)
+
+    def _age(self) -> float | None:
+        return None if self._fetched_at is None else time.monotonic() - self._fetched_at
+
+    # --- Adding -----------------------------------------------------------------------------------------------------
+
+    def refuse_session(self, id: bytes, until: int) -> None:
+        """Refuse a session in this process, before it is stored anywhere."""
+        with self._changing:
+            self._list.add_session(id, until)
+
+    def add(self, entry: Entry) -> None:
+        """Refuse in this process at once, and in all others within ``every`` seconds.
+
+        Raise :exc:`SessionStoreError` if the entry cannot be stored. This process refuses all the same, and tries again
+        to store it until it expires.
+        """
+        self._revoked += 1
+        if time.monotonic() < self._retry_at and self._failure is not None:
+            self._keep_waiting(entry)
+            raise SessionStoreError(f"a revocation could not be stored: {self._failure}") from self._failure
+        try:
+            place = self.store.add(entry.to_text(), seconds_left(entry))
+        except BaseException:
+            self._keep_waiting(entry)
+            raise
+        with self._changing:
+            self._apply([(place.number, entry)])
+
+    def _keep_waiting(self, entry: Entry) -> None:
+        with self._changing:
+            # In this process it counts as at the next place, and wherever it will be stored, as at the same.
+            number = max(self._latest + 1, int(time.time() * 1_000_000))
+            if isinstance(entry, UserEntry):
+                entry = entry._replace(cursor=number)
+            self._apply([(number, entry)])
+            self._waiting[key_of(entry)] = entry
+
+    def _store_waiting(self) -> None:
+        deadline = time.monotonic() + SECONDS_TO_STORE
+        while self._waiting and time.monotonic() < deadline:
+            with self._changing:
+                key, entry = next(iter(self._waiting.items()), (None, None))
+            if entry is None:
+                return
+            if entry.until > time.time():
+                try:
+                    self.store.add(entry.to_text(), seconds_left(entry))
+                except SessionStoreError:
+                    # The next fetch tries again.
+                    return
+            with self._changing:
+                self._waiting.pop(key, None)
+
+    # --- For operators ----------------------------------------------------------------------------------------------
+
+    def stats(self) -> RevocationStats:
+        """Return what this process knows of revocations."""
+        return {
+            "entries": len(self._list),
+            "age": self._age(),
+            "waiting": len(self._waiting),
+            "fetches": self._fetches,
+            "failed_fetches": self._failed_fetches,
+            "refused": self._refused,
+            "revoked": self._revoked,
+        }
+
+
+def may_go_on(on_outage: OnOutage, has_list: bool) -> bool:
+    """Whether a request goes on while the store cannot be asked."""
+    return on_outage == "accept" or (on_outage == "keep" and has_list)
+
+
+def key_of(entry: Entry) -> t.Hashable:
+    return entry.id if isinstance(entry, SessionEntry) else (entry.user, entry.cursor)
+
+
+def seconds_left(entry: Entry) -> int:
+    return max(math.ceil(entry.until - time.time()), 1)
+
+
+ALL: weakref.WeakSet[Revocations] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # Another thread of the parent may have held them.
+    for revocations in list(ALL):
+        revocations._make_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

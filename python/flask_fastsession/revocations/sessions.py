@@ -1,0 +1,406 @@
+"""What revocations do to the sessions of requests: when they are opened and saved, and when an app says so.
+
+::
+
+    open:  take the identity out of the data -> refused? -> whose is it by now? -> session
+    save:  what has ended is stored -> refused meanwhile? -> put the identity into the data -> cookie
+
+What makes or changes an identity has fetched the list just before. So whoever holds a copy of a revoked session cannot
+make another one of it, in a process that has not heard of the revocation yet.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+import typing as t
+from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import field
+from hashlib import sha256
+
+from flask import after_this_request
+from flask import current_app
+from flask import has_request_context
+from flask import session as current_session
+
+from .. import signals
+from .. import steps
+from .._native import IDENTITY_KEY
+from .._native import Identity
+from .._native import hash_user
+from ..policies import Refused
+from ..server.info import current_app_or_none
+from ..server.meta import owner_name
+from ..server.session import METHODS
+from ..server.session import MORE_SPECIAL_METHODS
+from ..server.session import SPECIAL_METHODS
+from ..server.store import SessionStoreError
+from ..session import SecureCookieSession
+from .entry import Kept
+from .entry import SessionEntry
+from .entry import UserEntry
+from .revocations import CLOCK_SKEW
+from .revocations import Revocations
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from flask import Request
+    from flask import Response
+    from flask.sessions import SessionMixin
+
+    from ..interface import FastSessionInterface
+
+#: Where Flask-Login keeps what a user's ``get_id`` gives.
+FLASK_LOGIN_KEY = "_user_id"
+
+#: What ends outside of an app context, where no lifetime is known, is told to the store with the right end.
+NO_END = 2**32 - 1
+
+
+@dataclass
+class Fate:
+    """What has become of a session during its request."""
+
+    identity: Identity | None = None
+    #: Found to be refused, after it was opened. Nothing that is put into it from then on is kept.
+    is_refused: bool = False
+    #: Whether no cookie has its identity yet.
+    is_new: bool = False
+    #: Ids that it had, and that the store is to be told of when it is saved.
+    ended: list[bytes] = field(default_factory=list)
+    #: Why the store could not be told. All responses of this request delete the cookie.
+    failure: SessionStoreError | None = None
+
+
+def fate_of(session: SecureCookieSession) -> Fate:
+    found: Identity | Fate | None = getattr(session, "_revocable", None)
+    if not isinstance(found, Fate):
+        found = session._revocable = Fate(found)
+    return found
+
+
+def identity_of(session: SecureCookieSession) -> Identity | None:
+    found: Identity | Fate | None = getattr(session, "_revocable", None)
+    return found.identity if isinstance(found, Fate) else found
+
+
+def set_identity(session: SecureCookieSession, identity: Identity | None) -> None:
+    fate_of(session).identity = identity
+
+
+class UnavailableSession(SecureCookieSession):
+    """A session of which nobody can tell whether it is revoked: each access raises :exc:`SessionStoreError`."""
+
+    failure: SessionStoreError
+
+    @classmethod
+    def of(cls, failure: SessionStoreError) -> UnavailableSession:
+        session = cls()
+        session.failure = failure
+        # What looks past the methods below, as the encoder of json does, is not to take it for empty.
+        dict.__setitem__(session, "", None)
+        return session
+
+    def fail(self) -> t.NoReturn:
+        if has_request_context():
+            after_this_request(self.give_up)
+        raise self.failure
+
+    def give_up(self, response: Response) -> Response:
+        """Be an empty session from here on, whose failure the response has told."""
+        dict.clear(self)
+        self.__class__ = SecureCookieSession  # type: ignore[assignment]
+        return response
+
+
+def failing(name: str) -> Callable[..., t.Any]:
+    def method(self: UnavailableSession, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        self.fail()
+
+    method.__name__ = name
+    return method
+
+
+for name in (*(f"__{name}__" for name in SPECIAL_METHODS + MORE_SPECIAL_METHODS), *METHODS):
+    if hasattr(SecureCookieSession, name):
+        setattr(UnavailableSession, name, failing(name))
+
+
+# --- Open -----------------------------------------------------------------------------------------------------------
+
+
+def opened(
+    interface: FastSessionInterface,
+    revocations: Revocations,
+    app: Flask,
+    request: Request,
+    session: SecureCookieSession,
+) -> SecureCookieSession:
+    """Return the session that a cookie held; raise :exc:`Refused` if it is revoked."""
+    if not isinstance(session, SecureCookieSession):
+        raise TypeError(
+            "revocations= needs a session_class that extends flask_fastsession.FastSession, which "
+            f"{type(session).__name__} does not"
+        )
+    session._revocations = revocations
+    if not len(session):
+        return session
+    try:
+        revocations.renew()
+        found = revocations._list.take(session)
+        if found is False:
+            raise refusal(revocations)
+        login = user_in(revocations, session)
+        if found is None or (login is not None and login != found.user and not found.is_named):
+            # Saved by code that knows no revocations, at least last time.
+            revocations.fetch()
+            found = identity_as_signed(interface, app, request, found, login)
+            session.modified = True
+            if revocations.refuses(found):
+                raise refusal(revocations)
+        session._revocable = found
+        return session
+    except SessionStoreError as error:
+        return UnavailableSession.of(error)
+
+
+def refusal(revocations: Revocations) -> Refused:
+    revocations.count_refused()
+    return Refused("revoked")
+
+
+def user_in(revocations: Revocations, session: SecureCookieSession) -> str | None:
+    """Whose a session is by its data, as :func:`owner_name` writes it."""
+    user_of = revocations.user_of
+    user = dict.get(session, FLASK_LOGIN_KEY) if user_of is None else user_of(session)
+    return None if user is None else owner_name(user)
+
+
+def identity_as_signed(
+    interface: FastSessionInterface, app: Flask, request: Request, known: Identity | None, user: str | None
+) -> Identity:
+    """Return the identity of a session from before, which is the same for each copy of its cookie.
+
+    It counts as bound when it was signed, which the clock of a server has told. Where that cannot be known, it counts
+    as bound before everything.
+    """
+    token = steps.find_token(interface, app, request) or ""
+    cursor = 0
+    if user is not None:
+        signed_at = time_of_signature(interface.get_signing_serializer(app), token)
+        cursor = max(signed_at - interface._options.leeway, 0) * 1_000_000
+    # Not of the signature, which can be written in many ways.
+    signed = token.rpartition(".")[0] or token
+    id = sha256(signed.encode("utf-8", "surrogatepass")).digest()[:16] if known is None else known.id
+    return Identity(id, cursor, user)
+
+
+def time_of_signature(serializer: t.Any, token: str) -> int:
+    try:
+        _, signed_at = serializer.loads(token, return_timestamp=True)
+        return int(signed_at.timestamp())
+    except Exception:
+        return 0
+
+
+# --- Save -----------------------------------------------------------------------------------------------------------
+
+
+def is_unavailable(session: SessionMixin) -> bool:
+    """Whether a session is not to be saved: the response says why, or is about to."""
+    return isinstance(session, UnavailableSession)
+
+
+def save(revocations: Revocations, app: Flask, session: t.Any, save_it: Callable[[], None]) -> None:
+    """Save a session with its identity.
+
+    Raise :exc:`SessionStoreError` if the store cannot be told that the session has ended.
+    """
+    if not isinstance(session, SecureCookieSession):
+        save_it()
+        return
+    # An app may have put anything there.
+    dict.pop(session, IDENTITY_KEY, None)
+    fate = getattr(session, "_revocable", None)
+    if isinstance(fate, Fate):
+        failure = stored(revocations, app, fate)
+        if fate.failure is not None:
+            # The browser is told first: this may be the response that is sent.
+            empty(session, is_deleted=True)
+            save_it()
+            if failure is not None:
+                raise failure
+            return
+        if fate.is_refused:
+            empty(session, is_deleted=False)
+        fate.is_new = False
+    if not len(session):
+        save_it()
+        return
+    identity = identity_of(session)
+    if identity is None:
+        identity = Identity(secrets.token_bytes(16))
+        set_identity(session, identity)
+    elif revocations.refuses(identity):
+        empty(session, is_deleted=False)
+        save_it()
+        return
+    dict.__setitem__(session, IDENTITY_KEY, identity.value)
+    try:
+        save_it()
+    finally:
+        dict.pop(session, IDENTITY_KEY, None)
+
+
+def empty(session: SecureCookieSession, *, is_deleted: bool) -> None:
+    """Take all data out of a session; the browser is told to delete the cookie, or nothing."""
+    dict.clear(session)
+    set_identity(session, None)
+    session.modified = is_deleted
+
+
+def stored(revocations: Revocations, app: Flask, fate: Fate) -> SessionStoreError | None:
+    """Tell the store what has ended, and return why it could not be told."""
+    failure = None
+    ended, fate.ended = fate.ended, []
+    for id in ended:
+        try:
+            revocations.add(SessionEntry(end_of_cookies(revocations, app), id))
+        except SessionStoreError as error:
+            failure = fate.failure = error
+    return failure
+
+
+def end_of_cookies(revocations: Revocations, app: Flask) -> int:
+    """When the last cookie of a session that ends now has expired, in whole seconds since 1970."""
+    life = max(app.permanent_session_lifetime.total_seconds(), revocations.keep_for)
+    return math.ceil(time.time() + life + revocations.every + revocations.leeway + CLOCK_SKEW)
+
+
+# --- What an app says -----------------------------------------------------------------------------------------------
+
+
+def actual(session: t.Any) -> SecureCookieSession:
+    """The session that a proxy stands for; raise :exc:`TypeError` for what is none of ours."""
+    found = getattr(session, "_get_current_object", lambda: session)()
+    if not isinstance(found, SecureCookieSession):
+        raise TypeError(f"a session of FastSessionInterface is wanted, not {type(found).__name__}")
+    if isinstance(found, UnavailableSession):
+        found.fail()
+    return found
+
+
+def is_refused_by_now(revocations: Revocations, session: SecureCookieSession) -> bool:
+    """Fetch, and tell whether a session is refused. If so it is empty, and stays so."""
+    revocations.fetch()
+    identity, fate = identity_of(session), fate_of(session)
+    if identity is not None and not fate.is_refused and revocations.refuses(identity):
+        fate.is_refused = True
+        revocations.count_refused()
+        signals.session_refused.send(current_app_or_none(), reason="revoked")
+    if fate.is_refused:
+        empty(session, is_deleted=False)
+    return fate.is_refused
+
+
+def bind(revocations: Revocations, session: t.Any, user: object) -> None:
+    found = actual(session)
+    if is_refused_by_now(revocations, found):
+        return
+    name = None if user is None else owner_name(user)
+    is_named = name is not None and name != user_in(revocations, found)
+    id = id_of(revocations, found)
+    set_identity(found, Identity(id, revocations.latest, name, is_named))
+    found.modified = True
+
+
+def id_of(revocations: Revocations, session: SecureCookieSession) -> bytes:
+    """The id of a session, which it is given if it has none yet."""
+    identity = identity_of(session)
+    if identity is None:
+        identity = Identity(secrets.token_bytes(16))
+        set_identity(session, identity)
+        fate_of(session).is_new = True
+        session._revocations = revocations
+    return identity.id
+
+
+def end(revocations: Revocations, session: SecureCookieSession) -> None:
+    """End a session, and leave its data to another one.
+
+    This process refuses it at once, and the store is told when it is saved.
+    """
+    try:
+        is_refused_by_now(revocations, session)
+    finally:
+        identity, fate = identity_of(session), fate_of(session)
+        if identity is not None and not fate.is_new and not fate.is_refused:
+            app = current_app_or_none()
+            revocations.refuse_session(identity.id, NO_END if app is None else end_of_cookies(revocations, app))
+            fate.ended.append(identity.id)
+        if not fate.is_refused:
+            fate.identity, fate.is_new = None, False
+            session.modified = True
+
+
+def revoke(revocations: Revocations, session: t.Any) -> None:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    found = actual(session)
+    end(revocations, found)
+    fate = fate_of(found)
+    count = len(fate.ended)
+    failure = stored(revocations, app, fate)
+    empty(found, is_deleted=not fate.is_refused)
+    for _ in range(count):
+        signals.session_revoked.send(app)
+    if failure is not None:
+        raise failure
+
+
+def revoke_user(revocations: Revocations, user: object, keep: t.Any) -> None:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    revocations.fetch()
+    name = owner_name(user)
+    kept = [session for session in map(actual, several(keep)) if not is_refused_by_now(revocations, session)]
+    pairs: list[Kept] = []
+    for session in kept:
+        id = id_of(revocations, session)
+        pairs.append((id, t.cast(Identity, identity_of(session)).cursor))
+    until = end_of_cookies(revocations, app)
+    entry = UserEntry(until, hash_user(name), tuple(pairs), floor=revocations.latest + 1)
+    own = own_session()
+    if own is not None and is_of(own, name) and not any(own is session for session in kept):
+        # What is put into it from now on is another session.
+        empty(own, is_deleted=True)
+    else:
+        own = None
+    try:
+        revocations.add(entry)
+    except SessionStoreError as error:
+        if own is not None:
+            fate_of(own).failure = error
+        raise
+    finally:
+        signals.session_revoked.send(app)
+
+
+def is_of(session: SecureCookieSession, name: str) -> bool:
+    identity = identity_of(session)
+    return identity is not None and identity.user == name
+
+
+def own_session() -> SecureCookieSession | None:
+    """The session of the current request, if it is one of ours."""
+    found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+    return found if isinstance(found, SecureCookieSession) and not isinstance(found, UnavailableSession) else None
+
+
+def several(keep: t.Any) -> list[t.Any]:
+    if keep is None:
+        return []
+    # A session is iterable, too, by its keys.
+    is_one = keep is current_session or isinstance(keep, t.Mapping)
+    return [keep] if is_one else list(t.cast("Iterable[t.Any]", keep))

@@ -1,0 +1,328 @@
+//! What a session that can be revoked carries, and the list that refuses it.
+//!
+//! In a cookie it is one member of the session's JSON: `"_fastsession":[id, cursor, user, 1]`, where `id` is base64, and
+//! `user` and the mark of a user that the app has named itself may be absent.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyType};
+use sha2::{Digest, Sha256};
+
+use crate::error::contained;
+use crate::key_cache::intern;
+use crate::revoked::{Id, Kept, Revoked};
+
+/// The key in a session's JSON, which no app sees.
+pub const KEY: &str = "_fastsession";
+
+/// The id of a session, the cursor at which its user was bound, and that user.
+#[pyclass(frozen, module = "flask_fastsession._native")]
+pub struct Identity {
+    id: Id,
+    #[pyo3(get)]
+    cursor: u64,
+    #[pyo3(get)]
+    user: Option<Py<PyString>>,
+    /// Whether the app has named the user, rather than Flask-Login.
+    #[pyo3(get)]
+    is_named: bool,
+    /// What stands in the JSON. Nobody but the encoder sees it.
+    #[pyo3(get)]
+    value: Py<PyList>,
+}
+
+#[pymethods]
+impl Identity {
+    /// `id` has 16 bytes; raise `ValueError` for any other number of them.
+    #[new]
+    #[pyo3(signature = (id, cursor = 0, user = None, is_named = false))]
+    fn new(
+        py: Python<'_>,
+        id: &[u8],
+        cursor: u64,
+        user: Option<Bound<'_, PyString>>,
+        is_named: bool,
+    ) -> PyResult<Self> {
+        let id = id_of(id)?;
+        let value = PyList::new(py, [URL_SAFE_NO_PAD.encode(id)])?;
+        value.append(cursor)?;
+        if let Some(user) = &user {
+            value.append(user)?;
+        }
+        if is_named && user.is_some() {
+            value.append(1)?;
+        }
+        Ok(Self { id, cursor, user: user.map(Bound::unbind), is_named, value: value.unbind() })
+    }
+
+    #[getter]
+    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.id)
+    }
+
+    /// A session that is copied or pickled takes it along.
+    #[expect(clippy::type_complexity, reason = "a class and its arguments")]
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> (Bound<'py, PyType>, (Bound<'py, PyBytes>, u64, Option<Py<PyString>>, bool)) {
+        let py = slf.py();
+        let it = slf.get();
+        let user = it.user.as_ref().map(|user| user.clone_ref(py));
+        (slf.get_type(), (PyBytes::new(py, &it.id), it.cursor, user, it.is_named))
+    }
+}
+
+impl Identity {
+    /// What a cookie of ours says. `None` for anything else, which only an app without revocations can have signed.
+    fn read(value: &Bound<'_, PyAny>) -> Option<Self> {
+        let value = value.cast_exact::<PyList>().ok()?;
+        let mut id = Id::default();
+        let text = value.get_item(0).ok()?.cast_into_exact::<PyString>().ok()?;
+        let length = URL_SAFE_NO_PAD.decode_slice(text.to_str().ok()?, &mut id).ok()?;
+        if length != id.len() {
+            return None;
+        }
+        let cursor = value.get_item(1).ok()?.extract().ok()?;
+        let user = match value.get_item(2) {
+            Ok(user) => Some(user.cast_into_exact::<PyString>().ok().filter(|user| user.to_str().is_ok())?.unbind()),
+            Err(_) => None,
+        };
+        Some(Self { id, cursor, user, is_named: value.len() == 4, value: value.clone().unbind() })
+    }
+
+    /// What stands in the JSON.
+    pub fn value(&self) -> &Py<PyList> {
+        &self.value
+    }
+
+    /// Whether Flask-Login has logged in nobody else since the identity was written.
+    fn is_of_login(&self, session: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let py = session.py();
+        let Some(login) = session.get_item(intern!(py, "_user_id"))? else {
+            return Ok(true);
+        };
+        let Ok(login) = login.cast_exact::<PyString>() else {
+            return Ok(false);
+        };
+        Ok(self.is_named || self.user.as_ref().is_some_and(|user| user.bind(py).to_str().ok() == login.to_str().ok()))
+    }
+
+    fn hash_of_user(&self, py: Python<'_>) -> Option<Id> {
+        self.user.as_ref().and_then(|user| user.bind(py).to_str().ok()).map(hash_of)
+    }
+}
+
+/// The revocations that this process knows of.
+#[pyclass(frozen, module = "flask_fastsession._native")]
+pub struct RevokedList {
+    revoked: RwLock<Revoked>,
+    /// The time of `time.monotonic()` at which it is to be fetched, as the bits of a float.
+    due: AtomicU64,
+}
+
+#[pymethods]
+impl RevokedList {
+    #[new]
+    fn new() -> Self {
+        Self { revoked: RwLock::new(Revoked::default()), due: AtomicU64::new(f64::NEG_INFINITY.to_bits()) }
+    }
+
+    fn __len__(&self) -> usize {
+        self.read().len()
+    }
+
+    /// Refuse a session from now on, by its 16 bytes of id. `until` is in whole seconds since 1970.
+    fn add_session(&self, id: &[u8], until: u64) -> PyResult<()> {
+        let id = id_of(id)?;
+        self.write().add_session(id, seconds(until));
+        Ok(())
+    }
+
+    /// Refuse the sessions that were bound to a user before `cursor`, but those to keep: pairs of an id and a cursor.
+    /// `user` is what `hash_user` gives.
+    fn add_user(&self, user: &[u8], cursor: u64, until: u64, keep: Vec<(Vec<u8>, u64)>) -> PyResult<()> {
+        let user = id_of(user)?;
+        let keep = keep.iter().map(|(id, cursor)| Ok(Kept { id: id_of(id)?, cursor: *cursor }));
+        let keep = keep.collect::<PyResult<Vec<_>>>()?;
+        self.write().add_user(user, cursor, seconds(until), &keep);
+        Ok(())
+    }
+
+    pub fn refuses(&self, py: Python<'_>, identity: &Identity) -> bool {
+        self.read().refuses(&identity.id, identity.cursor, || identity.hash_of_user(py))
+    }
+
+    /// Take the identity out of a session that was just opened. `None` if it has none, `False` if it is refused.
+    fn take<'py>(&self, session: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let py = session.py();
+        contained(|| {
+            let key = intern!(py, "_fastsession");
+            let Some(value) = session.get_item(key)? else {
+                return Ok(py.None().into_bound(py));
+            };
+            session.del_item(key)?;
+            match Identity::read(&value) {
+                None => Ok(py.None().into_bound(py)),
+                Some(identity) if self.refuses(py, &identity) => Ok(false.into_pyobject(py)?.to_owned().into_any()),
+                Some(identity) => Ok(Bound::new(py, identity)?.into_any()),
+            }
+        })
+    }
+
+    /// The time of `time.monotonic()` from which on requests have to ask the store.
+    #[getter(due)]
+    pub fn due(&self) -> f64 {
+        f64::from_bits(self.due.load(Relaxed))
+    }
+
+    #[setter(due)]
+    fn set_due(&self, due: f64) {
+        self.due.store(due.to_bits(), Relaxed);
+    }
+
+    /// Have what another list has, and give it what this one had.
+    fn swap(&self, other: &Self) {
+        if !std::ptr::eq(self, other) {
+            let theirs = std::mem::take(&mut *other.write());
+            let mine = std::mem::replace(&mut *self.write(), theirs);
+            *other.write() = mine;
+        }
+    }
+
+    /// Forget the entries whose `until` is not after `now`.
+    fn remove_expired(&self, now: u64) {
+        self.write().remove_expired(seconds(now));
+    }
+
+    /// What another list lacks: sessions as `(id, until)`, and users as `(hash, cursor, until, keep)`.
+    #[expect(clippy::type_complexity, reason = "two lists of tuples")]
+    fn missing_in<'py>(
+        &self,
+        py: Python<'py>,
+        other: &Self,
+    ) -> (Vec<(Bound<'py, PyBytes>, u32)>, Vec<(Bound<'py, PyBytes>, u64, u32, Vec<(Bound<'py, PyBytes>, u64)>)>) {
+        if std::ptr::eq(self, other) {
+            return (Vec::new(), Vec::new());
+        }
+        // Objects are made once the locks are given back.
+        let (sessions, users) = {
+            let (mine, others) = (self.read(), other.read());
+            (mine.sessions_missing_in(&others), mine.users_missing_in(&others))
+        };
+        let bytes = |id: &Id| PyBytes::new(py, id);
+        let sessions = sessions.iter().map(|(id, until)| (bytes(id), *until)).collect();
+        let pairs = |keep: &[Kept]| keep.iter().map(|kept| (bytes(&kept.id), kept.cursor)).collect();
+        let users = users.iter().map(|it| (bytes(&it.user), it.cursor, it.until, pairs(&it.keep))).collect();
+        (sessions, users)
+    }
+}
+
+impl RevokedList {
+    /// The identity of a session that was just opened, taken out of it; `None` where Python code has to see to it, and
+    /// the session is as it was: it may be refused, or from before, or another user's by now.
+    pub fn admit<'py>(&self, session: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, Identity>>> {
+        let py = session.py();
+        let key = intern!(py, "_fastsession");
+        let Some(identity) = session.get_item(key)?.and_then(|value| Identity::read(&value)) else {
+            return Ok(None);
+        };
+        if self.refuses(py, &identity) || !identity.is_of_login(session)? {
+            return Ok(None);
+        }
+        session.del_item(key)?;
+        Bound::new(py, identity).map(Some)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Revoked> {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Revoked> {
+        self.revoked.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Return the hash by which a user is listed: no list and no store names them.
+#[pyfunction]
+pub fn hash_user<'py>(py: Python<'py>, user: &str) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &hash_of(user))
+}
+
+fn hash_of(user: &str) -> Id {
+    let mut id = Id::default();
+    id.copy_from_slice(&Sha256::digest(user.as_bytes())[..16]);
+    id
+}
+
+fn id_of(bytes: &[u8]) -> PyResult<Id> {
+    bytes.try_into().map_err(|_| PyValueError::new_err("an id has 16 bytes"))
+}
+
+/// The list counts until 2106.
+fn seconds(time: u64) -> u32 {
+    u32::try_from(time).unwrap_or(u32::MAX)
+}
+
+/// What native code needs of `Revocations` to open and save sessions by itself.
+pub struct NativeRevocations {
+    pub list: Py<RevokedList>,
+    pub revocations: Py<PyAny>,
+    /// `time.monotonic`, looked up at each call since tests replace it.
+    time: Py<PyModule>,
+}
+
+impl NativeRevocations {
+    pub fn new(py: Python<'_>, list: Py<RevokedList>, revocations: Py<PyAny>) -> PyResult<Self> {
+        Ok(Self { list, revocations, time: py.import("time")?.unbind() })
+    }
+
+    /// Whether a request may go by the list without asking the store.
+    pub fn is_recent(&self, py: Python<'_>) -> PyResult<bool> {
+        let now: f64 = self.time.bind(py).call_method0(intern!(py, "monotonic"))?.extract()?;
+        Ok(now < self.list.get().due())
+    }
+
+    /// Whether a session that was just opened is admitted by the list alone. It has its identity then.
+    pub fn admits(&self, session: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let py = session.py();
+        let Some(identity) = self.list.get().admit(session)? else {
+            return Ok(false);
+        };
+        session.setattr(intern!(py, "_revocable"), identity)?;
+        session.setattr(intern!(py, "_revocations"), &self.revocations)?;
+        Ok(true)
+    }
+
+    /// The identity of a session that is about to be saved, if nothing has become of it in this request but its data.
+    pub fn identity_of<'py>(session: &Bound<'py, PyDict>) -> Option<Bound<'py, Identity>> {
+        session.getattr(intern!(session.py(), "_revocable")).ok()?.cast_into::<Identity>().ok()
+    }
+
+    /// Whether it may be put into the data: nobody has revoked it meanwhile, and the app has put nothing in its place.
+    pub fn may_save(&self, session: &Bound<'_, PyDict>, identity: &Bound<'_, Identity>) -> bool {
+        let is_free = !session.contains(intern!(session.py(), "_fastsession")).unwrap_or(true);
+        is_free && !self.list.get().refuses(session.py(), identity.get())
+    }
+}
+
+/// The data of a session with its identity in it, which goes when this is dropped.
+pub struct WithIdentity<'a, 'py>(&'a Bound<'py, PyDict>);
+
+impl<'a, 'py> WithIdentity<'a, 'py> {
+    pub fn put(session: &'a Bound<'py, PyDict>, identity: &Bound<'py, Identity>) -> PyResult<Self> {
+        session.set_item(intern!(session.py(), "_fastsession"), identity.get().value())?;
+        Ok(Self(session))
+    }
+}
+
+impl Drop for WithIdentity<'_, '_> {
+    fn drop(&mut self) {
+        // Fails only if it has gone already.
+        let _ = self.0.del_item(intern!(self.0.py(), "_fastsession"));
+    }
+}
