@@ -133,7 +133,7 @@ impl RevokedList {
     }
 
     fn __len__(&self) -> usize {
-        self.read().len()
+        self.read().count()
     }
 
     /// Refuse a session from now on, by its 16 bytes of id. `until` is in whole seconds since 1970.
@@ -145,6 +145,7 @@ impl RevokedList {
 
     /// Refuse the sessions that were bound to a user before `cursor`, but those to keep: pairs of an id and a cursor.
     /// `user` is what `hash_user` gives.
+    #[expect(clippy::needless_pass_by_value, reason = "what PyO3 makes of a list")]
     fn add_user(&self, user: &[u8], cursor: u64, until: u64, keep: Vec<(Vec<u8>, u64)>) -> PyResult<()> {
         let user = id_of(user)?;
         let keep = keep.iter().map(|(id, cursor)| Ok(Kept { id: id_of(id)?, cursor: *cursor }));

@@ -389,7 +389,6 @@ fn open<'py>(
 
 /// The session that a cookie holds, deferred where Python code has to see whether it is revoked. All that may decline comes
 /// before the clock is read.
-#[expect(clippy::too_many_arguments, reason = "a step of `open`")]
 fn read_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,

@@ -101,7 +101,8 @@ impl Revoked {
         self.kept.get(user).is_some_and(|keep| keep.iter().any(|kept| kept.id == *id))
     }
 
-    pub fn len(&self) -> usize {
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
         self.sessions.len() + self.users.len()
     }
 
@@ -204,7 +205,7 @@ mod tests {
             list.add_user(ADA, 10, 100, &[Kept { id: ONE, cursor: 10 }]);
             list.add_session(TWO, 100);
         }
-        assert_eq!(list.len(), 2);
+        assert_eq!(list.count(), 2);
         assert!(!refuses(&list, ONE, 4));
     }
 
@@ -215,7 +216,7 @@ mod tests {
         list.add_session(TWO, 200);
         list.add_user(ADA, 10, 100, &[Kept { id: TWO, cursor: 4 }]);
         list.remove_expired(100);
-        assert_eq!(list.len(), 1);
+        assert_eq!(list.count(), 1);
         assert!(refuses(&list, TWO, 1) && !refuses(&list, ONE, 1));
         assert!(list.kept.is_empty());
     }
