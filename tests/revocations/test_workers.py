@@ -60,15 +60,14 @@ def test_a_store_that_is_killed_under_load(tmp_path: Path) -> None:
                 redis.pause()
                 time.sleep(1.5)
                 redis.kill()
-                statuses = [status_of(port, "/logout", bob) for _ in range(2)]
+                # In any worker, which may notice only now that the store is away.
+                assert status_of(port, "/logout", bob) == 500
                 time.sleep(1)
                 redis.start()
                 outcomes = [each.result() for each in loads]
             # The machine may be slow, but a request that waits for one that waits would show.
             assert max(longest for longest, _ in outcomes) < 10 * TIME_LIMIT
             assert set().union(*(answers for _, answers in outcomes)) == {"ada"}
-            # Some workers may have noticed only by the logout that the store was away.
-            assert set(statuses) == {500}
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
                 texts = [worker.get("/", bob)[0] for worker in connections]
