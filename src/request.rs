@@ -298,6 +298,12 @@ fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     }
 }
 
+/// What a session is opened by beyond Flask's rules.
+struct Beyond<'a> {
+    policies: Option<&'a NativePolicies>,
+    revocations: Option<&'a NativeRevocations>,
+}
+
 /// By which revocations a session is opened or saved here, if by any. Deferred to Python code unless nothing is left to it:
 /// `__init__` sets `_minds_options` on an interface that has options for it, and the app's config may have some until it was
 /// read. A copy of an interface has not been told of its revocations again.
@@ -361,7 +367,8 @@ fn open<'py>(
     }
     let tags = json.text_readable()?;
     let loads = &interface.get().counters.get().loads;
-    let read = |cookie| read_session(parts, interface, &interface_view, &setup, &tags, policies, revocations, cookie);
+    let beyond = Beyond { policies, revocations };
+    let read = |cookie| read_session(parts, interface, &interface_view, &setup, &tags, &beyond, cookie);
     let mut attempt = read(cookie);
     if let Err(Fallback::Reject(refusal)) = attempt {
         // Why the first was refused is told, unless another is valid.
@@ -395,11 +402,11 @@ fn read_session<'py>(
     interface_view: &InterfaceView,
     setup: &AppSetup,
     tags: &json::Tags<'py>,
-    policies: Option<&NativePolicies>,
-    revocations: Option<&NativeRevocations>,
+    beyond: &Beyond<'_>,
     cookie: &str,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
+    let &Beyond { policies, revocations } = beyond;
     let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
     let Read { text, made_at, kind, key, payload, is_current } = setup.protection.read(cookie.as_bytes())?;
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.

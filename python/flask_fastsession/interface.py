@@ -40,64 +40,63 @@ DigestMethod: t.TypeAlias = str | Callable[..., t.Any]
 class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, sessions.SecureCookieSessionInterface):
     """Flask's signed cookie sessions, opened and saved natively.
 
-        Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. Like
-        :class:`flask.sessions.SecureCookieSessionInterface`, which it extends, it may be shared by several apps and
-        subclassed, and ``salt``, ``digest_method``, ``key_derivation``, ``serializer`` and ``session_class`` may be set on
-        a subclass or an instance.
+    Assign an instance to :attr:`flask.Flask.session_interface`; nothing else changes. Like
+    :class:`flask.sessions.SecureCookieSessionInterface`, which it extends, it may be shared by several apps and
+    subclassed, and ``salt``, ``digest_method``, ``key_derivation``, ``serializer`` and ``session_class`` may be set on
+    a subclass or an instance.
 
-        Each argument adds something that Flask does not do, and is off by default:
+    Each argument adds something that Flask does not do, and is off by default:
 
-        ``digest_method``
-            Sign with this digest, such as :func:`hashlib.sha256`, instead of SHA-1.
-        ``accept_digest_methods``
-            Accept cookies signed with these digests as well. They are re-signed when they are next saved.
-        ``resign_fallbacks``
-            Save a session at once if its cookie was signed with a key of ``SECRET_KEY_FALLBACKS`` or with an accepted
-            digest, by marking the session as modified.
-        ``absolute_lifetime``
-            Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
-            The session stores its beginning under ``_created``; ``session.clear()`` restarts it.
-        ``leeway``
-            How many whole seconds a cookie may be older than its lifetime, or signed in the future, to allow for clock
-            skew.
-        ``oversize``
-            What to do with a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does; ``"raise"`` a
-            :exc:`SessionTooLargeError` instead of setting the cookie; or a callable that takes the session, the response
-            and the size in bytes.
-        ``encrypt``
-            Encrypt cookies, so that nobody without ``SECRET_KEY`` can read them; signed cookies are refused.
-        ``accept_signed``
-            With ``encrypt``: accept signed cookies as well. They are encrypted when they are next saved, or at once with
-            ``resign_fallbacks``.
-        ``accept_encrypted``
-            Without ``encrypt``: accept encrypted cookies as well. They are signed when they are next saved.
-        ``compress``
-            With ``encrypt``: compress sessions first. The length of a cookie then tells something of what is in it.
-        ``skip``
-            A callable that is given the request. Where it returns true, the request has no session: it is empty, and to
-            write to it is a :exc:`RuntimeError`.
-        ``refresh_after``
-            Seconds, or a :class:`~datetime.timedelta`. The cookie of a permanent session that has not changed is sent again
-            only once it is older than that.
-        ``lifetime``
-            A callable that is given the session, and returns seconds or a :class:`~datetime.timedelta` after which its
-            cookie is not accepted any more, or ``None`` for Flask's ``PERMANENT_SESSION_LIFETIME``, which no session
-            exceeds.
-        ``on_refused``
-            A callable that is given the request, and why its cookie opens no session: ``"expired"``, ``"future"``,
-            ``"forged"`` or ``"malformed"``, as :data:`flask_fastsession.signals.session_refused`.
-        ``delete_refused``
-            Remove such a cookie from the browser.
-        ``accept_any``
-            Of several cookies of the session's name, open the first that is valid, rather than the first.
-    es.
-        ``revocations``
-            A :class:`flask_fastsession.Revocations`, so that sessions can be revoked: :meth:`revoke`, :meth:`revoke_user`.
+    ``digest_method``
+        Sign with this digest, such as :func:`hashlib.sha256`, instead of SHA-1.
+    ``accept_digest_methods``
+        Accept cookies signed with these digests as well. They are re-signed when they are next saved.
+    ``resign_fallbacks``
+        Save a session at once if its cookie was signed with a key of ``SECRET_KEY_FALLBACKS`` or with an accepted
+        digest, by marking the session as modified.
+    ``absolute_lifetime``
+        Seconds, or a :class:`~datetime.timedelta`, after which a session ends, no matter how often it was refreshed.
+        The session stores its beginning under ``_created``; ``session.clear()`` restarts it.
+    ``leeway``
+        How many whole seconds a cookie may be older than its lifetime, or signed in the future, to allow for clock
+        skew.
+    ``oversize``
+        What to do with a cookie larger than ``MAX_COOKIE_SIZE``: ``"warn"``, as Werkzeug does; ``"raise"`` a
+        :exc:`SessionTooLargeError` instead of setting the cookie; or a callable that takes the session, the response
+        and the size in bytes.
+    ``encrypt``
+        Encrypt cookies, so that nobody without ``SECRET_KEY`` can read them; signed cookies are refused.
+    ``accept_signed``
+        With ``encrypt``: accept signed cookies as well. They are encrypted when they are next saved, or at once with
+        ``resign_fallbacks``.
+    ``accept_encrypted``
+        Without ``encrypt``: accept encrypted cookies as well. They are signed when they are next saved.
+    ``compress``
+        With ``encrypt``: compress sessions first. The length of a cookie then tells something of what is in it.
+    ``skip``
+        A callable that is given the request. Where it returns true, the request has no session: it is empty, and to
+        write to it is a :exc:`RuntimeError`.
+    ``refresh_after``
+        Seconds, or a :class:`~datetime.timedelta`. The cookie of a permanent session that has not changed is sent again
+        only once it is older than that.
+    ``lifetime``
+        A callable that is given the session, and returns seconds or a :class:`~datetime.timedelta` after which its
+        cookie is not accepted any more, or ``None`` for Flask's ``PERMANENT_SESSION_LIFETIME``, which no session
+        exceeds.
+    ``on_refused``
+        A callable that is given the request, and why its cookie opens no session: ``"expired"``, ``"future"``,
+        ``"forged"`` or ``"malformed"``, as :data:`flask_fastsession.signals.session_refused`.
+    ``delete_refused``
+        Remove such a cookie from the browser.
+    ``accept_any``
+        Of several cookies of the session's name, open the first that is valid, rather than the first.
+    ``revocations``
+        A :class:`flask_fastsession.Revocations`, so that sessions can be revoked: :meth:`revoke`, :meth:`revoke_user`.
 
-        ``absolute_lifetime`` and those from ``skip`` on may also be in the config of an app, as ``SESSION_`` and their name
-        in capitals. It is read with the first request; an argument wins.
+    ``absolute_lifetime`` and those from ``skip`` on may also be in the config of an app, as ``SESSION_`` and their name
+    in capitals. It is read with the first request; an argument wins.
 
-        An invalid argument raises :exc:`ValueError`.
+    An invalid argument raises :exc:`ValueError`.
     """
 
     _options = DEFAULTS
