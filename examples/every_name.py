@@ -6,6 +6,9 @@ Nothing here is an app of its own; tests call the functions, and `make lint` che
 from __future__ import annotations
 
 import hashlib
+import secrets
+import threading
+import time
 import typing as t
 from datetime import timedelta
 
@@ -20,6 +23,7 @@ from flask.sessions import SessionMixin
 import flask_fastsession
 from flask_fastsession import FastSession
 from flask_fastsession import FastSessionInterface
+from flask_fastsession import Revocations
 from flask_fastsession import ServerSession
 from flask_fastsession import SessionStoreError
 from flask_fastsession import SessionTooLargeError
@@ -29,6 +33,9 @@ from flask_fastsession import signing
 from flask_fastsession.inspector import inspector
 from flask_fastsession.inspector.toolbar import SessionPanel
 from flask_fastsession.options import CREATED
+from flask_fastsession.revocations import Cursor
+from flask_fastsession.revocations import RevocationStats
+from flask_fastsession.revocations import RevocationStore
 from flask_fastsession.server import MovingStore
 from flask_fastsession.server import OwnerStore
 from flask_fastsession.server import ServerSessionInterface
@@ -44,6 +51,7 @@ from flask_fastsession.stats import SessionStats
 from flask_fastsession.stats import StageCounts
 from flask_fastsession.testing import MovingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
+from flask_fastsession.testing import RevocationStoreTests
 from flask_fastsession.testing import StoreTests
 from flask_fastsession.testing import SweepingStoreTests
 
@@ -122,6 +130,47 @@ def signatures(key: str) -> list[str]:
         timed.dumps([1]),
         *(signer.sign("text").decode() for signer in signers),
     ]
+
+
+# --- Revocations ----------------------------------------------------------------------------------------------------
+
+
+class MemoryRevocations:
+    """A list of revocations of one process, which keeps them as long as it lives."""
+
+    def __init__(self) -> None:
+        self.generation = secrets.token_hex(8)
+        self.entries: list[tuple[int, str]] = []
+        self.lock = threading.Lock()
+
+    def add(self, entry: str, ttl: int) -> Cursor:
+        with self.lock:
+            last = self.entries[-1][0] if self.entries else 0
+            self.entries.append((max(last + 1, time.time_ns() // 1000), entry))
+            return Cursor(self.entries[-1][0], self.generation)
+
+    def since(self, cursor: Cursor | None) -> tuple[list[tuple[int, str]], Cursor]:
+        with self.lock:
+            if not self.entries:
+                return [], Cursor(0, "")
+            last = Cursor(self.entries[-1][0], self.generation)
+            is_known = cursor is not None and cursor.generation == self.generation and cursor.number <= last.number
+            after = cursor.number if cursor is not None and is_known else 0
+            return [entry for entry in self.entries if entry[0] > after], last
+
+
+def revocable(store: RevocationStore) -> tuple[FastSessionInterface, RevocationStats]:
+    revocations = Revocations(store, every=5, on_outage="keep")
+    return FastSessionInterface(revocations=revocations), revocations.stats()
+
+
+def log_out_everywhere_else(interface: FastSessionInterface, user: str) -> None:
+    interface.bind_user(session, user)
+    interface.revoke_user(user, keep=session)
+
+
+def log_out(interface: FastSessionInterface) -> None:
+    interface.revoke(session)
 
 
 # --- Sessions on the server -----------------------------------------------------------------------------------------
@@ -227,6 +276,12 @@ class MemoryStoreSuite(StoreTests):
     @pytest.fixture
     def store(self) -> Store:
         return MemoryStore()
+
+
+class MemoryRevocationsSuite(RevocationStoreTests):
+    @pytest.fixture
+    def store(self) -> RevocationStore:
+        return MemoryRevocations()
 
 
 #: The tests for what a store can do beyond that.

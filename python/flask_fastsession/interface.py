@@ -233,12 +233,9 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     _revocable: t.ClassVar[t.Any] = None
 
     def _prepare_revocations(self, revocations: Revocations) -> None:
-        from .revocations import Revocations
         from .revocations import logins
         from .revocations import sessions
 
-        if not isinstance(revocations, Revocations):
-            raise ValueError(f"revocations must be a flask_fastsession.Revocations, not {revocations!r}")
         FastSessionInterface._revocable = sessions
         revocations.leeway = max(revocations.leeway, self._options.leeway)
         if not self._options.need_python:

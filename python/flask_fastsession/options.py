@@ -161,6 +161,11 @@ class Options:
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):
             raise ValueError(f'oversize must be "warn", "raise" or a callable, not {self.oversize!r}')
         self._check_encryption()
+        if self.revocations is not None:
+            from .revocations import Revocations
+
+            if not isinstance(self.revocations, Revocations):
+                raise ValueError(f"revocations must be a flask_fastsession.Revocations, not {self.revocations!r}")
 
     def _check_encryption(self) -> None:
         for name in ("encrypt", "accept_signed", "accept_encrypted", "compress"):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 import flask_fastsession
 from examples import every_name
@@ -70,6 +71,16 @@ def test_the_example_runs(tmp_path: Path) -> None:
     saved, rejected, verified, declined = every_name.counts(interface)
     assert (saved, rejected, verified, declined) == (2, 0, 1, {})
     assert len(every_name.signatures("key")) == 7
+
+    app = Flask(__name__)
+    app.secret_key = "key"
+    app.session_interface, revoked = every_name.revocable(every_name.MemoryRevocations())
+    assert revoked["entries"] == 0
+    with app.test_request_context():
+        every_name.log_out_everywhere_else(app.session_interface, "ada")
+        every_name.log_out(app.session_interface)
+    # No browser has a cookie of the session that ended.
+    assert app.session_interface.stats()["revocations"]["revoked"] == 1
 
     app, sessions = every_name.server_app(str(tmp_path / "sessions.sqlite"))
     log: list[str] = []
