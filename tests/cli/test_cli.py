@@ -1348,8 +1348,8 @@ def test_options_are_listed_with_what_they_cost() -> None:
     assert run_json(skipping, "doctor")["stages"]["save"]["native"] is False
 
 
-#: Findings that other tests bring about: ``tests/encryption/test_cli.py``, ``tests/revocations/test_doctor.py``, and those
-#: of stores.
+#: Findings that other tests bring about: ``tests/encryption/test_cli.py``, ``tests/revocations/test_doctor.py``, and
+#: those of stores.
 NOTED_ELSEWHERE = {"accepts-encrypted", "accepts-signed", "compresses", "fallback-needed", "revocations"}
 WARNED_ELSEWHERE = {"cookie-refused", "not-encrypted", "revocations-failed", "store-failed", "too-large-when-encrypted"}
 
