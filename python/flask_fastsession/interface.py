@@ -85,7 +85,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         exceeds.
     ``on_refused``
         A callable that is given the request, and why its cookie opens no session: ``"expired"``, ``"future"``,
-        ``"forged"``, ``"malformed"``, ``"not_encrypted"`` or ``"revoked"``, as :data:`flask_fastsession.signals.session_refused`.
+        ``"forged"``, ``"malformed"``, ``"not_encrypted"`` or ``"revoked"``, as
+        :data:`flask_fastsession.signals.session_refused`.
     ``delete_refused``
         Remove such a cookie from the browser.
     ``accept_any``

@@ -157,11 +157,19 @@ def app_with(revocations: Revocations | None, **options: t.Any) -> Flask:
     return app
 
 
-@pytest.fixture
-def make_app(store: MemoryStore) -> MakeApp:
+#: What else an interface may do: natively, and in Python code.
+BESIDE: dict[str, dict[str, t.Any]] = {
+    "alone": {},
+    "encrypted": {"encrypt": True, "accept_signed": True},
+    "with a policy": {"accept_any": True},
+}
+
+
+@pytest.fixture(params=BESIDE.values(), ids=list(BESIDE))
+def make_app(store: MemoryStore, request: pytest.FixtureRequest) -> MakeApp:
     """Make an app with a list of its own, as another process has it, on the store that all of a test share."""
     return lambda every=5, on_outage="keep", user_of=None, **options: app_with(
-        Revocations(store, every, on_outage, user_of), **options
+        Revocations(store, every, on_outage, user_of), **(request.param | options)
     )
 
 

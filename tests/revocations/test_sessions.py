@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import typing as t
@@ -21,6 +22,7 @@ from flask_fastsession import SessionStoreError
 from flask_fastsession import signals
 from flask_fastsession.revocations import revocations as module
 
+from .conftest import BESIDE
 from .conftest import MakeApp
 from .conftest import MemoryStore
 from .conftest import Monotonic
@@ -29,6 +31,9 @@ from .conftest import logged_in
 from .conftest import shows
 
 ADA = {"user": "ada"}
+
+#: For what stock reads as well.
+SIGNED = [pytest.param(options, id=name) for name, options in BESIDE.items() if "encrypt" not in options]
 
 
 @pytest.fixture
@@ -283,6 +288,7 @@ def test_it_takes_90_bytes_beside_the_user(here: Flask, user: str) -> None:
     assert beside <= 90
 
 
+@pytest.mark.parametrize("make_app", SIGNED, indirect=True)
 def test_a_session_that_says_the_same_keeps_its_payload(here: Flask) -> None:
     @here.get("/permanent")
     def permanent() -> str:
@@ -538,6 +544,7 @@ def test_the_leeway_counts_for_sessions_from_before(make_app: MakeApp, monkeypat
     assert shows(app, from_before(user="ada")) == ADA
 
 
+@pytest.mark.parametrize("make_app", SIGNED, indirect=True)
 def test_stock_carries_it_along_and_the_way_back(here: Flask, there: Flask) -> None:
     client, _ = logged_in(here)
     carried = payload_of(here, cookie_of(client))["_fastsession"]
@@ -552,6 +559,7 @@ def test_stock_carries_it_along_and_the_way_back(here: Flask, there: Flask) -> N
     assert client.get("/").json == {}
 
 
+@pytest.mark.parametrize("make_app", SIGNED, indirect=True)
 def test_who_logs_in_on_stock_is_known_by_it(here: Flask, there: Flask) -> None:
     client, _ = logged_in(here)
     client.get("/put/_user_id/ada")
@@ -672,3 +680,51 @@ def test_entries_live_as_long_as_the_cookies_that_they_refuse(store: MemoryStore
         client.get(path)
     for _, text in store.entries:
         assert 118 <= json.loads(text)[1] - time.time() <= 180
+
+
+# --- Beside other options -------------------------------------------------------------------------------------------
+
+
+def test_others_are_told_of_a_revoked_session(make_app: MakeApp, monotonic: Monotonic) -> None:
+    told: list[str] = []
+    app = make_app(on_refused=lambda request, reason: told.append(reason), delete_refused=True)
+    client, copied = logged_in(app)
+    client.get("/logout")
+    thief = app.test_client()
+    thief.set_cookie("session", copied)
+    response = thief.get("/")
+    assert (response.json, told) == ({}, ["revoked"])
+    assert "Max-Age=0" in response.headers["Set-Cookie"]
+    assert thief.get_cookie("session") is None
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_copy_of_an_interface_refuses_as_well(here: Flask, there: Flask, duplicate: Callable[[t.Any], t.Any]) -> None:
+    client, copied = logged_in(here)
+    assert shows(there, copied) == ADA
+    there.session_interface = duplicate(here.session_interface)
+    assert shows(there, copied) == ADA
+    client.get("/logout")
+    assert shows(there, copied) == {}
+
+
+def test_settings_of_the_app_count_beside_it(make_app: MakeApp, monotonic: Monotonic) -> None:
+    app = make_app()
+    app.config["SESSION_SKIP"] = lambda request: request.path == "/put/color/red"
+    client, copied = logged_in(app)
+    assert client.get("/put/color/red").status_code == 500
+    assert shows(app, copied) == ADA
+    client.get("/logout")
+    assert shows(app, copied) == {}
+
+
+def test_what_native_code_declines_is_counted_once(make_app: MakeApp, monotonic: Monotonic) -> None:
+    app = make_app()
+    client, _ = logged_in(app)
+    interface = t.cast(FastSessionInterface, app.session_interface)
+    before = interface.stats()["open"]
+    # A request whose cookies were read by somebody before.
+    app.request_class = type("Request", (app.request_class,), {"cookies": {"session": cookie_of(client)}})
+    assert client.get("/").json == ADA
+    after = interface.stats()["open"]
+    assert sum(after["declined"].values()) - sum(before["declined"].values()) == 1
