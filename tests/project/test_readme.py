@@ -16,7 +16,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    # They name files.
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, t.Any] = {"__name__": "readme"}
     for block in blocks("python"):
         exec(compile(block, str(README), "exec"), namespace)
