@@ -1,6 +1,6 @@
 //! The native part of what sessions do beyond Flask: which options an app has, and those that are decided natively.
 //!
-//! `python/flask_fastsession/policies.py` has the rest, and calls with [`NativePolicies`] once it has seen to that.
+//! `python/flask_fastsession/policies.py` has the rest, and calls with [`NativePolicies`] once it has seen to that. Where there is no rest, native code goes by what it was given before.
 
 use std::iter;
 
@@ -70,14 +70,14 @@ pub fn shorter_life(py: Python<'_>, seconds: i64) -> Result<Lifetime, Fallback> 
 pub struct AppOptions {
     app: Py<PyWeakrefReference>,
     pub options: Py<PyAny>,
-    /// Whether there is none that Python code sees to.
-    pub are_native: bool,
+    /// Those that native code sees to, if there are no others.
+    pub native: Option<Py<NativePolicies>>,
 }
 
 impl AppOptions {
     /// For an app that can be referred to weakly: an interface may outlive those that it serves.
-    pub fn new(app: &Bound<'_, PyAny>, options: Py<PyAny>, are_native: bool) -> PyResult<Self> {
-        Ok(Self { app: PyWeakrefReference::new(app)?.unbind(), options, are_native })
+    pub fn new(app: &Bound<'_, PyAny>, options: Py<PyAny>, native: Option<Py<NativePolicies>>) -> PyResult<Self> {
+        Ok(Self { app: PyWeakrefReference::new(app)?.unbind(), options, native })
     }
 
     pub fn are_of(&self, app: &Bound<'_, PyAny>) -> bool {

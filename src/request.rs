@@ -121,8 +121,13 @@ impl SessionInterfaceMixin {
     }
 
     /// Keeps the options for an app. Raises `TypeError` for an app that cannot be referred to weakly.
-    fn _remember_options(&self, app: &Bound<'_, PyAny>, options: Py<PyAny>, are_native: bool) -> PyResult<()> {
-        self.options.insert(&Arc::new(AppOptions::new(app, options, are_native)?));
+    fn _remember_options(
+        &self,
+        app: &Bound<'_, PyAny>,
+        options: Py<PyAny>,
+        native: Option<Py<NativePolicies>>,
+    ) -> PyResult<()> {
+        self.options.insert(&Arc::new(AppOptions::new(app, options, native)?));
         Ok(())
     }
 
@@ -298,31 +303,41 @@ fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     }
 }
 
-/// What a session is opened by beyond Flask's rules.
+/// What a session is opened or saved by beyond Flask's rules.
 struct Beyond<'a> {
+    /// Whether Python code calls, which sees to the rest and is told why a cookie opens no session.
+    is_asked: bool,
     policies: Option<&'a NativePolicies>,
     revocations: Option<&'a NativeRevocations>,
 }
 
-/// By which revocations a session is opened or saved here, if by any. Deferred to Python code unless nothing is left to it:
-/// `__init__` sets `_minds_options` on an interface that has options for it, and the app's config may have some until it was
-/// read. A copy of an interface has not been told of its revocations again.
-fn revocations_of<'a>(
-    interface: &'a Bound<'_, SessionInterfaceMixin>,
+/// What Python code has found an app to need, where it calls for the first time: deferred to it unless nothing is left to
+/// it. `__init__` sets `_minds_options` on an interface that has options for it, and the app's config may have some until it
+/// was read. A copy of an interface has not been told of its revocations again.
+fn options_of(
+    interface: &Bound<'_, SessionInterfaceMixin>,
     own: &Bound<'_, PyDict>,
     app: &Bound<'_, PyAny>,
-    policies: Option<&NativePolicies>,
-) -> Result<Option<&'a NativeRevocations>, Fallback> {
-    if policies.is_some() {
-        return Ok(None);
-    }
+) -> Result<Arc<AppOptions>, Fallback> {
     let interface = interface.get();
-    let revocations = interface.revocations.get();
-    let has_others = revocations.is_none() && holds(own, intern!(own.py(), "_minds_options"));
-    if has_others || !interface.options.get(|known| known.are_of(app)).is_some_and(|known| known.are_native) {
+    let has_others = interface.revocations.get().is_none() && holds(own, intern!(own.py(), "_minds_options"));
+    if has_others {
         return Err(Fallback::Defer);
     }
-    Ok(revocations)
+    interface.options.get(|known| known.are_of(app)).filter(|known| known.native.is_some()).ok_or(Fallback::Defer)
+}
+
+impl<'a> Beyond<'a> {
+    /// By what Python code says as it calls again, with revocations of its own; or by what it has said before.
+    fn of(
+        interface: &'a Bound<'_, SessionInterfaceMixin>,
+        asked: Option<&'a NativePolicies>,
+        known: Option<&'a AppOptions>,
+    ) -> Self {
+        let policies = asked.or_else(|| known.and_then(|known| known.native.as_ref()).map(Py::get));
+        let revocations = known.and_then(|_| interface.get().revocations.get());
+        Self { is_asked: asked.is_some(), policies, revocations }
+    }
 }
 
 // --- In -------------------------------------------------------------------------------------------------------------
@@ -331,12 +346,14 @@ fn open<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
     request: &Bound<'py, PyAny>,
-    policies: Option<&NativePolicies>,
+    asked: Option<&NativePolicies>,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
-    let revocations = revocations_of(interface, &own, app, policies)?;
+    let known = if asked.is_some() { None } else { Some(options_of(interface, &own, app)?) };
+    let beyond = Beyond::of(interface, asked, known.as_deref());
+    let Beyond { is_asked, policies, revocations } = beyond;
     let interface_view = parts.open_hooks_are_stock(interface, &own)?;
     let view = AppView::of(parts, app)?;
     let Some(setup) = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)? else {
@@ -367,7 +384,6 @@ fn open<'py>(
     }
     let tags = json.text_readable()?;
     let loads = &interface.get().counters.get().loads;
-    let beyond = Beyond { policies, revocations };
     let read = |cookie| read_session(parts, interface, &interface_view, &setup, &tags, &beyond, cookie);
     let mut attempt = read(cookie);
     if let Err(Fallback::Reject(refusal)) = attempt {
@@ -381,11 +397,11 @@ fn open<'py>(
             Ok(session)
         }
         Err(Fallback::Reject(refusal)) => {
-            if policies.is_none() && parts.reports_refusals(py) {
+            if !is_asked && parts.reports_refusals(py) {
                 return Err(Fallback::Defer);
             }
             loads.count(Outcome::Rejected);
-            if policies.is_some() {
+            if is_asked {
                 return Ok(PyString::new(py, refusal.name()).into_any());
             }
             new_session(parts, interface, &interface_view, revocations)
@@ -406,7 +422,7 @@ fn read_session<'py>(
     cookie: &str,
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let py = interface.py();
-    let &Beyond { policies, revocations } = beyond;
+    let &Beyond { policies, revocations, .. } = beyond;
     let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
     let Read { text, made_at, kind, key, payload, is_current } = setup.protection.read(cookie.as_bytes())?;
     // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
@@ -518,13 +534,14 @@ fn save<'py>(
     app: &Bound<'py, PyAny>,
     session: &Bound<'py, PyAny>,
     response: &Bound<'py, PyAny>,
-    policies: Option<&NativePolicies>,
+    asked: Option<&NativePolicies>,
     lifetime: Option<i64>,
 ) -> Result<(), Fallback> {
     let py = interface.py();
     let parts = FlaskParts::get(py);
     let own = own_attributes(interface).ok_or(Reason::Hook)?;
-    let revocations = revocations_of(interface, &own, app, policies)?;
+    let known = if asked.is_some() { None } else { Some(options_of(interface, &own, app)?) };
+    let Beyond { policies, revocations, .. } = Beyond::of(interface, asked, known.as_deref());
     let interface_view = parts.save_hooks_are_stock(interface, &own)?;
     let app_config = AppConfig::of(parts, app)?;
     let config = &app_config.config;

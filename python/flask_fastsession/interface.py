@@ -201,7 +201,7 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             options = self._options.with_config(config) if isinstance(config, dict) else self._options
             # What stands for an app in a test may not be one that can be remembered.
             with suppress(TypeError):
-                self._remember_options(app, options, not options.need_python)
+                self._remember_options(app, options, None if options.need_python else options.policies.native)
         return options
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:

@@ -68,6 +68,11 @@ class Policies:
         """Whether sessions are to know when their cookie was signed."""
         return self.refresh_after is not None or self.lifetime is not None
 
+    @property
+    def need_python(self) -> bool:
+        """Whether any is given that native code does not see to by itself."""
+        return (self.skip, self.lifetime, self.on_refused) != (None, None, None) or bool(self.delete_refused)
+
     @classmethod
     def given(cls, arguments: Mapping[str, t.Any], names: Callable[[str], str] = str) -> Policies:
         """Check what is given by the names of the fields; raise :exc:`ValueError` by the ``names`` that users know."""
@@ -181,7 +186,11 @@ class Options:
         """Whether there are options that native code does not see to by itself."""
         others = {field.name for field in fields(self)} - NATIVE_OPTIONS
         asks_whose = self.revocations is not None and self.revocations.user_of is not None
-        return asks_whose or any(getattr(self, name) != getattr(DEFAULTS, name) for name in others)
+        return (
+            asks_whose
+            or self.policies.need_python
+            or any(getattr(self, name) != getattr(DEFAULTS, name) for name in others)
+        )
 
     @property
     def defer_to_python(self) -> bool:
@@ -299,6 +308,7 @@ NATIVE_OPTIONS = {
     "encrypt",
     "accept_signed",
     "accept_encrypted",
+    "policies",
     "revocations",
     "compress",
 }

@@ -161,7 +161,8 @@ def app_with(revocations: Revocations | None, **options: t.Any) -> Flask:
 BESIDE: dict[str, dict[str, t.Any]] = {
     "alone": {},
     "encrypted": {"encrypt": True, "accept_signed": True},
-    "with a policy": {"accept_any": True},
+    "with a native policy": {"accept_any": True},
+    "with a policy": {"lifetime": lambda session: None},
 }
 
 
