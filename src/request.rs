@@ -443,7 +443,8 @@ fn read_session<'py>(
     };
     let class = parts.session_class(interface, interface_view).map_err(raised)?;
     let session = if let Some(on_update) = parts.plain_session_class(&class) {
-        let session = empty_session(parts, on_update.bind(py)).map_err(Fallback::Raise)?;
+        let class = parts.class_of_sessions(revocations.is_some());
+        let session = empty_session(class.bind(py), on_update.bind(py)).map_err(Fallback::Raise)?;
         decode::into_session(&text, tags, &session)?;
         check_age()?;
         if let Some(revocations) = revocations
@@ -483,7 +484,11 @@ fn new_session<'py>(
 ) -> Result<Bound<'py, PyAny>, Fallback> {
     let class = parts.session_class(interface, interface_view).map_err(Fallback::Raise)?;
     let session = match parts.plain_session_class(&class) {
-        Some(on_update) => empty_session(parts, on_update.bind(interface.py())).map(Bound::into_any),
+        Some(on_update) => {
+            let py = interface.py();
+            let class = parts.class_of_sessions(revocations.is_some());
+            empty_session(class.bind(py), on_update.bind(py)).map(Bound::into_any)
+        }
         // Whether such a session can be revoked, Python code has to see.
         None if revocations.is_some() => return Err(Fallback::Defer),
         None => class.call0(),
@@ -492,9 +497,9 @@ fn new_session<'py>(
 }
 
 /// What `FastSession()` gives, without passing through its `__init__` and that of `CallbackDict`.
-fn empty_session<'py>(parts: &FlaskParts, on_update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+fn empty_session<'py>(class: &Bound<'py, PyType>, on_update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = on_update.py();
-    let session = Types::get(py).new_dict(parts.fast_session.bind(py))?;
+    let session = Types::get(py).new_dict(class)?;
     session.setattr(intern!(py, "on_update"), on_update)?;
     Ok(session)
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from flask import sessions
@@ -29,12 +30,43 @@ class SecureCookieSession(sessions.SecureCookieSession):
     #: What it carries, or what has become of that in this request.
     _revocable: Identity | Fate
 
+
+class Revocable:
+    """What sessions have more where they can be revoked. It comes before the class that they would be of otherwise."""
+
+    __slots__ = ()
+
+    if t.TYPE_CHECKING:
+        _revocations: Revocations
+
     def clear(self) -> None:
-        """Empty the session. With ``revocations=`` this also ends it: what you store in it then is another session."""
-        super().clear()
+        """Empty the session, and end it: what you store in it then is another session."""
+        super().clear()  # type: ignore[misc]
         revocations = getattr(self, "_revocations", None)
         if revocations is not None:
             revocations.end(self)
+
+
+class RevocableSession(Revocable, SecureCookieSession):
+    __slots__ = ()
+
+
+# As it is called otherwise: logs and tests print that.
+RevocableSession.__name__, RevocableSession.__qualname__ = (
+    SecureCookieSession.__name__,
+    SecureCookieSession.__qualname__,
+)
+
+
+@functools.cache
+def revocable_class(session_class: type[SecureCookieSession]) -> type[SecureCookieSession]:
+    """Return the class of a session that can be revoked, for one that would be of this class otherwise."""
+    if issubclass(session_class, Revocable):
+        return session_class
+    if session_class is SecureCookieSession:
+        return RevocableSession
+    attributes = {"__slots__": (), "__module__": session_class.__module__, "__qualname__": session_class.__qualname__}
+    return t.cast("type[SecureCookieSession]", type(session_class.__name__, (Revocable, session_class), attributes))
 
 
 #: The same, under a name that tells it from Flask's.

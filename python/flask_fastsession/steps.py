@@ -144,7 +144,7 @@ def save_session(
 def write(serializer: t.Any, session: SessionMixin) -> t.Any:
     """Return the token of a session."""
     if signing.is_native(serializer, "dumps"):
-        loaded = getattr(session, "_loaded", None) if type(session) is SecureCookieSession else None
+        loaded = getattr(session, "_loaded", None) if isinstance(session, SecureCookieSession) else None
         return serializer._dumps_session_data(dict(session), loaded)
     return serializer.dumps(dict(session))
 

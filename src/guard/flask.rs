@@ -46,6 +46,9 @@ pub struct FlaskParts {
     /// The globals of `flask.sessions`, in which stock finds the class `datetime`.
     pub sessions_globals: Py<PyDict>,
     pub fast_session: Py<PyType>,
+    /// The same where sessions can be revoked.
+    pub revocable_session: Py<PyType>,
+    pub revocable: StockClass,
     /// `flask_fastsession.signing.URLSafeTimedSerializer`, the one class whose methods are known to be native.
     pub fast_serializer: Py<PyType>,
     /// `Signer` and `TimestampSigner` of the same module.
@@ -174,6 +177,8 @@ impl FlaskParts {
         let interface = py.import("flask_fastsession.interface")?;
         let fast_session =
             py.import("flask_fastsession.session")?.getattr("SecureCookieSession")?.cast_into::<PyType>()?;
+        let revocable_session =
+            py.import("flask_fastsession.session")?.getattr("RevocableSession")?.cast_into::<PyType>()?;
         let signing = py.import("flask_fastsession.signing")?;
         let fast_serializer = signing.getattr("URLSafeTimedSerializer")?.cast_into::<PyType>()?;
         let fast_signer = |name: &str| PyResult::Ok(signing.getattr(name)?.cast_into::<PyType>()?.unbind());
@@ -274,6 +279,8 @@ impl FlaskParts {
             are_new_sessions_untouched,
             on_update: on_update.map(Bound::unbind),
             stock_interface: stock_interface.clone().unbind(),
+            revocable: StockClass::with_order("session", &revocable_session, SESSION_NAMES),
+            revocable_session: revocable_session.unbind(),
             fast_session: fast_session.unbind(),
             fast_serializer: fast_serializer.unbind(),
             fast_signers: [fast_signer("Signer")?, fast_signer("TimestampSigner")?],
@@ -442,12 +449,25 @@ impl FlaskParts {
         self.on_update.as_ref().filter(|_| is_plain)
     }
 
+    /// The class of sessions of ours, if [`Self::plain_session_class`] knows what they do.
+    pub fn class_of_sessions(&self, are_revocable: bool) -> &Py<PyType> {
+        if are_revocable { &self.revocable_session } else { &self.fast_session }
+    }
+
     /// A session of our own class that nobody has hung anything onto.
     pub fn plain_session<'a, 'py>(&self, session: &'a Bound<'py, PyAny>) -> Option<PlainSession<'a, 'py>> {
         let py = session.py();
         // A proxy is not even to be looked through.
-        let own = own_attributes(Some(session).filter(|session| is_exactly(session, &self.fast_session))?)?;
-        if !self.session.is_stock(self.fast_session.bind(py)) || !holds(&own, intern!(py, "on_update")) {
+        let is_stock = if is_exactly(session, &self.fast_session) {
+            self.session.is_stock(self.fast_session.bind(py))
+        } else {
+            is_exactly(session, &self.revocable_session) && self.revocable.is_stock(self.revocable_session.bind(py))
+        };
+        if !is_stock {
+            return None;
+        }
+        let own = own_attributes(session)?;
+        if !holds(&own, intern!(py, "on_update")) {
             return None;
         }
         let mut known = 1;

@@ -58,6 +58,8 @@ pub fn overridden(
     names.look_at("headers", &parts.headers, &response.getattr("headers")?, &["add", "set", "get"]);
     if is_exactly(session, &parts.fast_session) {
         names.look_at("session", &parts.session, session, &[]);
+    } else if is_exactly(session, &parts.revocable_session) {
+        names.look_at("session", &parts.revocable, session, &[]);
     } else {
         names.0.push(("interface", "session_class".to_owned()));
     }

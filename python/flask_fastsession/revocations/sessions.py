@@ -39,6 +39,7 @@ from ..server.session import MORE_SPECIAL_METHODS
 from ..server.session import SPECIAL_METHODS
 from ..server.store import SessionStoreError
 from ..session import SecureCookieSession
+from ..session import revocable_class
 from .entry import Kept
 from .entry import SessionEntry
 from .entry import UserEntry
@@ -145,6 +146,7 @@ def opened(
             "revocations= needs a session_class that extends flask_fastsession.FastSession, which "
             f"{type(session).__name__} does not"
         )
+    session.__class__ = revocable_class(type(session))
     session._revocations = revocations
     if not len(session):
         return session
