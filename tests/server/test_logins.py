@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import secrets
+import subprocess
+import sys
 import typing as t
 import weakref
 from collections.abc import Iterator
@@ -118,7 +120,13 @@ def with_logins(app: Flask) -> Flask:
 
 
 def test_an_app_that_is_gone_leaves_nothing_at_the_signals() -> None:
-    """As in tests, where each has an app of its own."""
+    """As in tests, where each has an app of its own. In a process of its own, where no other apps come and go."""
+    code = "from tests.server.test_logins import check_that_nothing_is_left; check_that_nothing_is_left()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def check_that_nothing_is_left() -> None:
     signals = [flask_login.user_logged_in, flask_login.user_loaded_from_cookie]
     signals += [flask_login.user_login_confirmed, flask_login.user_logged_out]
     before = [len(signal.receivers) for signal in signals]
