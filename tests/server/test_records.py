@@ -811,7 +811,7 @@ def test_without_msgspec_tagged_and_json_are_read_and_msgpack_says_what_is_missi
 def test_an_unknown_format_is_an_error_at_start(name: t.Any) -> None:
     app = flask.Flask("app")
     app.config["SESSION_SERIALIZATION_FORMAT"] = name
-    with pytest.raises(ValueError, match="SESSION_SERIALIZATION_FORMAT is"):
+    with pytest.raises(ValueError, match="SESSION_SERIALIZATION_FORMAT must be"):
         ServerSession(app)
 
 

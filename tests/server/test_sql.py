@@ -430,7 +430,7 @@ def test_an_app_gives_flask_sqlalchemy_its_context(tmp_path: Path) -> None:
 def test_a_function_may_give_the_engine(tmp_path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/app.db")
     assert SQLAlchemyStore(lambda: engine).load("key") is None
-    with pytest.raises(TypeError, match="gave no Engine"):
+    with pytest.raises(TypeError, match="must return an Engine"):
         SQLAlchemyStore(t.cast(t.Any, lambda: None)).load("key")
 
 
