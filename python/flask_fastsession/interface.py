@@ -92,7 +92,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
     ``accept_any``
         Of several cookies of the session's name, open the first that is valid, rather than the first.
     ``revocations``
-        A :class:`flask_fastsession.Revocations`, so that sessions can be revoked: :meth:`revoke`, :meth:`revoke_user`.
+        A :class:`~flask_fastsession.revocations.Revocations`, so that sessions can be revoked: :meth:`revoke`,
+        :meth:`revoke_user`.
 
     ``absolute_lifetime`` and those from ``skip`` on may also be in the config of an app, as ``SESSION_`` and their name
     in capitals. It is read with the first request; an argument wins.
@@ -251,7 +252,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         """Say whose this session is, for :meth:`revoke_user`; ``None`` stands for nobody's. Call it at login.
 
         ``user`` is the user's id. With Flask-Login this happens by itself. Without ``revocations=`` it does nothing. A
-        session that was revoked meanwhile becomes empty instead. Raise :exc:`SessionStoreError` as ``on_outage`` says.
+        session that was revoked meanwhile becomes empty instead. Raise
+        :exc:`~flask_fastsession.server.SessionStoreError` as ``on_outage`` says.
         """
         if self._options.revocations is not None:
             self._revocable.bind(self._options.revocations, session, user)
@@ -260,8 +262,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         """End a session with all copies of its cookie, and empty it. It needs an app context.
 
         This process refuses it at once, each other process within ``every`` seconds. If the store cannot be told, the
-        cookie is deleted all the same, :exc:`SessionStoreError` is raised, and it is tried again. Without
-        ``revocations=`` it raises :exc:`RuntimeError`.
+        cookie is deleted all the same, :exc:`~flask_fastsession.server.SessionStoreError` is raised, and it is tried
+        again. Without ``revocations=`` it raises :exc:`RuntimeError`.
         """
         self._require_revocations()
         self._revocable.revoke(self._options.revocations, session)

@@ -18,7 +18,7 @@ its place. What is in the store already does no harm, and what the tests put the
 that can be swept is tested by :class:`SweepingStoreTests`, one that moves records by :class:`MovingStoreTests`, and one
 that lists whose sessions it has by :class:`OwnerStoreTests`. Each has the tests of :class:`StoreTests` and more; for a
 store that does several of these, name several as bases. A store of revocations, for
-:class:`flask_fastsession.Revocations`, is tested by :class:`RevocationStoreTests` in the same way. All of
+:class:`~flask_fastsession.revocations.Revocations`, is tested by :class:`RevocationStoreTests` in the same way. All of
 this needs pytest, takes a few seconds, and sleeps where a record is to expire, unless ``passes`` is overridden.
 """
 

@@ -69,8 +69,8 @@ class Revocations:
     ``every`` is how old, in seconds, the list of a process may be: a revocation is known everywhere after that time.
 
     ``on_outage`` says what happens while the store cannot be asked. ``"keep"``: a process that has a list goes on with
-    it, and one that never had one raises :exc:`SessionStoreError` where a view accesses a session. ``"accept"``: both
-    go on. ``"refuse"``: both raise.
+    it, and one that never had one raises :exc:`~flask_fastsession.server.SessionStoreError` where a view accesses a
+    session. ``"accept"``: both go on. ``"refuse"``: both raise.
 
     ``user_of`` is a function that returns whose a session is that was not bound by :meth:`bind_user
     <flask_fastsession.FastSessionInterface.bind_user>`, or ``None``. By default that is Flask-Login's ``_user_id``.
@@ -159,7 +159,7 @@ class Revocations:
     def renew(self) -> None:
         """Fetch what is new if the list is older than ``every``.
 
-        Raise :exc:`SessionStoreError` as ``on_outage`` says.
+        Raise :exc:`~flask_fastsession.server.SessionStoreError` as ``on_outage`` says.
         """
         now = time.monotonic()
         if now < self._list.due:
@@ -251,8 +251,8 @@ class Revocations:
     def add(self, entry: Entry) -> None:
         """Refuse in this process at once, and in all others within ``every`` seconds.
 
-        Raise :exc:`SessionStoreError` if the entry cannot be stored. This process refuses all the same, and tries again
-        to store it until it expires.
+        Raise :exc:`~flask_fastsession.server.SessionStoreError` if the entry cannot be stored. This process refuses all
+        the same, and tries again to store it until it expires.
         """
         self._revoked += 1
         if time.monotonic() < self._retry_at and self._failure is not None:
