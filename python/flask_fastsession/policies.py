@@ -181,7 +181,7 @@ def open_session(
 def refuse(
     interface: FastSessionInterface, options: Options, app: Flask, request: Request, reason: Reason
 ) -> SecureCookieSession:
-    """Return an empty session in the place of one that is refused, and tell whoever wants to know."""
+    """Return an empty session instead of a refused one, and report why."""
     session: t.Any = interface.session_class()
     if options.revocations is not None:
         session = interface._revocable.opened(interface, options.revocations, app, request, session)

@@ -473,7 +473,7 @@ def test_two_operations_come_amid_another() -> None:
     """The third between any two commands of the second, and that one likewise amid the first."""
     triples = list(itertools.product(OPERATIONS, repeat=3))
     count = 0
-    for first, second, third in scaled(random.sample(triples, 40), triples):
+    for first, second, third in scaled(random.sample(triples, 60), triples):
         for number in steps_of(first):
             for second_number in itertools.count(1):
                 store = with_sessions()
@@ -495,7 +495,7 @@ def test_two_operations_come_amid_another() -> None:
                 store.end("handle")
                 assert owners_of(store, "handle") == [], where
     print(f"{count} interleavings")
-    assert count > scaled(600, 1000)
+    assert count > 1000
 
 
 # --- Many processes at once -----------------------------------------------------------------------------------------
@@ -730,7 +730,7 @@ def test_nothing_is_left_behind_by_storms_of_signals(memcached_process: Server) 
     try:
         # How many signals come in time depends on the machine.
         for number in range(1_000_000):
-            if number >= scaled(700, 100_000) and breaks > 50:
+            if number >= scaled(700, 100_000) and breaks > 100:
                 break
             try:
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4))
@@ -742,7 +742,7 @@ def test_nothing_is_left_behind_by_storms_of_signals(memcached_process: Server) 
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert breaks > 50
+    assert breaks > 100
     assert [store.load(key) for key in keys] == [key.encode() for key in keys]
 
 

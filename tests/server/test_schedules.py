@@ -31,11 +31,11 @@ def test_two_at_once(name: str) -> None:
     with STORES[name]() as store:
         report = explore(
             store,
-            random.Random(seed).sample(groups(2), 12 if name != "memcached" else 5),
+            random.Random(seed).sample(groups(2), 20 if name != "memcached" else 8),
             Bounds(preemptions=1, crashes=1),
         )
     assert not report.found, f"seed {seed}: {report}"
-    assert report.schedules > 50
+    assert report.schedules > 100
 
 
 @pytest.mark.parametrize("name", ["records", "rows"])

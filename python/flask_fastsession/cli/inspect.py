@@ -178,10 +178,15 @@ class TokenReport(t.NamedTuple):
             yield "Verified", click.style(f"no: {self.verdict.reason}", fg="red")
             return
         yield "Verified", click.style(f"yes, by {self.verdict.key} with {self.verdict.digest}", fg="green")
-        if self.verdict.expires_at is not None:
-            yield "Expires", when(self.verdict.expires_at)
-        accepted = "yes" if self.verdict.accepted else f"no: {self.verdict.reason}"
-        yield "Accepted", click.style(accepted, fg="green" if self.verdict.accepted else "red")
+        yield from acceptance(self.verdict)
+
+
+def acceptance(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """Give until when the app accepts a cookie, and whether it does."""
+    if verdict.expires_at is not None:
+        yield "Expires", when(verdict.expires_at)
+    accepted = "yes" if verdict.accepted else f"no: {verdict.reason}"
+    yield "Accepted", click.style(accepted, fg="green" if verdict.accepted else "red")
 
 
 class EncryptedReport(t.NamedTuple):
@@ -244,10 +249,7 @@ class EncryptedReport(t.NamedTuple):
         yield "Opened", click.style(f"yes, by {self.verdict.key}", fg="green")
         if self.verdict.made_at is not None:
             yield "Made", when(self.verdict.made_at)
-        if self.verdict.expires_at is not None:
-            yield "Expires", when(self.verdict.expires_at)
-        accepted = "yes" if self.verdict.accepted else f"no: {self.verdict.reason}"
-        yield "Accepted", click.style(accepted, fg="green" if self.verdict.accepted else "red")
+        yield from acceptance(self.verdict)
 
 
 class OwnReport(t.NamedTuple):

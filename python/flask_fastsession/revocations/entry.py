@@ -35,11 +35,11 @@ class SessionEntry(t.NamedTuple):
 
 
 class UserEntry(t.NamedTuple):
-    """A user's sessions are revoked that were bound before this, but those to keep.
+    """Revokes the sessions of a user that were bound before this entry, except those to keep.
 
-    It counts as at its place in the list, and at ``floor`` at least, which is after all places that its process had
-    seen: so a list that was lost and begins anew does not fall behind. One that is added once more has its former
-    number, as ``cursor``, and counts as that.
+    Its number is its place in the list, but at least ``floor``, which comes after all places that its process had seen.
+    So an entry still counts if the list was lost and starts again. An entry that is added again keeps its former
+    number, ``cursor``.
     """
 
     until: int

@@ -5,8 +5,8 @@
     open:  take the identity out of the data -> refused? -> whose is it by now? -> session
     save:  what has ended is stored -> refused meanwhile? -> put the identity into the data -> cookie
 
-What makes or changes an identity has fetched the list just before. So whoever holds a copy of a revoked session cannot
-make another one of it, in a process that has not heard of the revocation yet.
+Code that makes or changes an identity fetches the list first. So a thief with a copy of a revoked session cannot turn
+it into another session, not even in a process that has not fetched the revocation yet.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Fate:
     """What has become of a session during its request."""
 
     identity: Identity | None = None
-    #: Found to be refused, after it was opened. Nothing that is put into it from then on is kept.
+    #: Whether it was found to be revoked after it was opened. Nothing stored in it from then on is kept.
     is_refused: bool = False
     #: Whether no cookie has its identity yet.
     is_new: bool = False
-    #: Ids that it had, and that the store is to be told of when it is saved.
+    #: Its former ids, which are revoked in the store when it is saved.
     ended: list[bytes] = field(default_factory=list)
     #: Why the store could not be told. All responses of this request delete the cookie.
     failure: SessionStoreError | None = None

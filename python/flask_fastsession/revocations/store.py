@@ -11,13 +11,13 @@ from .entry import Cursor
 class RevocationStore(t.Protocol):
     """A list of entries that only grows at its end, and forgets them when their time is over.
 
-    An entry is ASCII text. Places in the list have numbers that rise with each entry, and are to be about the
-    microseconds since 1970 at which it was added: ``max(last + 1, now)``. **The order of the numbers is the order in
-    which entries become visible**: whoever sees an entry sees all with smaller numbers, or will never see them because
-    they have ended. A number whose entry is still about to become visible must not be passed by another.
+    An entry is ASCII text. Each place in the list has a number: ``max(last + 1, now)``, where ``now`` is the time in
+    microseconds since 1970. **Entries must become visible in the order of their numbers**: a reader that sees an entry
+    also sees all entries with smaller numbers, unless they have expired. No entry may become visible before one with a
+    smaller number.
 
-    ``generation`` is random text made with the list. If the list is lost, or another server takes its place that may
-    lack some of it, the generation is another one. Each method raises
+    ``generation`` is random text made with the list. If the list is lost, or another server replaces it that may
+    lack entries, the generation changes. Each method raises
     :exc:`flask_fastsession.server.SessionStoreError` if it cannot tell that it has done its work, within the time
     limit of the client.
     """

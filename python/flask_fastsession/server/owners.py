@@ -178,7 +178,7 @@ class Turn:
             self.store.replace(self.key, self.mark, None, None)
 
 
-#: What is in a turn that nobody may take from whoever has it.
+#: The mark of a turn that no other process may take over.
 FIRST = b"first:"
 
 
