@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import types
 import typing as t
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
@@ -19,6 +18,7 @@ from flask.sessions import SecureCookieSession
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.datastructures import Headers
 
+from ..recorded import recorded_warnings
 from .values import CALLS
 from .values import impersonal
 from .visits import KEY
@@ -174,8 +174,7 @@ class Side:
         """Answer one request, apart from all other ones."""
         self.visit, seen = visit, Seen()
         CALLS.clear()
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
+        with recorded_warnings() as warned:
             try:
                 contextvars.copy_context().run(self._respond, visit.environ(latest), seen)
             except Exception as error:

@@ -8,7 +8,6 @@ import inspect
 import logging
 import os
 import typing as t
-import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from flask_fastsession import FastSession
 from flask_fastsession import FastSessionInterface
 from flask_fastsession import signing
 from tests.encryption import translation
+from tests.recorded import recorded_warnings
 
 Interface = SecureCookieSessionInterface
 Scenario = Callable[[type[Interface]], object]
@@ -215,8 +215,7 @@ def exchange(app: flask.Flask, view: View, cookie: str | None = None, **options:
     if cookie is not None:
         name = app.config["SESSION_COOKIE_NAME"]
         options = {"headers": {"Cookie": f"{name}={cookie}"}, **options}
-    with _listening(app) as logged, warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
+    with _listening(app) as logged, recorded_warnings() as warned:
         response = app.test_client(use_cookies=False).open("/", **options)
     messages: list[object] = [(warning.category, str(warning.message)) for warning in warned]
     return Reply(response.status, list(response.headers), response.data, seen, logged, messages)

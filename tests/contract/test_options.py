@@ -29,6 +29,7 @@ from tests.faults.support import save_by
 from tests.faults.support import token_in
 from tests.faults.support import written
 
+from ..recorded import recorded_warnings
 from .parity import make_app
 
 #: A value that is read and written natively, and one that has stock code answer for it.
@@ -405,8 +406,7 @@ class ForeignInterface(FastSessionInterface):
 def test_an_option_that_a_foreign_serializer_cannot_serve_is_said_once(options: dict[str, t.Any]) -> None:
     say_once.cache_clear()
     app = make_app(ForeignInterface(**options))
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
+    with recorded_warnings() as warned:
         token = token_in(save_by(app, written(app, user="ada")))
         for _ in range(3):
             assert open_by(app, token) == {"user": "ada"}

@@ -8,7 +8,6 @@ import logging
 import pickle
 import traceback
 import typing as t
-import warnings
 
 import flask
 import itsdangerous
@@ -24,6 +23,7 @@ from tests.contract.parity import outcome_of
 from tests.contract.parity import snapshot
 from tests.contract.parity import store
 
+from ..recorded import recorded_warnings
 from . import reference
 
 KEYS = ["the newest key, told to nobody", "an older key, told to nobody"]
@@ -63,8 +63,7 @@ def test_nothing_that_is_told_has_a_key(caplog: pytest.LogCaptureFixture, option
     caplog.set_level(logging.DEBUG)
     app = make(**options)
     interface = t.cast(FastSessionInterface, app.session_interface)
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
+    with recorded_warnings() as warned:
         token = exchange(app, store(user="ada", text="a" * 5000)).token
         for cookie in (
             token,

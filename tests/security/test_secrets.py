@@ -46,6 +46,7 @@ from tests.contract.test_stats import Circumstance
 from tests.contract.test_stats import attempt
 from tests.contract.test_stats import causes
 from tests.contract.test_stats import serve
+from tests.recorded import recorded_warnings
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -115,8 +116,7 @@ def listening() -> Iterator[Heard]:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
-        with redirect_stdout(heard), redirect_stderr(heard), warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
+        with redirect_stdout(heard), redirect_stderr(heard), recorded_warnings() as warned:
             yield heard
     finally:
         root.removeHandler(handler)

@@ -43,6 +43,10 @@ from .load import started
 LONG = 1000
 
 
+#: How long a store waits here for another one, in seconds: on a busy machine that takes what it takes.
+PATIENCE = 60
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "sessions.sqlite"
@@ -50,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[SQLiteStore]:
-    store = SQLiteStore(path, timeout=0.2)
+    store = SQLiteStore(path, PATIENCE)
     yield store
     store.close()
 
@@ -60,13 +64,13 @@ class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
 
     @pytest.fixture
     def store(self, path: Path) -> Iterator[SQLiteStore]:
-        store = SQLiteStore(path)
+        store = SQLiteStore(path, PATIENCE)
         yield store
         store.close()
 
     @pytest.fixture
     def other_store(self, path: Path, store: SQLiteStore) -> Iterator[SQLiteStore]:
-        other = SQLiteStore(path)
+        other = SQLiteStore(path, PATIENCE)
         yield other
         other.close()
 
@@ -77,7 +81,7 @@ class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
 @pytest.fixture
 def other(path: Path, store: SQLiteStore) -> Iterator[SQLiteStore]:
     """Another process's, as it were."""
-    other = SQLiteStore(path, timeout=30)
+    other = SQLiteStore(path, PATIENCE)
     yield other
     other.close()
 

@@ -21,6 +21,7 @@ from flask_fastsession import ServerSession
 from flask_fastsession import server
 from flask_fastsession.server.config import READ_ONCE
 
+from ..recorded import recorded_warnings
 from .conftest import MemoryStore
 from .conftest import app_with
 from .test_kit import MovingOwnerMemoryStore
@@ -34,8 +35,7 @@ def make_app(**config: t.Any) -> Flask:
 
 
 def warnings_in(*acts: Callable[[], object]) -> list[str]:
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
+    with recorded_warnings() as found:
         for act in acts:
             act()
     assert all(warning.category is UserWarning for warning in found)

@@ -6,7 +6,6 @@ import contextvars
 import itertools
 import random
 import typing as t
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.http import parse_cookie
 
+from ...recorded import recorded_warnings
 from ..codec.odd_types import calls
 from ..codec.settings import PROVIDERS
 from .apps import CONFIG_CLASSES
@@ -94,8 +94,7 @@ class Side:
         self.step, self.seen = step, Seen()
         calls.clear()
         way: Callable[[Flask, str | None], None] = getattr(self, "_" + step.way.replace(" ", "_"))
-        with listening() as logged, warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter(self.warnings)
+        with listening() as logged, recorded_warnings(self.warnings) as warned:
             try:
                 # Apart from other requests, also if a context is left behind.
                 contextvars.copy_context().run(self._run, way, header)
