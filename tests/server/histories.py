@@ -361,8 +361,22 @@ class World:
                     for each in order:
                         outcome.do(each)
                     outcomes.append(outcome)
+        if is_done and outer.name == "clear":
+            outcomes += [self.followed(outcome, inner, outer) for outcome in self.outcomes(inner)]
         self.settle(outcomes)
         return is_done
+
+    def followed(self, model: Model, inner: Operation, outer: Operation) -> Model:
+        """The model after a request that clears a session, and goes after it where another request has moved it.
+
+        It does so for the session of a user which is still theirs: then both requests are of one person.
+        """
+        session = model.found(outer.sid)
+        owner = None if session is None else session.owner
+        model.do(inner)
+        if owner is not None:
+            model.sessions = [one for one in model.sessions if one is not session or one.owner != owner]
+        return model
 
     def outcomes(self, operation: Operation) -> list[Model]:
         """The model before an operation, and another one if the operation may find less than it says."""
