@@ -9,6 +9,8 @@ SEED ?=
 FUZZ_SECONDS ?= 60
 OPERATIONS ?= 1000000
 ROUNDS ?= 1000
+# Many tests wait for servers, so two processes are worth it on one core as well. A file's tests share what it sets up.
+TOGETHER := -n 2 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,10 +36,10 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: help demo serve quick coverage test test-abi3 test-oldest lint check differential docs wheel servers clean
 .PHONY: changes mutants interleavings histories thieves prove fuzz miri stress matrix session-suites free-threaded audit reproducible trust
-.PHONY: bench bench-timing bench-codec bench-signing bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-policies bench-baseline
+.PHONY: bench bench-timing bench-codec bench-signing bench-encryption bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-policies bench-baseline
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, and show its cookies and their cost
 	$(BIN)/python -m examples.demo
@@ -52,7 +54,7 @@ servers: ## Install the programs that tests start: servers of Redis, memcached, 
 test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python (after make servers)
 	cargo test --locked --no-default-features --lib
 	cargo test --locked --no-default-features --doc
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run tests that need no servers, in two minutes: contract, docs, known answers, slices of the rest
 	cargo test --locked --no-default-features --lib --quiet
@@ -83,7 +85,7 @@ test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite wit
 
 test-abi3: $(ABI3)/extension $(ALL_TOOLS) ## Run the comparisons with stock, some in part, on a build for the stable ABI
 	PYTHONPATH=$(ABI3) $(BIN)/python scripts/smoke.py --folder $(ABI3) --guard look-ups
-	PYTHONPATH=$(ABI3) $(BIN)/python -m pytest -q tests/contract tests/changes
+	PYTHONPATH=$(ABI3) $(BIN)/python -m pytest -q $(TOGETHER) tests/contract tests/changes
 	PYTHONPATH=$(ABI3) $(BIN)/python -m tests.differential.codec --cases $(ABI3_CASES)
 	PYTHONPATH=$(ABI3) $(BIN)/python -m tests.differential.requests --cases $$(($(ABI3_CASES) / 100))
 
@@ -117,13 +119,16 @@ histories: $(VENV)/extension $(ALL_TOOLS) ## Check OPERATIONS=1000000 random ope
 thieves: $(VENV)/extension $(ALL_TOOLS) ## Revoke sessions ROUNDS=1000 times whose thief keeps moving them, on each store (after make servers)
 	$(BIN)/python -m tests.server.thieves --rounds $(ROUNDS)
 
-bench: bench-codec bench-signing bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
+bench: bench-codec bench-signing bench-encryption bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
 
 bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Compare dumps and loads with stock and tuned Python
 	$(BIN)/python -m benches.bench_codec
 
 bench-signing: $(VENV)/extension $(DEMO_TOOLS) ## Compare signers and serializers with itsdangerous's
 	$(BIN)/python -m benches.bench_signing
+
+bench-encryption: $(VENV)/extension $(ALL_TOOLS) ## Compare encrypted cookies with signed ones and with Fernet
+	$(BIN)/python -m benches.bench_encryption
 
 bench-request: $(VENV)/extension $(DEMO_TOOLS) ## Measure the cost of sessions per request, and draw docs/request.svg
 	$(BIN)/python -m benches.bench_request --results docs/request.json --chart docs/request.svg

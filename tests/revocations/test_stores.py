@@ -256,7 +256,7 @@ def test_stores_are_known_by_what_is_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     ["", ":memory:", None, 5, MemoryStore, redis.asyncio.Redis(), "redis://localhost/?nonsense=1", "nonsense://x"],
-    ids=str,
+    ids=["empty", "memory", "None", "5", "class", "asyncio", "argument", "scheme"],
 )
 def test_what_is_no_store_is_an_error(source: t.Any) -> None:
     with pytest.raises(ValueError, match=r"Revocations|URL"):

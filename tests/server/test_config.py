@@ -217,7 +217,7 @@ WRONG: list[tuple[dict[str, t.Any], str]] = [
     ({"SESSION_TYPE": "filesystem"}, "SESSION_TYPE.*'sqlite', 'redis', 'memcached'.*'filesystem'"),
     ({"SESSION_TYPE": "cachelib"}, "SESSION_TYPE"),
     ({"SESSION_TYPE": "Redis"}, "SESSION_TYPE"),
-    ({"SESSION_TYPE": object()}, "SESSION_TYPE"),
+    ({"SESSION_TYPE": object}, "SESSION_TYPE"),
     ({"SESSION_TYPE": {}}, "SESSION_TYPE"),
     ({"SESSION_TYPE": MemoryStore}, "SESSION_TYPE"),
     ({"SESSION_TYPE": redis.Redis(*NOWHERE)}, "SESSION_TYPE"),

@@ -785,7 +785,7 @@ def test_nothing_is_deleted_that_could_not_be_stored(spy: SpyStore) -> None:
     assert cookie not in source.sessions
 
 
-@pytest.mark.parametrize("found", [b"", b"\xff", b"[1]", [1], 5, "text", {"x": object()}, b"\x80\x04}."], ids=repr)
+@pytest.mark.parametrize("found", [b"", b"\xff", b"[1]", [1], 5, "text", {"x": object}, b"\x80\x04}."], ids=repr)
 def test_what_is_no_session_is_not_taken_over(
     found: t.Any, own_store: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
