@@ -97,7 +97,8 @@ class Lifecycle:
                 self._log_unreadable(reason)
                 raise Refused("malformed") from None
             if self._is_listed(meta, record):
-                return Stored(sid, key, record, data.get("_permanent", False), meta.owner, meta.handle), data, meta
+                is_permanent = data.get("_permanent", False)
+                return Stored(sid, key, record, is_permanent, meta.owner, meta.handle, meta.begun), data, meta
             # It was revoked, or its user has logged out since it was loaded. Then the record has changed.
             if self.store.load(key) == record:
                 raise Refused("revoked")
@@ -112,21 +113,21 @@ class Lifecycle:
             log.warning("%s", text)
 
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
-        for key in (self.ids.key(sid), self.ids.other_key(sid)):
+        own = self.ids.key(sid)
+        for key in (own, self.ids.other_key(sid)):
             record = self.store.load(key, ttl)
             if record is None or is_taking(record):
                 continue
             if new_key_in(record) is not None:
                 # A browser that did not get the new id may be anybody's.
                 raise Refused("revoked")
-            return self._rekeyed(sid, key, record, ttl), record
+            return self._rekeyed(own, key, record, ttl), record
         if self.take_over is not None and ttl is not None:
             return self.take_over.find(sid, ttl)
         raise Refused("expired")
 
-    def _rekeyed(self, sid: str, key: str, record: bytes, ttl: int | None) -> str:
-        """Store a session by the hash of its id, if it is not yet, and return its key."""
-        own = self.ids.key(sid)
+    def _rekeyed(self, own: str, key: str, record: bytes, ttl: int | None) -> str:
+        """Store a session at its own key, by the hash of its id, if it is not yet there, and return its key."""
         if key == own or not self.ids.is_hashed or ttl is None:
             return key
         # Where that fails, the session is found by its old key next time, too.
@@ -292,7 +293,7 @@ class Lifecycle:
         if stored is None or sid != stored.sid:
             # From here on, as nothing else may come to that, and the old id is none any more.
             session.cookie_due = "set"
-        session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle)
+        session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle, meta.begun)
         session.new_sid = None
 
     # --- Whose it is ------------------------------------------------------------------------------------------------

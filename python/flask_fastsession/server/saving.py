@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
+from types import NoneType
 
 if t.TYPE_CHECKING:
     from .session import ServerSideSession
 
 #: A session is renewed once what is left of its lifetime is off by this share: reading costs no writing.
 RENEWED_SHARE = 0.05
+
+#: The types of values that never change.
+UNCHANGEABLE = frozenset({bool, int, float, str, bytes, NoneType})
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,13 @@ def plan_of(
         needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime, refresh_after)
     )
     follows = session.permanent and (renews if refreshes else session.modified)
-    return Plan(writes=True, moves=moves, renews=renews, sets_cookie=needs_cookie or follows)
+    writes = moves or renews or session.was_updated or not stored.says(session.meta) or has_changeable(session)
+    return Plan(writes=writes, moves=moves, renews=renews, sets_cookie=needs_cookie or follows)
+
+
+def has_changeable(session: ServerSideSession) -> bool:
+    """Whether a value may have changed in its place, which the session does not notice."""
+    return not UNCHANGEABLE.issuperset(map(type, session.values()))
 
 
 def needs_renewal(expires_at: int | None, now: int, lifetime: int, refresh_after: float | None = None) -> bool:

@@ -35,11 +35,16 @@ class Stored(t.NamedTuple):
     permanent: bool = False
     owner: str | None = None
     handle: str | None = None
+    begun: int | None = None
     #: Whose it is by its data, where it is not bound yet: any request that finds it so binds it.
     claimed_by: str | None = None
 
     def was_of(self, owner: str | None) -> bool:
         return owner == self.owner or (owner is not None and owner == self.claimed_by)
+
+    def says(self, meta: SessionMeta) -> bool:
+        """Whether the record says the same about its session, but for when it expires. A note belongs to a handle."""
+        return (self.owner, self.handle, self.begun) == (meta.owner, meta.handle, meta.begun)
 
 
 @dataclass
@@ -64,6 +69,8 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
 
     modified = False
     accessed = False
+    #: Whether a key was set or deleted, whatever the application says in ``modified``.
+    was_updated = False
     #: How many random bytes its next id has.
     id_length = 32
     meta: SessionMeta
@@ -84,7 +91,7 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
 
     @staticmethod
     def on_update(session: ServerSideSession) -> None:
-        session.accessed = session.modified = True
+        session.accessed = session.modified = session.was_updated = True
 
     @property
     def new(self) -> bool:  # type: ignore[override]
