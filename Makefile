@@ -9,8 +9,8 @@ SEED ?=
 FUZZ_SECONDS ?= 60
 OPERATIONS ?= 1000000
 ROUNDS ?= 1000
-# Many tests wait for servers, so two processes are worth it on one core as well. A file's tests share what it sets up.
-TOGETHER := -n 2 --dist loadfile
+# Many tests wait for servers, so three processes are worth it on two cores. A file's tests share what it sets up.
+TOGETHER := -n 3 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin

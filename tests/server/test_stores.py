@@ -16,8 +16,10 @@ import pymemcache
 import pytest
 import redis
 import valkey
+from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.credentials import UsernamePasswordCredentialProvider
+from redis.retry import Retry
 
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server import Store
@@ -107,6 +109,8 @@ class TestRedis(OwnerStoreTests):
     ) -> None:
         with redis_server(tmp_path) as server:
             client = client_of(server)
+            # By default it would wait for seconds at each call.
+            client.connection_pool.connection_kwargs["retry"] = Retry(NoBackoff(), 1)
             store = RedisStore(client)
             store.create("key", b"data", 1000)
             server.kill()
