@@ -1,1 +1,1 @@
-"""The stores that come with the package, a module each; each is imported only where the config asks for it."""
+"""The stores that come with the package. The module of a store is imported only if the config names the store."""

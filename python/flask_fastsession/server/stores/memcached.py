@@ -24,32 +24,32 @@ from pymemcache.serde import FLAG_PICKLE
 from ..owners import OwnerRecords
 from ..store import SessionStoreError
 
-#: Longer times memcached takes for a moment in seconds since 1970.
+#: In seconds. Memcached treats a larger number as a time in seconds since 1970.
 LONGEST_TTL = 30 * 24 * 60 * 60
 
-#: The last moment that memcached can be told, in January 2038. A later one it takes for an error, or for the past.
+#: The last time that memcached accepts, in January 2038. A later one is an error, or in the past.
 LAST_MOMENT = 2**31 - 1
 
-#: So often a change that was overtaken by another is tried again before it is an error.
+#: How many times a change that other requests overtake is tried before it is an error.
 ATTEMPTS = 64
 
 
-#: So many records are deleted before the replies are read.
+#: How many records are deleted before the replies are read.
 AT_ONCE = 500
 
-#: A server in a URL. Its port is that of memcached if it names none.
+#: A server in a URL, and the port if it names none.
 SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 PORT = 11211
 
-#: For so many seconds a client waits that is made from a URL.
+#: For how many seconds a client that is made from a URL waits for a server.
 TIMEOUT = 3.0
 
 
 class MemcachedStore(OwnerRecords):
-    """Keeps sessions by a pymemcache client: ``PooledClient``, ``HashClient`` or ``Client``.
+    """Keeps sessions in memcached. ``client`` is pymemcache's ``PooledClient``, ``HashClient`` or ``Client``.
 
-    Memcached forgets what it has no room for: a session may be gone at any time. The 1 000 newest sessions of a user
-    are listed.
+    Memcached drops records when it needs room, so a session may be gone at any time. The 1 000 newest sessions of a
+    user are listed. A client that cannot be used, ignores errors or unpickles data raises :exc:`ValueError`.
     """
 
     def __init__(self, client: t.Any) -> None:
@@ -64,7 +64,7 @@ class MemcachedStore(OwnerRecords):
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         data, version = self._call("gets", key)
         if data is not None and ttl is not None:
-            # Whether it was still there does not matter: the data was.
+            # The reply does not matter, since the data was read.
             self._call("touch", key, expires(ttl), noreply=True)
         if data is None:
             return None
@@ -82,7 +82,7 @@ class MemcachedStore(OwnerRecords):
                     return False
                 if data != old:
                     return isinstance(data, bytes) and Versioned.of(data, version)
-            # What has a negative time to live is gone at once.
+            # A record with a negative time to live expires at once.
             swapped = self._call("cas", key, new or b"", version, -1 if new is None else expires(ttl), noreply=False)
             if swapped:
                 return True
@@ -110,7 +110,7 @@ class MemcachedStore(OwnerRecords):
 
 
 class Versioned(bytes):
-    """A record that knows by what number memcached knows it, which spares asking for it before it is replaced."""
+    """A record with its cas unique, so that it need not be loaded again before it is replaced."""
 
     version: bytes
 
@@ -122,10 +122,10 @@ class Versioned(bytes):
 
 
 def servers_of(client: HashClient) -> t.Callable[[str], Connections]:
-    """Which of a client's servers has a key, whether it answers or not.
+    """Return a function that returns the server for a key, even if that server does not answer.
 
-    The client itself, and with it its hasher, turns to another server when one fails, and back when it returns. What
-    was ended on the other one meanwhile would be back as well.
+    The client and its hasher use another server while one fails, and return to it later. A session that was ended on
+    the other server meanwhile would then come back.
     """
     servers = {name: Connections(one) for name, one in client.clients.items()}
     hasher = deepcopy(client.hasher)
@@ -141,11 +141,11 @@ def only(server: Connections) -> t.Callable[[str], Connections]:
 class Connections:
     """Connections to one server, made as a client makes them: one for each call that is under way.
 
-    They are none of the client's own, which would run out of them while they rest here.
+    They do not belong to the client, whose pool would run out of connections while they are idle here.
 
-    An exception may come between any two instructions, from a signal or a timeout of gevent's. So nothing is counted,
-    locked or marked that would have to be undone. A connection is in ``idle`` while no reply is on its way, or else a
-    local variable: one that an exception drops is closed when it is freed, and then is in ``alive`` no more, by itself.
+    A signal or a timeout of gevent may raise an exception between any two instructions. So nothing is counted, locked
+    or marked that would have to be undone. A connection is in ``idle`` while no reply is awaited, and otherwise in a
+    local variable. If an exception drops it, it is closed when it is freed, which also removes it from ``alive``.
     """
 
     def __init__(self, client: t.Any) -> None:
@@ -157,7 +157,7 @@ class Connections:
     def begin(self) -> None:
         self.idle: list[Client] = []
         self.alive: dict[int, weakref.ref[Client]] = {}
-        # The last, so that all of it is done again if it was not done to its end.
+        # Last, so that all of this is repeated if an exception interrupts it.
         self.process = os.getpid()
 
     def call(self, method: str, *args: object, **options: bool) -> t.Any:
@@ -168,7 +168,7 @@ class Connections:
             try:
                 return self.call_on(connection, method, *args, **options)
             except (MemcacheUnexpectedCloseError, ConnectionError):
-                # The server has closed it while it rested, and with it the others.
+                # The server has closed this idle connection, and so probably the others, too.
                 while (connection := self.rested()) is not None:
                     connection.close()
                 if method != "gets":
@@ -185,7 +185,8 @@ class Connections:
         try:
             reply = getattr(connection, method)(*args, **options)
         except BaseException:
-            # A reply may still be on its way to somebody else. What is raised may hold the connection for long.
+            # The reply may still arrive, and the next call would read it. Closed here, because the traceback of the
+            # exception may keep the connection alive.
             self.alive.pop(id(connection), None)
             connection.close()
             raise
@@ -198,8 +199,8 @@ class Connections:
         else:
             connection = copy(self.client)
             connection.sock = None
-        # It is called with the reference, which `pop` returns if the key is not there. None of that is Python code, so
-        # that no signal comes in between.
+        # The callback gets the reference, which `pop` takes as its default. None of this is Python code, so that no
+        # handler of a signal can run in between.
         self.alive[id(connection)] = weakref.ref(connection, partial(self.alive.pop, id(connection)))
         if len(self.alive) > self.most:
             del self.alive[id(connection)]
@@ -208,11 +209,14 @@ class Connections:
 
 
 def client_at(url: str) -> PooledClient | HashClient:
-    """Make a client from ``memcached://host:port``, or from ``memcached://host:port,host:port`` for several servers."""
+    """Make a client from ``memcached://host:port``, or from ``memcached://host:port,host:port`` for several servers.
+
+    Raise :exc:`ValueError` for any other text.
+    """
     scheme, _, hosts = url.partition("://")
     servers = [server_in(host) for host in hosts.removesuffix("/").split(",")]
     if scheme.lower() != "memcached" or not all(servers):
-        # There may be a password in it, and it is not repeated.
+        # The text is not quoted, because there may be a password in it.
         raise ValueError(
             "SESSION_MEMCACHED must be a client of pymemcache or a URL such as memcached://localhost:11211, or"
             " memcached://one:11211,two:11211 for several servers"
@@ -251,7 +255,7 @@ def check(client: t.Any) -> None:
 
 
 def unpickles(deserialize: t.Callable[[str, bytes, int], object]) -> bool:
-    """Whether it takes a pickle for what is in it, where the flag of pymemcache says that it is one."""
+    """Whether ``deserialize`` loads a pickle if pymemcache's flag for pickles is set."""
     try:
         return deserialize("key", pickle.dumps(["probe"]), FLAG_PICKLE) == ["probe"]
     except Exception:
