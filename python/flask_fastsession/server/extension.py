@@ -1,4 +1,4 @@
-"""Server-side sessions as an extension of Flask."""
+"""The Flask extension for sessions on the server."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class ServerSession:
         app = Flask(__name__)
         sessions = ServerSession(app)
 
-    By default they are in the file ``sessions.sqlite`` in ``app.instance_path``. The config is read once, here; an
-    invalid setting raises :exc:`ValueError`. After that ``app.session_interface`` is a
+    By default the sessions are in the file ``sessions.sqlite`` in ``app.instance_path``. The config is read once, here;
+    an invalid setting or argument raises :exc:`ValueError`. After that ``app.session_interface`` is a
     :class:`ServerSessionInterface`, ``app.extensions["flask_fastsession"]`` is this object, and ``flask session`` has
-    commands for them. The counterpart in Flask-Session is ``flask_session.Session``.
+    commands for these sessions. The counterpart in Flask-Session is ``flask_session.Session``.
 
     One object may serve several apps, with :meth:`init_app`. Its methods then use the app of the current context.
 
-    The arguments mean the same as those of :class:`flask_fastsession.FastSessionInterface`, and as the settings
-    ``SESSION_`` and their name in capitals. An argument wins.
+    The arguments mean the same as those of :class:`flask_fastsession.FastSessionInterface`. Each may also be a setting,
+    ``SESSION_`` followed by its name in capitals. If both are given, the argument is used.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class ServerSession:
             self._interface = t.cast(ServerSessionInterface, app.session_interface)
 
     def init_app(self, app: Flask) -> None:
-        """Read the config of an app, and keep its sessions on the server; raise :exc:`ValueError` if it is invalid.
+        """Read the config of an app, and keep its sessions on the server. Raise :exc:`ValueError` if it is invalid.
 
-        A second call for the same app only warns, because its sessions would not be found with other settings.
+        A second call for the same app only warns, because other settings would not find the app's sessions.
         """
         if "flask_fastsession" in app.extensions and isinstance(app.session_interface, ServerSessionInterface):
             warnings.warn(f"init_app was called again for the app {app.name!r}, which has no effect", stacklevel=2)
@@ -88,7 +88,7 @@ class ServerSession:
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
         app.extensions["flask_fastsession"] = self
-        # The commands import this package, and Flask imports them before the app.
+        # Imported here, because the commands import this package, and Flask imports them before the app.
         from ..cli.operate import session_cleanup
 
         app.cli.add_command(session_cleanup)
@@ -97,7 +97,10 @@ class ServerSession:
 
     @property
     def interface(self) -> ServerSessionInterface:
-        """The interface of the current app, or of the app given to the constructor. Raise :exc:`RuntimeError`."""
+        """The interface of the current app or, outside of an app context, of the app given to the constructor.
+
+        Raise :exc:`RuntimeError` if there is neither, or if :meth:`init_app` was not called for the current app.
+        """
         found = current_app.session_interface if has_app_context() else self._interface
         if not isinstance(found, ServerSessionInterface):
             raise RuntimeError("there is no app context, or init_app was not called for its app")

@@ -1,4 +1,4 @@
-"""What names a session, and what its user is shown of it."""
+"""How an app names a session, and what it can show of a session to its user."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ if t.TYPE_CHECKING:
 class SessionInfo:
     """A session of a user, for a page that lists the user's devices.
 
-    ``name`` is random, stays the same while the session is this user's, and gives no access to it. Times are in UTC.
-    ``note`` is what the function ``SESSION_NOTE`` returned for the request in which the session became the user's.
+    ``name`` is random text. It stays the same while the session is bound to this user, and gives no access to it.
+    ``begun`` and ``last_seen`` are times in UTC, or ``None`` if they are unknown; ``last_seen`` is exact to a twentieth
+    of the session's lifetime. ``note`` is what the function in ``SESSION_NOTE`` returned for the request that bound the
+    session to the user, or ``None``.
     """
 
     name: str
@@ -36,7 +38,7 @@ class SessionInfo:
     note: str | None
 
 
-#: What names a session: its id, its handle, what :meth:`ServerSessionInterface.sessions_of` returns, or itself.
+#: How an app names a session: by its id, its handle, a :class:`SessionInfo`, or as the session itself.
 AnySession: t.TypeAlias = "str | SessionInfo | SessionMixin"
 
 
@@ -50,7 +52,7 @@ def loaded(session: t.Any) -> ServerSideSession:
 
 
 def resolved(session: AnySession) -> str | ServerSideSession:
-    """The id or the handle of a session, or the session of this request."""
+    """The id or the handle of a session as given, or the session object if it is one of this request."""
     if isinstance(session, SessionInfo):
         return session.name
     if not isinstance(session, str):

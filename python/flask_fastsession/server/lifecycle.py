@@ -1,7 +1,7 @@
-"""What can happen to a stored session: found, begun, written, moved, ended, revoked.
+"""The life of a stored session: it is begun, found, written, moved, ended or revoked.
 
-Each is a step that a store takes at once, or several of which each may be the last that happens.
-docs/session_states.md draws the states between them.
+Each of these takes one command of the store, or several. The process may be killed after any of them, and the session
+must then be in a valid state, too. docs/session_states.md draws the states.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ if t.TYPE_CHECKING:
 
 log = logging.getLogger("flask_fastsession")
 
-#: A change that so many others overtake is an error.
+#: How many times a change that other requests overtake is tried before it is an error.
 ATTEMPTS = 64
 
-#: A session that moved is followed through so many ids.
+#: Through how many ids a session that has moved is followed before it is an error.
 HOPS = 1000
 
 OWNER_METHODS = ("enlist", "is_listed", "listed", "unlist", "end", "end_all")
 
 
 class Refused(Exception):
-    """An id whose session has ended, was revoked, or cannot be read; its text is the reason, in one word."""
+    """The session of an id has ended, was revoked, or cannot be read. The text is the reason, in one word."""
 
 
 class MissingMethods(TypeError):
-    """The store does not know whose a session is."""
+    """The store lacks the methods of :class:`OwnerStore`, so it does not know which user a session belongs to."""
 
 
 class Lifecycle:
-    """The sessions in a store. All methods raise :exc:`SessionStoreError`."""
+    """The sessions in a store. All methods raise :exc:`SessionStoreError` if the store fails."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Lifecycle:
         self.ids = ids
         self.revoked = revoked
         self.take_over = take_over
-        # To ask this of a protocol takes as long as a load from SQLite.
+        # Once, because isinstance() with a protocol takes as long as a load from SQLite.
         self.mover = store if isinstance(store, MovingStore) else None
         self.owners = store if isinstance(store, OwnerStore) else None
         self._logged: set[str] = set()
@@ -85,9 +85,10 @@ class Lifecycle:
     # --- Find -------------------------------------------------------------------------------------------------------
 
     def find(self, sid: str, ttl: int | None) -> tuple[Stored, Data, SessionMeta]:
-        """Return what is stored of a session, which lives for ``ttl`` seconds from now; raise :exc:`Refused`.
+        """Return what is stored of a session, and let it live for ``ttl`` seconds from now.
 
-        One command, and another for a session that is a user's. Without ``ttl`` nothing changes in the store.
+        Raise :exc:`Refused` if there is no such session. As a rule this takes one command, and a second one for a
+        session that is bound to a user. Without ``ttl`` nothing changes in the store.
         """
         for _ in range(ATTEMPTS):
             key, record = self._found(sid, ttl)
@@ -99,7 +100,7 @@ class Lifecycle:
             if self._is_listed(meta, record):
                 is_permanent = data.get("_permanent", False)
                 return Stored(sid, key, record, is_permanent, meta.owner, meta.handle, meta.begun), data, meta
-            # It was revoked, or its user has logged out since it was loaded. Then the record has changed.
+            # It was revoked, or its user has logged out since it was loaded. In the second case the record has changed.
             if self.store.load(key) == record:
                 raise Refused("revoked")
         raise overtaken()
@@ -119,7 +120,7 @@ class Lifecycle:
             if record is None or is_taking(record):
                 continue
             if new_key_in(record) is not None:
-                # A browser that did not get the new id may be anybody's.
+                # The session has moved, and this browser did not get the new id. So it may be anybody's.
                 raise Refused("revoked")
             return self._rekeyed(own, key, record, ttl), record
         if self.take_over is not None and ttl is not None:
@@ -127,10 +128,10 @@ class Lifecycle:
         raise Refused("expired")
 
     def _rekeyed(self, own: str, key: str, record: bytes, ttl: int | None) -> str:
-        """Store a session at its own key, by the hash of its id, if it is not yet there, and return its key."""
+        """Return the key of a session, after moving it to the key with the hash of its id if it is not there yet."""
         if key == own or not self.ids.is_hashed or ttl is None:
             return key
-        # Where that fails, the session is found by its old key next time, too.
+        # If this fails, the next request finds the session by its old key, too.
         with suppress(SessionStoreError):
             if self._put_at(own, key, record, record, ttl, None) is True:
                 with suppress(NotARecord):
@@ -144,7 +145,7 @@ class Lifecycle:
         return self.owners.is_listed(self.ids.owner_key(meta.owner), meta.handle, record)
 
     def read(self, record: bytes) -> tuple[Data, SessionMeta]:
-        """Return what a record says; raise :exc:`NotARecord`."""
+        """Return the data and the metadata in a record; raise :exc:`NotARecord`."""
         data = self.format.loads(record)
         meta = SessionMeta.taken_from(data)
         return data, meta
@@ -152,7 +153,7 @@ class Lifecycle:
     # --- Begin, write, move -----------------------------------------------------------------------------------------
 
     def begin(self, session: ServerSideSession, ttl: int, listing_ttl: int) -> None:
-        """Store a session for the first time, under the id that it says it has."""
+        """Store a session for the first time. It gets another id if the store has a record for its own."""
         meta, owner = session.meta, self.owner_key(session)
         if owner is not None:
             meta.handle = meta.handle or new_handle()
@@ -165,15 +166,15 @@ class Lifecycle:
         else:
             raise SessionStoreError("the store has a record for every new id")
         if owner is not None:
-            # Until it is listed nobody can use it, should this be as far as it gets.
+            # If the process is killed before this, nobody can use the session, because it is not listed.
             self._list(meta, owner, key, listing_ttl, renew=False)
         self._is_stored(session, key, record)
 
     def write(self, session: ServerSideSession, record: bytes, ttl: int, listing_ttl: int | None) -> bool:
-        """Store what has changed, beside what others have written since it was loaded.
+        """Store the changes of a session, merged with what other requests have written since it was loaded.
 
-        Return whether the session is still there, and at the id it was loaded by. With ``listing_ttl`` its owner lists
-        it for so many seconds from now.
+        Return whether the session still exists and has the id that it was loaded by. With ``listing_ttl``, the list of
+        its owner has it for that many seconds from now.
         """
         stored = stored_of(session)
         if listing_ttl is not None and not self._enlist(session, stored.key, listing_ttl):
@@ -191,7 +192,7 @@ class Lifecycle:
     def move(self, session: ServerSideSession, ttl: int, listing_ttl: int) -> bool:
         """Give a session its new id, and write it. Return whether it is still live.
 
-        Of two requests that both move it, the later one has lost it: the earlier one may be anybody's who knew the id.
+        If two requests move a session, the later one loses it: the earlier one may be from anybody who knew the old id.
         """
         stored = stored_of(session)
         if not self._enlist(session, stored.key, listing_ttl) and not self._has_another_owner(stored):
@@ -208,7 +209,8 @@ class Lifecycle:
         record = swapped[1]
         self._is_stored(session, new_key, record)
         is_listed = self.mover is not None or self._relist(session.meta, new_key, listing_ttl)
-        # If not, it was revoked on its way; or it is another record by now, of somebody who has logged out.
+        # If it is not listed, it was revoked while it moved, and is deleted. But if the record has changed meanwhile,
+        # the user has logged out, and the session stays.
         if not is_listed and isinstance(self.store.replace(new_key, record, None, None), bool):
             session.cookie_due = None
             return False
@@ -218,7 +220,10 @@ class Lifecycle:
     def _swap(
         self, session: ServerSideSession, record: bytes, swap: Callable[[str, bytes, bytes], bool | bytes]
     ) -> tuple[str, bytes] | None:
-        """Put a record in the place of the one loaded, or of what others have made of that; return where, and which."""
+        """Replace the record that was loaded, or what other requests have made of it.
+
+        Return the key and the record, or ``None`` if this request may not write to the session any more.
+        """
         stored = stored_of(session)
         key, base = stored.key, stored.record
         for _ in range(ATTEMPTS):
@@ -226,12 +231,12 @@ class Lifecycle:
             if done is True:
                 return key, record
             if done is False or is_taking(done):
-                # It ended meanwhile, by a logout as a rule: a logout stays one.
+                # It has ended meanwhile, usually by a logout, which must not be undone.
                 return None
             new_key = new_key_in(done)
             if new_key is not None:
                 if stored.owner is None and stored.claimed_by is None:
-                    # Anybody may have known the old id. What they write does not reach the session that moved.
+                    # Anybody may have known the old id, so this request does not write to the session that moved.
                     return None
                 key = new_key
                 continue
@@ -241,25 +246,25 @@ class Lifecycle:
         raise overtaken()
 
     def _merge(self, session: ServerSideSession, stored: Stored, base: bytes, theirs: bytes) -> bool:
-        """Have the session say what others have written beside its own changes. Return whether it may be written."""
+        """Merge what other requests have written into the session. Return whether it may be written."""
         try:
             found, meta = self.read(theirs)
         except NotARecord:
             return True
         is_same_claim = meta.owner is not None and meta.owner == stored.claimed_by == session.meta.owner
         if session.meta.owner != stored.owner and not is_same_claim:
-            # What others wrote is none of this user's.
+            # This request gives the session another owner, who does not get what others wrote.
             return True
-        # A user who has logged out and in again meanwhile is listed by another handle.
+        # If the user has logged out and in again meanwhile, the session has another handle.
         if stored.was_of(meta.owner) and stored.handle in (None, meta.handle):
             if session.meta.owner == meta.owner and session.meta.handle != meta.handle:
-                # Two requests have found at once whose it has always been.
+                # Two requests have bound it at once to the user whom its data names, each with a handle of its own.
                 self._unlist(session.meta)
                 session.meta = meta
             before, _ = self.read(base)
             session.replace_data(merged(before, found, dict(session), self.format.dumps))
             return True
-        # It is of another login by now, and takes nothing from this request but another id.
+        # The session belongs to another login by now. This request may only give it another id.
         if session.needs_new_id:
             session.replace_data(found)
             session.meta = meta
@@ -268,8 +273,8 @@ class Lifecycle:
     def _put_at(self, new_key: str, key: str, old: bytes, new: bytes, ttl: int, left: bytes | None) -> bool | bytes:
         if self.mover is not None:
             return self.mover.move(key, new_key, old, new, ttl, left)
-        # The new one first, so that the session is not lost, whatever happens then. If that fails, there is a record
-        # whose id nobody knows; one more command would be one more wait for a store that does not answer.
+        # The new record first, so that the session is not lost if the next command fails. Then a record is left whose
+        # id nobody knows. To delete it would be one more wait for a store that does not answer.
         if not self.store.create(new_key, new, ttl):
             return False
         done = self.store.replace(key, old, left, None if left is None else MOVED_TTL)
@@ -280,7 +285,7 @@ class Lifecycle:
     def record_of(self, session: ServerSideSession) -> bytes:
         data, stored = session.meta.put_into(dict(session)), session.stored
         if self.format.name != "tagged" and stored is not None and stored.record.startswith(TAGGED):
-            # It stays as it is until it changes, though it could be in the configured format by now.
+            # A tagged record stays as it is until its data changes, though another format is configured.
             with suppress(TypeError, ValueError):
                 record = tagged(data)
                 if record == stored.record:
@@ -291,34 +296,34 @@ class Lifecycle:
         meta, stored = session.meta, session.stored
         sid = session.sid if session.new_sid is not None or stored is None else stored.sid
         if stored is None or sid != stored.sid:
-            # From here on, as nothing else may come to that, and the old id is none any more.
+            # At once, since what follows may fail, and the old id is not valid any more.
             session.cookie_due = "set"
         session.stored = Stored(sid, key, record, session.permanent, meta.owner, meta.handle, meta.begun)
         session.new_sid = None
 
-    # --- Whose it is ------------------------------------------------------------------------------------------------
+    # --- Owners -----------------------------------------------------------------------------------------------------
 
     def owner_key(self, session: ServerSideSession) -> str | None:
         owner = session.meta.owner
         return None if owner is None or self.owners is None else self.ids.owner_key(owner)
 
     def _enlist(self, session: ServerSideSession, key: str, ttl: int) -> bool:
-        """List a session before it says itself whose it is. Return whether it is still live."""
+        """List a session before its record names the owner. Return whether it is still live."""
         owner, meta, stored = self.owner_key(session), session.meta, stored_of(session)
         if owner is None:
             return True
         meta.handle = meta.handle or new_handle()
-        # What lists it as the one's, and what lists it as the other's, are to hold side by side.
+        # A new owner has a handle of its own, so that both owners list the session until the record is written.
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
         is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
-        # In this order, as those who revoke first leave their mark, and then end what is listed.
+        # The mark is read after the listing, because revoke_user() leaves the mark first, and then ends what is listed.
         if is_listed and meta.owner == stored.claimed_by and self.revoked.has(t.cast(str, meta.owner)):
             self.require_owners().unlist(owner, meta.handle)
             return False
         return is_listed
 
     def _has_another_owner(self, stored: Stored) -> bool:
-        """Whether a session is on nobody's list because its user has logged out, rather than because it was revoked."""
+        """Whether a session is not listed because its user has logged out, rather than because it was revoked."""
         record = self.store.load(stored.key)
         try:
             return record is not None and self.read(record)[1].owner != stored.owner
@@ -326,7 +331,7 @@ class Lifecycle:
             return False
 
     def _relist(self, meta: SessionMeta, key: str, ttl: int) -> bool:
-        """Have the list say where a session is now, if it still lists it."""
+        """Update the key of a session on its owner's list. Return whether the list still has the session."""
         if self.owners is None or meta.owner is None or meta.handle is None:
             return True
         return self.owners.enlist(self.ids.owner_key(meta.owner), meta.handle, key, ttl, True)
@@ -344,7 +349,7 @@ class Lifecycle:
             self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
 
     def listed(self, user: str) -> list[tuple[SessionMeta, str]]:
-        """The sessions of a user that are live, and their keys."""
+        """The metadata and the keys of a user's live sessions."""
         found = []
         for handle, listed_key in self.require_owners().listed(self.ids.owner_key(user)):
             key, record = self._follow(listed_key)
@@ -375,9 +380,9 @@ class Lifecycle:
     # --- End --------------------------------------------------------------------------------------------------------
 
     def end(self, stored: Stored) -> bool:
-        """End a session, where it is now if it is a user's: another request of theirs may have moved it since.
+        """End a session. If it is bound to a user, follow it if another request of that user has moved it meanwhile.
 
-        Return whether it was still there, as :meth:`revoke` does.
+        Return whether the session still existed, as :meth:`revoke` does.
         """
         self._delete_twin(stored.sid)
         return self._end_at(
@@ -385,7 +390,7 @@ class Lifecycle:
         )
 
     def revoke(self, sid: str) -> bool:
-        """End the session that has this id, or had it within the last ten minutes."""
+        """End the session that has this id, or had it within the last :data:`MOVED_TTL` seconds."""
         if self.take_over is not None:
             self.take_over.revoke(sid)
         keys = (self.ids.other_key(sid), self.ids.key(sid))
@@ -397,7 +402,7 @@ class Lifecycle:
     def revoke_user(self, user: str, keep: Collection[str], may_be_unlisted: bool) -> int:
         """End all sessions of a user, and return how many were listed.
 
-        With ``may_be_unlisted`` also those that name the user and were not bound yet.
+        With ``may_be_unlisted``, also refuse sessions whose data names the user and that are not bound yet.
         """
         owners = self.require_owners()
         if may_be_unlisted or self.take_over is not None:
@@ -405,7 +410,10 @@ class Lifecycle:
         return owners.end_all(self.ids.owner_key(user), keep)
 
     def handles_of(self, sid: str, user: str) -> set[str]:
-        """The handles of the session that has this id, or had it within the last ten minutes, as a user's session."""
+        """Return all handles by which a user's list may have a session.
+
+        ``sid`` is an id that it has, or had within the last :data:`MOVED_TTL` seconds.
+        """
         keys, handles = set(), set()
         for first in (self.ids.key(sid), self.ids.other_key(sid)):
             key, record = self._follow(first)
@@ -413,14 +421,14 @@ class Lifecycle:
             with suppress(NotARecord):
                 meta = SessionMeta() if record is None else self.read(record)[1]
                 handles |= set() if meta.handle is None else {meta.handle}
-        # It may be about to be theirs, or nobody's, and is listed before it says so and for as long as it has not.
+        # A list has a session before its record names the owner, and until its record names nobody or another owner.
         listed = self.require_owners().listed(self.ids.owner_key(user))
         return handles | {handle for handle, key in listed if key in keys}
 
     def _end_at(self, key: str, record: bytes | None, may_follow: Callable[[SessionMeta], bool]) -> bool:
-        """Delete the session at a key, or where it has moved to if what is there may be followed.
+        """Delete the session at a key, and return whether there was one.
 
-        Return whether there was one.
+        If it has moved, delete it at its new key, provided that ``may_follow`` returns true for the metadata there.
         """
         has_moved = False
         for _ in range(HOPS):
@@ -436,7 +444,8 @@ class Lifecycle:
                 meta = SessionMeta()
             if has_moved and not may_follow(meta):
                 return False
-            # From here on nobody can use it, wherever it is moving. What is at its key may be what leads there.
+            # From here on nobody can use it, even if another request is moving it. If so, replace() returns the record
+            # that names its new key.
             self._unlist(meta)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
@@ -445,7 +454,7 @@ class Lifecycle:
         raise overtaken()
 
     def _delete_twin(self, sid: str) -> None:
-        """Delete what a process left behind that was killed while it gave a session another key."""
+        """Delete the second record of a session, left by a process that was killed while it moved the session."""
         if self.ids.is_hashed and self.mover is None:
             self.store.delete(self.ids.other_key(sid))
 

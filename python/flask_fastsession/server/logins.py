@@ -1,4 +1,4 @@
-"""Flask-Login followed: a session moves to a new id at each login, and is its user's from then on."""
+"""Support for Flask-Login: at each login the session moves to a new id and is bound to the user."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if t.TYPE_CHECKING:
 
 
 def follow_logins(app: Flask, interface: ServerSessionInterface) -> None:
-    """Move a session at each login, and let it be its user's, where Flask-Login is in use."""
+    """Move the session to a new id and bind it at each login, if Flask-Login is installed. Unbind it at each logout."""
     try:
         import flask_login
     except ImportError:
         return
     from flask import session
 
-    # Sessions from before have it, too, as those of Flask-Session.
+    # Sessions from before this interface, such as those of Flask-Session, have this key, too.
     interface.user_key = "_user_id"
 
     def is_ours() -> bool:
-        # Flask-SocketIO for one has sessions of its own for what is no request.
+        # Flask-SocketIO, for example, has sessions of its own in the handlers of its events.
         return isinstance(session._get_current_object(), ServerSideSession)  # type: ignore[attr-defined]
 
     def begin(sender: object, user: t.Any, **extra: object) -> None:

@@ -1,15 +1,15 @@
-"""Whose sessions a store has, for stores that can do no more than load, create, replace and delete.
+"""The sessions of each user, for stores that can only load, create, replace and delete.
 
-There are two kinds of records, of JSON:
+There are two kinds of records, both in JSON:
 
-* One for each owner: ``{handle: [end, key, token]}``, the oldest session first. It is the truth: a session is listed if
-  it is here and its end, in seconds since 1970, has not come. Each change is one compare-and-set on this record, so any
-  two changes of a list happen one after the other, and each is there as a whole or not at all, wherever it is stopped.
-* One for each handle: ``[number, [token, owner], ...]``, by which :meth:`OwnerRecords.end` finds the lists that may
-  have it. It decides which owner has a handle that several of them enlist: the one who wrote it last. Each time a
-  session is enlisted it gets another token, so that nobody takes from a list what was enlisted there since.
+* One for each owner: ``{handle: [end, key, token]}``, the oldest session first. It decides: a session is listed if it
+  is here and its end, in seconds since 1970, is not over. Each change is one compare-and-set on this record. So changes
+  of a list happen one after the other, and each happens completely or not at all, even if the process is killed.
+* One for each handle: ``[nonce, [token, owner], ...]``. :meth:`OwnerRecords.end` finds in it the owners whose lists may
+  have the handle. If several owners enlist a handle, the last one to write this record has it. A session gets a new
+  token each time it is enlisted, so that nobody removes from a list what was enlisted there later.
 
-Records that are damaged, or were made by somebody else, count as none.
+A record that is damaged, or that other code has written, is treated as if it were not there.
 """
 
 from __future__ import annotations
@@ -27,50 +27,50 @@ from hashlib import sha256
 from .store import SessionStoreError
 from .store import Store
 
-#: So many sessions of one owner are listed. The oldest ends where one more begins. What is stored of a thousand, with
-#: the longest keys, is a third of what memcached takes.
+#: How many sessions of one owner are listed. When one more begins, the oldest ends. The record of a thousand sessions
+#: with the longest keys is a third of the largest that memcached stores.
 LISTED = 1000
 
-#: For so many seconds a change that others overtake is tried again before it is an error. For the first half of them it
-#: waits for its turn.
+#: For how many seconds a change that others overtake is tried again before it is an error. In the first half of this
+#: time it waits for its turn.
 PATIENCE = 10.0
 
-#: For so many seconds at most others wait for a process that was killed in its turn.
+#: For how many seconds at most others wait for a process that was killed in its turn.
 TURN_TTL = 2
 
-#: The first and the longest pause between two attempts, in seconds; the length is random, up to this.
+#: A pause between two attempts has a random length. These are the first and the last upper limit, in seconds.
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.05
 
 KEY = re.compile(r"[!-~]{1,250}")
 HANDLE = re.compile(r"[!-~]{1,40}")
 
-#: No listing ends after this moment, which a float counts to the second.
+#: All listings end before this time, in seconds since 1970. Up to here a float is exact to the second.
 LATEST = 2.0**53
 
 T = t.TypeVar("T")
 
-#: Its end, its key, and the token of the login that has enlisted it.
+#: The end of its listing in seconds since 1970, its key, and the token that it was enlisted with.
 Session: t.TypeAlias = "tuple[float, str, str]"
 
-#: By handle. The oldest comes first.
+#: The sessions of an owner by their handles, the oldest first.
 Sessions: t.TypeAlias = "dict[str, Session]"
 
 
 class OwnerRecords:
-    """Mixed with a store, gives it the methods of :class:`OwnerStore`; it has none of its own to move records.
+    """A mixin for stores with the methods of :class:`OwnerStore`, for stores that do not have :meth:`MovingStore.move`.
 
     **Logging in.** Processes that change one list at once overtake each other. One of them succeeds each time, but the
-    same one may fail each time. So a process that was overtaken asks for its turn: it creates a record, and processes
-    that come later wait until that is gone, and then ask for the next turn. Those that came before may overtake it once
-    more. A turn is not a lock: the compare-and-set alone keeps the list right. A turn ends :data:`TURN_TTL` after its
-    process was killed, and a process that has waited for long goes on without one.
+    same one may fail each time. So a process that was overtaken asks for its turn: it creates a record. Processes that
+    come later wait until this record is gone, and then ask for the next turn. Processes that came before may overtake
+    it once more. A turn is not a lock: only the compare-and-set keeps the list correct. A turn whose process was killed
+    ends after :data:`TURN_TTL` seconds, and a process that has waited too long goes on without a turn.
 
-    **Revoking.** :meth:`end_all` has to succeed however many logins there are. It cannot overwrite the list: it writes
-    the sessions to keep, which it has read before, and would list one again that was ended in between. Copying the list
-    and setting a pointer to the copy has the same fault. So it is a compare-and-set like any other change. But it does
-    not wait for its turn: once overtaken, it takes the turn away from the process that has it. Only changes that are
-    under way at that moment may come before.
+    **Revoking.** :meth:`end_all` has to succeed however many logins there are. It cannot simply overwrite the list with
+    the sessions to keep: one of them may have ended since the list was read, and would be listed again. Copying the
+    list and setting a pointer to the copy has the same fault. So this is a compare-and-set like any other change. But
+    it does not wait for its turn: once overtaken, it takes the turn away from the process that has it. After that only
+    changes that are already under way can overtake it.
     """
 
     def enlist(self: Store, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
@@ -90,12 +90,12 @@ class OwnerRecords:
     def listed(self: Store, owner: str) -> list[tuple[str, str]]:
         sessions, now = sessions_in(self.load(owner)), time.time()
         for handle, (end, _, token) in sessions.items():
-            # What is shown is to be found by `end`, though a store may have no room for records of long ago.
+            # end() has to find each session that this returns, though the store may have dropped its handle's record.
             lead(self, handle, token, owner, math.ceil(end - now))
         return [(handle, key) for handle, (_, key, _) in sessions.items()]
 
     def unlist(self: Store, owner: str, handle: str) -> None:
-        # Loaded before, it is deleted only if nobody has enlisted the session since.
+        # It is loaded before the change, so that it is deleted only if nobody has enlisted the session since.
         name = name_of(handle)
         record = self.load(name)
         change(self, owner, lambda sessions: sessions.pop(handle, None))
@@ -111,7 +111,7 @@ class OwnerRecords:
                 if found is not None:
                     is_ended = True
                     self.delete(found[1])
-            # Somebody who is about to enlist it has written it, and from now on notices that it is gone.
+            # A process that is about to enlist the session has written this record, and notices when it is gone.
             if record is None or self.replace(name, record, None, None) is True:
                 return is_ended
             if not record:
@@ -120,7 +120,7 @@ class OwnerRecords:
 
     def end_all(self: Store, owner: str, keep: t.Collection[str] = ()) -> int:
         ended = change(self, owner, lambda sessions: without(sessions, keep), goes_first=True)
-        # What leads from the handles to the owner ends by itself. Another owner may have them by now.
+        # The records of the handles expire. They are not deleted, since another owner may have the handles by now.
         self.delete(*(key for _, key, _ in ended.values()))
         return len(ended)
 
@@ -129,7 +129,10 @@ class OwnerRecords:
 
 
 def change(store: Store, owner: str, edit: Callable[[Sessions], T], goes_first: bool = False) -> T:
-    """Edit the list of an owner, and return what the edit of what was then stored has returned."""
+    """Edit the list of an owner, and return what ``edit`` has returned for the list that was stored.
+
+    ``edit`` changes the sessions that it gets, and is called once for each attempt.
+    """
     turn = Turn(store, owner, goes_first)
     try:
         for waited in attempts():
@@ -148,7 +151,7 @@ def change(store: Store, owner: str, edit: Callable[[Sessions], T], goes_first: 
 
 
 class Turn:
-    """The turn to change the list of an owner: a record there is while several want to."""
+    """The turn to change the list of an owner: a record that exists while several processes want to change it."""
 
     def __init__(self, store: Store, owner: str, goes_first: bool) -> None:
         self.store = store
@@ -178,12 +181,12 @@ class Turn:
             self.store.replace(self.key, self.mark, None, None)
 
 
-#: The mark of a turn that no other process may take over.
+#: How the mark of a turn begins that no other process may take over.
 FIRST = b"first:"
 
 
 def added(sessions: Sessions, handle: str, session: Session) -> None:
-    # It is the newest now.
+    # Removed first, so that it becomes the newest.
     sessions.pop(handle, None)
     sessions[handle] = session
     for oldest in list(sessions)[:-LISTED]:
@@ -191,7 +194,7 @@ def added(sessions: Sessions, handle: str, session: Session) -> None:
 
 
 def renewed(sessions: Sessions, handle: str, end: float, key: str) -> str | None:
-    """Return its token if it is listed."""
+    """Give a listed session another end and key. Return its token, or ``None`` if it is not listed."""
     if handle not in sessions:
         return None
     token = sessions[handle][2]
@@ -200,13 +203,13 @@ def renewed(sessions: Sessions, handle: str, end: float, key: str) -> str | None
 
 
 def taken_off(sessions: Sessions, handle: str, token: str) -> None:
-    """Take it off the list if it is what this login has enlisted."""
+    """Remove a session from the list if it was enlisted with this token."""
     if handle in sessions and sessions[handle][2] == token:
         del sessions[handle]
 
 
 def without(sessions: Sessions, keep: t.Collection[str]) -> Sessions:
-    """Take off the list what is not to keep, and return it."""
+    """Remove from the list all sessions except those to keep, and return what was removed."""
     return {handle: sessions.pop(handle) for handle in list(sessions) if handle not in keep}
 
 
@@ -230,7 +233,7 @@ def is_key(value: object) -> bool:
 
 
 def stored_as(sessions: Sessions) -> tuple[bytes | None, int | None]:
-    """What to store, nothing where there are none, and for how many seconds."""
+    """The record of a list, and for how many seconds it is stored; two ``None`` for an empty list."""
     if not sessions:
         return None, None
     last = max(end for end, _, _ in sessions.values())
@@ -241,13 +244,13 @@ def stored_as(sessions: Sessions) -> tuple[bytes | None, int | None]:
 
 
 def take(store: Store, owner: str, handle: str, end: float, key: str, ttl: int) -> bool:
-    """List a session as this owner's and nobody else's; return whether it was neither ended nor taken meanwhile."""
+    """List a session for this owner and nobody else. Return ``False`` if it has ended or was taken meanwhile."""
     name = name_of(handle)
     for _ in attempts():
         token = secrets.token_urlsafe(6)
         record = store.load(name)
         before = logins_in(record)
-        # While it is not known that those before have it no longer, `end` is to look for it there as well.
+        # Until the lists of the former owners do not have the session any more, end() has to look there, too.
         claim = lead_to((token, owner), *before)
         if not put(store, name, record, claim, ttl):
             continue
@@ -265,7 +268,7 @@ def take(store: Store, owner: str, handle: str, end: float, key: str, ttl: int) 
 
 
 def lead(store: Store, handle: str, token: str, owner: str, ttl: int) -> None:
-    """Have a handle lead to its owner for so long, as it does if there was room enough in the store."""
+    """Let the record of a handle live for ``ttl`` seconds. Write it again if the store has dropped it."""
     name = name_of(handle)
     record = store.load(name, ttl)
     if not logins_in(record):
@@ -273,12 +276,12 @@ def lead(store: Store, handle: str, token: str, owner: str, ttl: int) -> None:
 
 
 def lead_to(*logins: tuple[str, str]) -> bytes:
-    """A record that no other is equal to, so that to find it means that nobody has written there since."""
+    """The record of a handle. Its nonce makes it unique, so that it is equal only if nobody has written there since."""
     return json.dumps([secrets.token_urlsafe(6), *logins]).encode()
 
 
 def logins_in(record: bytes | None) -> list[tuple[str, str]]:
-    """The tokens and the owners a handle leads to, the last one first."""
+    """The tokens and the owners in the record of a handle, the last to write it first."""
     found = json_in(record)
     logins = found[1:] if isinstance(found, list) else []
     if not all(isinstance(login, list) and len(login) == 2 and all(map(is_key, login)) for login in logins):
@@ -288,7 +291,7 @@ def logins_in(record: bytes | None) -> list[tuple[str, str]]:
 
 # --- Records --------------------------------------------------------------------------------------------------------
 
-# No session has a colon in what its key ends in.
+# After its prefix, the key of a session has no colon. So these keys are never those of sessions.
 
 
 def name_of(handle: str) -> str:
@@ -303,18 +306,18 @@ def json_in(record: bytes | None) -> t.Any:
 
 
 def put(store: Store, key: str, record: bytes | None, new: bytes | None, ttl: int | None) -> bool:
-    """Put something, or nothing, where this record was loaded, or none; return whether that was still so."""
+    """Replace ``record`` by ``new``, either of which may be ``None``; return whether the key still had ``record``."""
     if record is None:
         return new is None or store.create(key, new, ttl)
     if not record:
-        # It is no record, and could not be replaced.
+        # The key holds something that is not a record, which replace() does not replace.
         store.delete(key)
         return new is None or store.create(key, new, ttl)
     return store.replace(key, record, new, ttl) is True
 
 
 def attempts() -> t.Iterator[float]:
-    """Begin attempts until there is no more time for them, with pauses in between. Yield how long it took so far."""
+    """Yield the seconds that have passed, once for each attempt, with pauses in between, up to :data:`PATIENCE`."""
     begun, pause = time.monotonic(), FIRST_PAUSE
     waited = 0.0
     while waited <= PATIENCE:

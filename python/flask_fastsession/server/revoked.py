@@ -1,7 +1,8 @@
-"""Users whose sessions were revoked, for sessions that are on no list yet.
+"""Marks of users whose sessions were revoked, for sessions that are not listed yet.
 
-Sessions that Flask-Session has made name their user, and are listed once a request has bound them. A revocation cannot
-find them, so it leaves a mark for the user in the store, and what is bound from then on is refused if the user has one.
+Sessions that Flask-Session has made name their user, and are listed when the first request binds them. A revocation
+cannot find them before that. So it leaves a mark for the user in the store. When such a session is bound later, it is
+refused if its user has a mark.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from .ids import taking
 from .store import SessionStoreError
 from .store import Store
 
-#: How often it is tried to leave a mark that others leave and expires meanwhile.
+#: How many times to try to leave a mark that others leave at the same time, and that expires in between.
 ATTEMPTS = 64
 
 
 class RevokedUsers:
-    """Marks in a store, each for ``lifetime`` seconds, ``None`` for ever. Methods raise :exc:`SessionStoreError`."""
+    """Marks in a store that live for ``lifetime`` seconds, or for ever if that is ``None``.
+
+    The methods raise :exc:`SessionStoreError` if the store fails.
+    """
 
     def __init__(self, store: Store, ids: Ids, lifetime: int | None) -> None:
         self.store = store
@@ -26,7 +30,7 @@ class RevokedUsers:
     def add(self, owner: str) -> None:
         key = self.ids.revoked_key(owner)
         for _ in range(ATTEMPTS):
-            # One that is there gets new life.
+            # load() renews a mark that exists.
             if self.store.create(key, taking(), self.lifetime) or self.store.load(key, self.lifetime) is not None:
                 return
         raise SessionStoreError(f"a mark of a user was overtaken {ATTEMPTS} times by others")

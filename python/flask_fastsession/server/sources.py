@@ -1,7 +1,7 @@
-"""Where sessions are taken over from: the backends of Flask-Session 0.8, as its own config describes them.
+"""The sources that sessions are taken over from: the backends of Flask-Session 0.8, configured as for Flask-Session.
 
-Each source is a class of its own, so that an app may take over from other servers, tables or prefixes than its config
-names: ``SESSION_TAKE_OVER = [RedisSource(old_client), "mongodb"]``.
+Each source is a class of its own, so that you can take over from other servers, tables or prefixes than those in the
+config: ``SESSION_TAKE_OVER = [RedisSource(old_client), "mongodb"]``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ KEY_PREFIX = "session:"
 
 
 class RedisSource:
-    """Sessions that Flask-Session keeps in Redis. ``client`` is one of redis-py, or a URL."""
+    """Sessions that Flask-Session keeps in Redis. ``client`` is a client of redis-py, or a URL.
+
+    Any other object raises :exc:`ValueError`.
+    """
 
     def __init__(self, client: t.Any, key_prefix: str = KEY_PREFIX) -> None:
         if isinstance(client, str):
@@ -56,15 +59,16 @@ class RedisSource:
         self.client.delete(self.key_prefix + sid)
 
     def sids(self) -> t.Iterator[str]:
-        """All ids, for ``flask session convert``."""
+        """The ids of all sessions, for ``flask session convert``."""
         for key in self.client.scan_iter(match=glob_escaped(self.key_prefix) + "*", count=1000):
             yield (key.decode() if isinstance(key, bytes) else key)[len(self.key_prefix) :]
 
 
 class MemcachedSource:
-    """Sessions that Flask-Session keeps in memcached. ``client`` is one of pymemcache that unpickles nothing, or a URL.
+    """Sessions that Flask-Session keeps in memcached. ``client`` is a client of pymemcache, or a URL.
 
-    Memcached does not tell how long they live.
+    A client that unpickles data raises :exc:`ValueError`. Memcached does not tell how long a record lives, so there is
+    no ``expires_in``.
     """
 
     def __init__(self, client: t.Any, key_prefix: str = KEY_PREFIX) -> None:
@@ -82,12 +86,15 @@ class MemcachedSource:
 
 
 class MongoDBSource:
-    """Sessions that Flask-Session keeps in MongoDB. ``client`` is pymongo's ``MongoClient``, or a collection."""
+    """Sessions that Flask-Session keeps in MongoDB. ``client`` is pymongo's ``MongoClient``, or a collection.
+
+    Any other object raises :exc:`ValueError`.
+    """
 
     def __init__(
         self, client: t.Any, db: str = "flask_session", collection: str = "sessions", key_prefix: str = KEY_PREFIX
     ) -> None:
-        # A client and a database have attributes of any name: their collections.
+        # Not hasattr(client), since a client and a database have attributes of any name: their collections.
         has_method = type(client)
         if hasattr(has_method, "list_database_names"):
             client = client[db][collection]
@@ -120,12 +127,15 @@ class MongoDBSource:
 
     def _found(self, sid: str) -> dict[str, t.Any] | None:
         found: dict[str, t.Any] | None = self.collection.find_one({"id": self.key_prefix + sid})
-        # MongoDB itself removes what has expired once a minute.
+        # MongoDB removes expired documents only once a minute.
         return None if found is None or seconds_until(found.get("expiration")) <= 0 else found
 
 
 class DynamoDBSource:
-    """Sessions that Flask-Session keeps in DynamoDB. ``resource`` is ``boto3.resource("dynamodb")``, or a table."""
+    """Sessions that Flask-Session keeps in DynamoDB. ``resource`` is ``boto3.resource("dynamodb")``, or a table.
+
+    Any other object raises :exc:`ValueError`.
+    """
 
     def __init__(self, resource: t.Any, table: str = "Sessions", key_prefix: str = KEY_PREFIX) -> None:
         if hasattr(resource, "Table"):
@@ -148,17 +158,20 @@ class DynamoDBSource:
 
     def _item(self, sid: str) -> dict[str, t.Any] | None:
         item = self.table.get_item(Key={"id": self.key_prefix + sid}, ConsistentRead=True).get("Item")
-        # DynamoDB itself takes up to two days to remove what has expired.
+        # DynamoDB takes up to two days to remove expired items.
         return None if item is None or self._seconds_left(item) <= 0 else item
 
     def _seconds_left(self, item: dict[str, t.Any]) -> float:
         expiration = item.get("expiration")
-        # Flask-Session takes the time in UTC for local time when it makes a number of it. This takes that back.
+        # Flask-Session treats a time in UTC as local time when it converts it to a number. This undoes that.
         return math.inf if expiration is None else seconds_until(datetime.fromtimestamp(float(expiration)))
 
 
 class CachelibSource:
-    """Sessions that Flask-Session keeps in a cache of cachelib whose serializer is not pickle."""
+    """Sessions that Flask-Session keeps in a cache of cachelib.
+
+    A cache that may load pickles raises :exc:`ValueError`, as all caches with cachelib's own serializers do.
+    """
 
     def __init__(self, cache: t.Any, key_prefix: str = KEY_PREFIX) -> None:
         if not all(callable(getattr(cache, method, None)) for method in ("get", "delete")):
@@ -180,10 +193,10 @@ class CachelibSource:
 
 
 class ConvertedSource:
-    """Sessions that cachelib keeps in files, as ``flask session convert`` has put them into the store of ours.
+    """Sessions from files of cachelib that ``flask session convert`` has put into the store.
 
-    The name of a file is the MD5 of a key, so that only who brings the id finds its session. ``folder`` is where the
-    files are, to say so where one of them was not converted.
+    The name of a file is the MD5 of a key, so a session is found only by its id. ``folder`` is where the files are, for
+    a warning if the file of a session was not converted.
     """
 
     def __init__(self, store: Store, key_prefix: str = KEY_PREFIX, folder: Path | None = None) -> None:
@@ -216,12 +229,12 @@ class ConvertedSource:
 
 
 def converted_key(key_prefix: str, name: str) -> str:
-    """The key of what was in a file of cachelib."""
+    """The key of a session that was converted from the file of this name."""
     return f"{key_prefix}converted:{name}"
 
 
 def may_unpickle(cache: t.Any) -> bool:
-    """Whether a cache may load pickles. Only one whose serializer is not cachelib's, and refuses pickles, may not."""
+    """Whether a cache may load pickles. ``False`` only if its serializer is not cachelib's, and refuses pickles."""
     serializer = getattr(cache, "serializer", None)
     methods = [method for name in ("load", "loads") if callable(method := getattr(serializer, name, None))]
     if not methods or serializer is pickle:
@@ -240,7 +253,7 @@ def may_unpickle(cache: t.Any) -> bool:
 
 
 def seconds_until(moment: datetime | None) -> float:
-    """How many seconds are left until a time in UTC; ``None`` stands for no end."""
+    """How many seconds are left until a time in UTC; infinity if it is ``None``."""
     if moment is None:
         return math.inf
     if moment.tzinfo is None:
@@ -260,9 +273,9 @@ def kind_of(value: object) -> str:
 
 
 def source_of(app: Flask, name: str, store: Store, may_be_own: bool = False) -> Source:
-    """Return the source that the config of Flask-Session names; raise :exc:`ValueError`.
+    """Return a source as the config for Flask-Session describes it; raise :exc:`ValueError` if it does not.
 
-    One that is the place of our own sessions as well is an error, unless it may be.
+    A source in the same place as the sessions of this package is an error, unless ``may_be_own`` is true.
     """
     if name == "filesystem":
         return ConvertedSource(store, app.config.get("SESSION_KEY_PREFIX", KEY_PREFIX), folder_of(app))
@@ -286,16 +299,17 @@ def sqlalchemy_source(app: Flask, prefix: str) -> Source:
     client = sql_source_in(app, given(app, "SESSION_SQLALCHEMY"), app.config.get("SESSION_SQLALCHEMY_BIND_KEY"))
     from .stores.sql import FlaskSessionTable
 
-    # With sessions in SQL the setting is for our own table.
+    # If SESSION_TYPE is "sqlalchemy", the setting names the table of this package, not that of Flask-Session.
     table = None if app.config.get("SESSION_TYPE") == "sqlalchemy" else app.config.get("SESSION_SQLALCHEMY_TABLE")
     schema = app.config.get("SESSION_SQLALCHEMY_SCHEMA")
     return FlaskSessionTable(client, table or "sessions", schema, prefix)
 
 
 def sql_source_in(app: Flask, client: t.Any, bind_key: str | None = None) -> t.Any:
-    """Return what gives the engine of an app, in its context or not, for a Flask-SQLAlchemy object; others as they are.
+    """Return a function that returns the app's engine, for a Flask-SQLAlchemy object; return other clients unchanged.
 
-    It is asked only when the engine is needed: the object may get to know the app after this.
+    The function needs no app context. It is called when the engine is first needed, because the object's ``init_app``
+    may be called for the app after this.
     """
     if not hasattr(type(client), "init_app"):
         return client
@@ -322,7 +336,7 @@ def cachelib_source(app: Flask, prefix: str) -> Source:
 
 
 def folder_of(app: Flask) -> Path:
-    """Where Flask-Session has its files."""
+    """The directory of Flask-Session's files."""
     of_cache = getattr(app.config.get("SESSION_CACHELIB"), "_path", None)
     return Path(of_cache or app.config.get("SESSION_FILE_DIR") or "flask_session").absolute()
 

@@ -1,16 +1,16 @@
-"""Sessions of another backend taken over, one by one, when their cookies come.
+"""Take over the sessions of another backend, one by one, when their cookies come.
 
-Where the store has no record of an id, the sources are asked for its session. What they have is stored at the key of
+If the store has no record of an id, the sources are asked for its session. If one has it, it is stored at the key of
 the id, and is a session like any other from then on. This happens at most once for each id. It takes three records in
 the store, each written in one step:
 
-1. at the key of the id, "being taken over", with a random number;
-2. at a key of its own, the tombstone, with the same number. It stays for as long as a source may still have the id,
-   whatever becomes of the session: nobody needs to know, when a session ends or moves, that it was taken over;
-3. the session, in the place of the first.
+1. at the key of the id, "being taken over", with a nonce;
+2. at a key of its own, the tombstone, with the same nonce. It stays for as long as a source may still have the id, even
+   if the session ends or moves before that;
+3. the session, in place of the first record.
 
-Who finds the first record carries on from there, if the tombstone has its number, and removes it if not. So it does not
-matter where somebody stops, nor how many requests bring the cookie at once.
+A request that finds the first record continues from there if the tombstone has the same nonce, and otherwise removes
+it. So it does not matter where a process is killed, nor how many requests bring the cookie at once.
 """
 
 from __future__ import annotations
@@ -41,51 +41,56 @@ from .store import Store
 
 log = logging.getLogger("flask_fastsession")
 
-#: Where Flask-Login keeps whose a session is.
+#: The key under which Flask-Login stores the id of the user.
 USER_KEY = "_user_id"
 
-#: Processes of Flask-Session that run beside ours give their sessions new life for so many seconds after one was taken
-#: over.
+#: For how many seconds after a session was taken over processes with Flask-Session may still run beside ours, and renew
+#: the session there.
 OVERLAP = 7 * 24 * 60 * 60
 
 
 class Source(t.Protocol):
-    """Where sessions are taken over from. Only :meth:`load` has to be there; the other two are called if they are."""
+    """Where sessions are taken over from. Only :meth:`load` is required.
+
+    A source may also have the methods ``expires_in(sid)``, which returns in how many seconds a session ends
+    (``math.inf`` for never, ``None`` if that is unknown), and ``delete(sid)``, for ``SESSION_TAKE_OVER_DELETE``.
+    """
 
     def load(self, sid: str) -> bytes | Data | None:
-        """Return the session that has an id: its data, or its record as Flask-Session 0.8 writes it; or ``None``.
+        """Return the data of the session with this id as a dict, or its record as Flask-Session 0.8 writes it.
 
-        ``sid`` is what the cookie holds, 16 to 128 letters, digits, hyphens and underscores. What this raises is an
-        error of the request, with the session as it was: who returns ``None`` instead logs the visitor out.
+        Return ``None`` if there is no such session, which logs the visitor out. ``sid`` is the id in the cookie: 16 to
+        128 letters, digits, hyphens and underscores. An exception fails the request with :exc:`SessionStoreError` and
+        leaves the session as it is.
         """
 
 
 class ExpiringSource(Source, t.Protocol):
-    """A source that knows how long its sessions live."""
+    """A source that knows when its sessions end."""
 
     def expires_in(self, sid: str) -> float | None:
-        """Return in how many seconds the session ends, ``math.inf`` for never, or ``None`` where that is unknown."""
+        """Return in how many seconds the session ends: ``math.inf`` for never, ``None`` if that is unknown."""
 
 
 class DeletingSource(Source, t.Protocol):
-    """A source whose sessions can be deleted once they were taken over: ``SESSION_TAKE_OVER_DELETE``."""
+    """A source whose sessions can be deleted after they were taken over: ``SESSION_TAKE_OVER_DELETE``."""
 
     def delete(self, sid: str) -> None:
-        """Delete a session. It does not matter if there is none."""
+        """Delete a session. A session that does not exist is not an error."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What to take over from: see :class:`ServerSession` for what each is called in the config."""
+    """The settings ``SESSION_TAKE_OVER``, ``SESSION_TAKE_OVER_DELETE`` and ``SESSION_TAKE_OVER_LIFETIME``."""
 
     sources: tuple[Source, ...]
     deletes: bool = False
-    #: The most seconds that a session in a source may live on.
+    #: For how many seconds at most a session in a source may live on.
     lifetime: int = 31 * 24 * 60 * 60
 
 
 class TakeOver:
-    """Takes sessions over into a store. All methods raise :exc:`SessionStoreError`."""
+    """Takes sessions over into a store. All methods raise :exc:`SessionStoreError` if the store or a source fails."""
 
     def __init__(
         self, sources: Sources, store: Store, record_format: RecordFormat, ids: Ids, revoked: RevokedUsers
@@ -97,12 +102,12 @@ class TakeOver:
         self.revoked = revoked
 
     def find(self, sid: str, ttl: int) -> tuple[str, bytes]:
-        """Take a session over, and return its key and record; raise :exc:`Refused` if no source has it any more."""
+        """Take a session over, and return its key and record; raise :exc:`Refused` if no source has it."""
         for source in self.sources.sources:
             found = asked(source, "load", sid)
             if found is not None:
                 return self._take(source, sid, found, ttl)
-        # Another request may have taken it over, and deleted it there, since the store was asked.
+        # Since the store was asked, another request may have taken the session over and deleted it from its source.
         key, record = self.ids.key(sid), self.store.load(self.ids.key(sid)) if self.sources.deletes else None
         if record is None or is_taking(record):
             raise Refused("expired")
@@ -119,14 +124,14 @@ class TakeOver:
         try:
             taken = self.put(sid, record, ttl, owner_in(data), life_left(source, sid))
         except Refused:
-            # Somebody has brought it back, or it could not be deleted before.
+            # Its source has it again, or it could not be deleted there before.
             self.delete(source, sid)
             raise
         self.delete(source, sid)
         return taken
 
     def data_of(self, found: bytes | Data) -> Data:
-        """Return what a source has found, as data; raise :exc:`NotARecord`."""
+        """Return the data in what a source has returned; raise :exc:`NotARecord`."""
         if isinstance(found, (bytes, bytearray, memoryview)):
             return self.format.loads(bytes(found))
         if not isinstance(found, dict):
@@ -134,24 +139,24 @@ class TakeOver:
         return dict(found)
 
     def record_of(self, data: Data) -> bytes:
-        """Return the record to store. What the data says of itself as ours is not believed: any app may write it."""
+        """Return the record to store. Metadata in the data is dropped: any app may have written it."""
         try:
             return self.format.dumps(SessionMeta(begun=int(time.time())).put_into(data))
         except Exception as error:
-            # An object in it may raise anything.
+            # The serializer calls methods of objects in the data, which may raise anything.
             raise NotARecord(f"it cannot be stored: {type(error).__name__}") from error
 
     def put(self, sid: str, record: bytes, ttl: int, owner: str | None, left: float | None) -> tuple[str, bytes]:
-        """Store the session that has an id in a source, and return its key and its record, which may have changed.
+        """Store the session that a source has for an id. Return its key and its record, which may have changed.
 
         Raise :exc:`Refused` if it was taken over before and has ended, or moved to another id, or if its owner's
-        sessions were revoked. ``left`` is for how long the source still has it.
+        sessions were revoked. ``left`` is for how many seconds the source still has it.
         """
         key, tombstone, life = self.ids.key(sid), self.ids.taken_key(sid), self._life(left)
         for _ in range(ATTEMPTS):
             found = self.store.load(key)
             if found is None and self.store.load(tombstone) is not None:
-                # It may have been taken over since the first look, but then it is there now.
+                # If it was taken over since the first load, it is there now.
                 found = self.store.load(key)
                 if found is None:
                     raise Refused("revoked")
@@ -162,7 +167,8 @@ class TakeOver:
             if not is_taking(found):
                 return key, live(found)
             is_first = self.store.create(tombstone, found, life) or self.store.load(tombstone) == found
-            # After the tombstone: whoever revokes looks for these in the other order.
+            # The mark is looked for as late as possible. One that is left after this is found when a request opens or
+            # binds the session.
             if not is_first or (owner is not None and self.revoked.has(owner)):
                 self.store.replace(key, found, None, None)
                 raise Refused("revoked")
@@ -176,30 +182,30 @@ class TakeOver:
         raise overtaken()
 
     def _life(self, left: float | None) -> int | None:
-        """For how long a tombstone stays: a source may have its session for so long."""
+        """For how many seconds a tombstone stays: as long as a source may have its session. ``None`` is for ever."""
         return life_beside(max(self.sources.lifetime, left or 0))
 
     def delete(self, source: Source, sid: str) -> None:
-        """Delete what was taken over, if that is wanted."""
+        """Delete a session from its source if ``SESSION_TAKE_OVER_DELETE`` is set."""
         if not self.sources.deletes:
             return
         try:
             asked(source, "delete", sid)
         except SessionStoreError as error:
-            # It is not taken over again, so it does no harm there.
+            # It does no harm there, because it is not taken over again.
             log.warning("A session that was taken over could not be deleted: %s", error)
 
     # --- Revoke -----------------------------------------------------------------------------------------------------
 
     def revoke(self, sid: str) -> None:
-        """See to it that this id is not taken over from now on."""
+        """Write the tombstone of an id, so that its session is not taken over from now on."""
         self.store.create(self.ids.taken_key(sid), taking(), self._life(None))
         for source in self.sources.sources:
             self.delete(source, sid)
 
 
 def life_beside(lifetime: float) -> int | None:
-    """For how long it is to be known what has ended, where Flask-Session keeps sessions for ``lifetime`` seconds."""
+    """For how many seconds to remember that a session has ended, if Flask-Session keeps sessions for ``lifetime``."""
     return None if lifetime == math.inf else int(lifetime) + OVERLAP
 
 
@@ -210,7 +216,7 @@ def live(record: bytes) -> bytes:
 
 
 def owner_in(data: Data) -> str | None:
-    """The owner by Flask-Login's key in the data of a session."""
+    """The owner that Flask-Login's key in the data of a session names."""
     user = data.get(USER_KEY)
     return owner_name(user) if isinstance(user, (str, int)) else None
 
@@ -225,6 +231,6 @@ def asked(source: Source, method: str, sid: str) -> t.Any:
     except SessionStoreError:
         raise
     except Exception as error:
-        # Its text may quote the id.
+        # The text of the error is left out because it may quote the id.
         kind = type(source).__name__
         raise SessionStoreError(f"taking over a session from {kind} failed: {type(error).__name__}") from error
