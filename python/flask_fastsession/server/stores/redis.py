@@ -1,4 +1,4 @@
-"""Sessions in Redis, or in whatever speaks its protocol: Valkey, Sentinel, Cluster."""
+"""Sessions in Redis, in Valkey, or in any other server with their protocol, also with Sentinel or as a Cluster."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from .redis_connections import is_client
 
 log = logging.getLogger("flask_fastsession")
 
-#: The owner of a session, and the key of its record.
+#: The owner of a session and the key of its record, or two ``None``.
 Place: t.TypeAlias = "tuple[str, str] | tuple[None, None]"
 
-# Each script has to do with one key, KEYS[1], so that any of them may be on another node of a cluster.
+# Each script uses one key, KEYS[1], so that the keys may be on different nodes of a cluster.
 
-# GETEX, where there is none. ARGV[1] is for how many seconds the key is to live on: 0 leaves that as it is.
+# For servers without GETEX. ARGV[1] is the ttl in seconds; 0 leaves the expiry unchanged.
 LOAD = b"""
 local found = redis.call('GET', KEYS[1])
 if found and ARGV[1] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return found
 """
 
-# ARGV is what the key should hold, what it is to hold, and for how many seconds: 0 stands for no end.
+# ARGV is the old value, the new value, and the ttl in seconds; 0 means that the record does not expire.
 REPLACE = b"""
 local found = redis.call('GET', KEYS[1])
 if found ~= ARGV[1] then return found end
@@ -53,15 +53,15 @@ if found ~= ARGV[1] then return found end
 return redis.call('DEL', KEYS[1])
 """
 
-# --- The list of an owner: a sorted set of handles, by the time in seconds since 1970 when each ends -----------------
+# --- The list of an owner: a sorted set of handles, with the end of each in seconds since 1970 as its score ----------
 
 NOW = b"""
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 """
 
-# ARGV is the handle, for how many seconds it is listed, and 1 if it is so only where it has been, or 0. Some of those
-# that have ended are removed by the way: more than are added, and never so many that others have to wait.
+# ARGV is the handle, the ttl in seconds, and 1 to renew only a handle that is listed, or 0. Each call also removes up
+# to 100 handles that have ended: more than it adds, but not so many that other clients have to wait.
 ENLIST = (
     NOW
     + b"""
@@ -114,9 +114,9 @@ return ended
 """
 )
 
-# --- The place of a handle: its owner and the key of its record, and a space after each ------------------------------
+# --- The place of a handle: its owner and the key of its record, with a space after each ------------------------------
 
-# ARGV is the owner and a space, the key and a space, for how many seconds, and 1 if another owner's stays, or 0.
+# ARGV is the owner and a space, the key and a space, the ttl in seconds, and 1 to leave another owner's place, or 0.
 PLACE = b"""
 local found = redis.call('GET', KEYS[1])
 if ARGV[4] == '1' and found and string.sub(found, 1, #ARGV[1]) ~= ARGV[1] then return found end
@@ -124,7 +124,7 @@ redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'EX', ARGV[3])
 return found
 """
 
-# ARGV[1] is what it has to begin with to be removed.
+# ARGV[1] is how the place has to begin to be removed: the owner and a space.
 FORGET = b"""
 local found = redis.call('GET', KEYS[1])
 if found and string.sub(found, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
@@ -137,15 +137,16 @@ SHA1 = {script: sha1(script).hexdigest() for script in SCRIPTS}
 READING_COMMANDS = ("GETEX", "ZSCORE")
 READING_SCRIPTS = {text for script in (LOAD, IS_LISTED, LISTED) for text in (script, SHA1[script])}
 
-#: A handle that goes from owner to owner while it is to be ended is followed so often.
+#: How many times end() tries again if a session gets another owner meanwhile.
 ATTEMPTS = 64
 
 
 class RedisStore:
-    """Keeps sessions by a client of redis-py, or one made like it, whose connections, time limits and retries are used.
+    """Keeps sessions in Redis. ``client`` is a client of redis-py or a compatible one, such as valkey-py's.
 
-    A record is a string at its key. An owner is a sorted set of the handles of their sessions, and a string at
-    ``<key_prefix>handle:<handle>`` has the owner and the key of each. Each command is on one key.
+    Any other object raises :exc:`ValueError`. The client's settings for connections, time limits and retries apply. A
+    record is a string at its key. The list of an owner is a sorted set of handles. For each handle a string at
+    ``<key_prefix>handle:<handle>`` has its owner and the key of its record. Each command uses one key.
     """
 
     def __init__(self, client: t.Any, key_prefix: str = "session:") -> None:
@@ -162,10 +163,10 @@ class RedisStore:
         )
         self.no_script_errors = errors("NoScriptError")
         self.has_getex = True
-        #: Whether no replica and no cache answers instead of the server.
+        #: Whether all commands go to the one server itself, never to a replica or a cache.
         self.is_plain = has_plain_pool(client)
         self._command: Client = Pipe(client, is_read) if self.is_plain else Client(client)
-        # A client may send a command once more whose answer was lost, and it may have been done the first time.
+        # The client may repeat a command whose reply was lost, though the server has executed it the first time.
         self.repeats = not self.is_plain or has_retries(client)
         warn_of_eviction(client)
 
@@ -175,7 +176,7 @@ class RedisStore:
         try:
             record = self._load(key, ttl)
             if ttl is not None and record is not None and record[:1] == MOVED:
-                # What a session has left behind does not live as long as the session, whoever still comes for it.
+                # The pointer of a moved session must not live as long as a session, however often it is loaded.
                 self._command("EXPIRE", key, str(MOVED_TTL))
         except self.errors as error:
             if is_wrong_type(error):
@@ -184,7 +185,7 @@ class RedisStore:
         return record
 
     def _load(self, key: str, ttl: int | None) -> bytes | None:
-        # Not by GET, for which a client may ask a replica, or a cache of its own, that does not know the latest.
+        # Not by GET, which a client may send to a replica, or answer from a cache. Either may be out of date.
         if self.has_getex:
             try:
                 reply = self._command("GETEX", key) if ttl is None else self._command("GETEX", key, "EX", str(ttl))
@@ -224,20 +225,22 @@ class RedisStore:
 
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
         life, only = str(ttl), "1" if renew else "0"
-        # The list before the place: what the next owner finds in its place is on a list by then, and taken off that.
+        # The list before the place. So an owner that the next one finds in the place has the handle on its list, and
+        # the next one removes it there.
         if not self._try_script(ENLIST, owner, handle, life, only):
             return False
         found = self._try_script(PLACE, self._place_key(handle), f"{owner} ", f"{key} ", life, only)
         former, _ = place_in(found)
         if former is None or former == owner:
             return True
-        # One that is renewed has been listed by another owner a moment ago; and one that is listed, by another before.
+        # Another owner has enlisted the session since, if this is a renewal, or had enlisted it before.
         self._try("ZREM", owner if renew else former, handle)
         return not renew
 
     def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
         if self.is_plain:
-            # A third of what the script takes the server. Its clock has set the end, which is the record's as a rule.
+            # This costs the server a third of what the script does. The end was set by the server's clock and is
+            # compared with this machine's, but usually the record expires at the same time.
             ends = self._try("ZSCORE", owner, handle)
             return ends is not None and float(t.cast("bytes | float", ends)) > time.time()
         return self._try_script(IS_LISTED, owner, handle) == 1
@@ -259,7 +262,7 @@ class RedisStore:
                 return False
             place = self._taken_off(owner, handle)
             if place is not None:
-                # It may have moved since, which its place says if it is still there.
+                # If the session has moved since, its place has the new key.
                 latest = place[1] if place[0] == owner else None
                 self.delete(*{key, latest or key})
                 return True
@@ -270,9 +273,9 @@ class RedisStore:
         raise SessionStoreError(f"a session changed its user {ATTEMPTS} times during one command")
 
     def _taken_off(self, owner: str, handle: str) -> Place | None:
-        """Take a session off a list, and return its place; ``None`` if it was not on it.
+        """Remove a session from a list, and return its place; ``None`` if it was not on the list.
 
-        In that case whoever has taken it off is about to look where it is.
+        In the second case, whoever has removed it from the list deletes its record.
         """
         if not self._try("ZREM", owner, handle):
             return None
@@ -283,7 +286,7 @@ class RedisStore:
 
     def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
         ended = [text(handle) for handle in t.cast("list[bytes | str]", self._try_script(KEEP, owner, *keep))]
-        # None of them is listed any more. What follows gives back room, and keeps nothing from ending.
+        # The sessions have ended, since none of them is listed any more. What follows only frees space.
         forget = [("EVAL", FORGET, "1", self._place_key(handle), f"{owner} ") for handle in ended]
         places = map(place_in, self._try_all(forget))
         self._try_all([("DEL", place[1]) for place in places if place[0] == owner])
@@ -320,12 +323,12 @@ class RedisStore:
 
 
 def is_read(command: Command) -> bool:
-    """Whether it does no harm to send a command twice, whatever happens in between."""
+    """Whether a command only reads, so that it may be sent twice."""
     return command[0] in READING_COMMANDS or (command[0] in ("EVALSHA", "EVAL") and command[1] in READING_SCRIPTS)
 
 
 def place_in(reply: Reply) -> Place:
-    """The owner and the key that the place of a handle says."""
+    """The owner and the key in the place of a handle."""
     owner, _, key = text(t.cast("bytes | str | None", reply) or b"").partition(" ")
     return (owner, key.rstrip()) if key else (None, None)
 
@@ -335,17 +338,17 @@ def text(reply: bytes | str) -> str:
 
 
 def failed(error: Exception) -> SessionStoreError:
-    # Its text may quote the key, and with it the id. Who looks for the cause finds it there.
+    # The text of the error is left out, because it may quote the key and with it the id. It is in the __cause__.
     return SessionStoreError(f"Redis command failed: {type(error).__name__}")
 
 
 def is_wrong_type(error: Exception) -> bool:
-    # In the midst of it where a script has met it.
+    # An error from within a script has other words before this.
     return "WRONGTYPE" in str(error)
 
 
 def is_unknown_command(error: Exception) -> bool:
-    """Whether the server has not got a command, by its own word, or by that of a client of a cluster."""
+    """Whether the server, or a client of a cluster, says that the server does not know a command."""
     words = str(error).lower()
     return words.startswith("unknown command") or "command doesn't exist" in words
 
@@ -354,21 +357,21 @@ def is_unknown_command(error: Exception) -> bool:
 
 URL_SCHEMES = ("redis://", "rediss://", "unix://")
 
-#: What is found out about a server at start may take so many seconds.
+#: The time limit for asking a server about its settings at start, in seconds.
 PROBE_TIMEOUT = 1
 
 
 def client_from_url(url: str) -> Redis:
     """Return a client for a URL such as ``redis://:password@host:6379/0``; raise :exc:`ValueError` if it is wrong.
 
-    The text of the error does not quote the URL, which may have a password in it.
+    The text of the error does not quote the URL, because it may have a password in it.
     """
     if not url.startswith(URL_SCHEMES):
         raise ValueError(f"SESSION_REDIS must be a URL that begins with {', '.join(URL_SCHEMES)}, or a client")
     try:
         client: Redis = Redis.from_url(url)
         pool = client.connection_pool
-        # Made, and not opened. An option that there is not would come to light with the first request.
+        # Creates a connection without opening it. Otherwise an unknown option would fail only at the first request.
         pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError, AttributeError, RedisError) as error:
         raise ValueError(f"SESSION_REDIS is a URL that redis-py cannot use ({type(error).__name__})") from None
@@ -385,11 +388,11 @@ def has_retries(client: Redis) -> bool:
 
 
 def warn_of_eviction(client: t.Any) -> None:
-    """Log a warning if Redis is set up to drop sessions when it is short of memory."""
+    """Log a warning if Redis is configured to drop sessions when it is short of memory."""
     try:
         found = settings_of(client)
     except Exception:
-        # It is away, or does not say such things to everybody. Not to know is no fault.
+        # The server is unreachable, or this user may not read its config. Neither is an error here.
         return
     policy = found.get("maxmemory-policy", "noeviction")
     if policy != "noeviction" and found.get("maxmemory", "0") != "0":
@@ -405,7 +408,7 @@ def settings_of(client: t.Any) -> dict[str, str]:
     if pool is None:
         reply = client.execute_command("CONFIG GET", "maxmemory*")
     else:
-        # On a connection of its own, which no process that is forked later has as well, and without a long wait.
+        # On a connection of its own, so that a process that is forked later does not share it, and with a short limit.
         options = dict(pool.connection_kwargs)
         for name in ("socket_timeout", "socket_connect_timeout"):
             options[name] = min(options.get(name) or PROBE_TIMEOUT, PROBE_TIMEOUT)

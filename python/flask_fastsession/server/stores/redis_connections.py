@@ -1,4 +1,4 @@
-"""How :class:`RedisStore` sends commands: by the client itself, or past it on connections made like the client's."""
+"""How :class:`RedisStore` sends commands: with the client, or directly on connections made like the client's."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ Command: t.TypeAlias = "tuple[str | bytes, ...]"
 Reply: t.TypeAlias = "bytes | int | float | list[t.Any] | None"
 Errors: t.TypeAlias = "tuple[type[Exception], ...]"
 
-#: A connection that was used so lately is taken for open. To ask each time costs a tenth of a command.
+#: For how many seconds after its last use a connection is assumed to be open. To check it costs a tenth of a command.
 SECONDS_TRUSTED = 0.5
 
-#: Commands that are sent together, so that neither side waits for the other with its buffers full.
+#: How many commands are sent together. With more, both sides could wait for each other with full buffers.
 BATCH = 500
 
-#: Garbage is collected so often at most, if there seem to be no connections left.
+#: Garbage is collected at most once in so many seconds, if all connections seem to be in use.
 SECONDS_TO_COLLECT = 1
 
-#: That of redis-py's own pool, where another count is kept.
+#: The limit of redis-py's own pool, because :class:`Pool` counts its connections itself.
 NO_LIMIT = 2**31
 
-#: Before redis-py 6.3 it has no class of its own.
+#: redis-py before 6.3 has no class for this error.
 TooManyConnections: type[ConnectionError] = getattr(redis.exceptions, "MaxConnectionsError", ConnectionError)
 
 
 class Client:
-    """Sends commands by a client's ``execute_command``, as whoever has made the client might."""
+    """Sends commands with the ``execute_command`` of a client."""
 
     def __init__(self, client: t.Any) -> None:
         self.client = client
 
     def __call__(self, *command: str | bytes) -> Reply:
-        # Some clients are set up to decode what they are answered.
+        # A client with decode_responses=True would decode the reply.
         return t.cast(Reply, self.client.execute_command(*command, NEVER_DECODE=True))
 
     def batch(self, commands: Sequence[Command]) -> list[Reply]:
@@ -67,14 +67,14 @@ class Client:
 
 
 class Pipe(Client):
-    """Sends commands on connections made as those of a client's pool, without what the client does around them.
+    """Sends commands on connections made like those of a client's pool, without what the client does around them.
 
-    That is for as long as ``execute_command`` is redis-py's own. Where somebody has put something in its place, such as
-    OpenTelemetry or Sentry, before or after this was made, it is called.
+    This applies as long as ``execute_command`` is redis-py's own. If something replaces it, such as OpenTelemetry or
+    Sentry, before or after this object was made, the replacement is called.
 
-    An exception may come up between any two instructions, from the handler of a signal. So a line is in ``idle`` or
-    belongs to one call alone, nothing is locked, and what a call loses on its way is closed and no longer counted.
-    ``idle`` gets a line back only once all replies to what was sent have been read.
+    The handler of a signal may raise an exception between any two instructions. So a line is either in ``idle`` or
+    belongs to one call alone, and nothing is locked. A line that a call loses is closed and no longer counted. A line
+    goes back to ``idle`` only after all replies on it have been read.
     """
 
     def __init__(self, client: Redis, is_read: t.Callable[[Command], bool]) -> None:
@@ -82,10 +82,10 @@ class Pipe(Client):
         self.attributes = vars(client)
         self.own_function: object = None
         self.is_read = is_read
-        # Its own are for the app, which would run out of connections.
+        # Not the client's own pool: the app could run out of connections there.
         self.pool = Pool(client.connection_pool)
         self.process = os.getpid()
-        #: What nobody uses.
+        #: Open lines that no call uses.
         self.idle: list[Line] = []
 
     def __call__(self, *command: str | bytes) -> Reply:
@@ -129,20 +129,20 @@ class Pipe(Client):
         return replies
 
     def is_bare(self) -> bool:
-        """Whether redis-py's own function would be called."""
+        """Whether the client's ``execute_command`` is redis-py's own."""
         function = Redis.execute_command
         is_own = function is self.own_function or self._is_own(function)
         return is_own and "execute_command" not in self.attributes
 
     def _is_own(self, function: object) -> bool:
-        # A function that wraps another one may have its name, its module and its attributes, but not its globals.
+        # A wrapper may copy the name, the module and the attributes of the function, but not its globals.
         if type(function) is FunctionType and function.__globals__ is vars(redis.client):
             self.own_function = function
             return True
         return False
 
     def take(self) -> Line:
-        """Return a line that is open, and that nobody else has."""
+        """Return an open line that no other call uses."""
         if self.process != os.getpid():
             self.idle, self.pool.made, self.process = [], {}, os.getpid()
         try:
@@ -163,9 +163,9 @@ class Pipe(Client):
         return line
 
     def _after(self, error: RedisError, line: Line, commands: Sequence[Command]) -> list[t.Any]:
-        """What becomes of commands that have met an error: they are sent again as the client's ``Retry`` has it.
+        """Send commands again after an error, as the client's ``Retry`` says, and return their replies.
 
-        What only reads is sent again once in any case if the line had been closed before.
+        Commands that only read are sent once more in any case if the line was used before and has been closed.
         """
         connection = line.connection
         errors = [error]
@@ -176,14 +176,14 @@ class Pipe(Client):
             try:
                 connection.connect()
             except RedisError as unreachable:
-                # That has been tried as often as the client's Retry allows.
+                # connect() has already tried as often as the client's Retry allows.
                 return unreachable
             return exchanged(connection, commands)
 
         found: list[t.Any] | RedisError | None = None
         try:
             if isinstance(error, ConnectionError):
-                # A server that has closed one has closed all, as a rule.
+                # A server that has closed one connection has usually closed all.
                 self.idle = []
                 if line.used_at and all(map(self.is_read, commands)):
                     connection.disconnect()
@@ -204,7 +204,7 @@ class Pipe(Client):
             self._drop(line)
             raise
         finally:
-            # An error that is raised refers to this frame. If that refers to the error, the line is not gone in time.
+            # A raised error refers to this frame. If the frame refers to the error, this cycle keeps the line alive.
             del error
             errors.clear()
             if isinstance(found, RedisError):
@@ -223,26 +223,26 @@ class Pipe(Client):
 
 
 class Line:
-    """A connection, which is closed as soon as nobody has the line any more.
+    """A connection that is closed as soon as nothing refers to the line any more.
 
-    The connection itself is not gone by then: redis-py's refer to themselves.
+    The connection alone would stay open longer, because redis-py's connections are in reference cycles.
     """
 
     __slots__ = ("__weakref__", "connection", "used_at")
 
     def __init__(self, connection: t.Any) -> None:
         self.connection = connection
-        #: When it was used last, by the clock of :func:`time.monotonic`; zero if never.
+        #: The time of :func:`time.monotonic` when it was last used; zero if never.
         self.used_at = 0.0
 
     def __del__(self) -> None:
-        # There may be none yet, and not much of anything when the process ends.
+        # There may be no connection yet, and at the end of the process modules may be gone.
         with suppress(Exception):
             self.connection.disconnect()
 
 
 class Pool(ConnectionPool):
-    """Makes connections as a client's pool does, and counts those that somebody still has."""
+    """Makes connections as a client's pool does, and counts those that are still in use."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self.limit = pool.max_connections
@@ -258,29 +258,29 @@ class Pool(ConnectionPool):
         if len(self.made) > self.limit:
             self.forget(None)
             if len(self.made) > self.limit and monotonic() - self.collected_at > SECONDS_TO_COLLECT:
-                # Some may be lost among what refers to itself, as errors do that have come up amid others.
+                # Some lines may be in reference cycles, as errors are that were raised while handling others.
                 self.collected_at = monotonic()
                 gc.collect()
                 self.forget(None)
-            # Of threads that get here at the same moment those are too many that came last.
+            # If several threads get here at the same time, only the last ones exceed the limit.
             if list(self.made).index(number) >= self.limit:
                 self.made.pop(number)
                 raise TooManyConnections("Too many connections")
         return line
 
     def forget(self, line: Line | None) -> None:
-        """Count one no more, nor those that are gone."""
+        """Stop counting this line, and all lines that are gone."""
         for number, reference in list(self.made.items()):
             if reference() in (None, line):
                 self.made.pop(number, None)
 
     def _get_in_use_connections(self) -> set[t.Any]:
-        # Asked by redis-py when a server gives notice that it will move or be away.
+        # redis-py calls this when a server announces maintenance.
         return {line.connection for reference in list(self.made.values()) if (line := reference()) is not None}
 
 
 def exchanged(connection: t.Any, commands: Sequence[Command]) -> list[t.Any]:
-    """Send commands, and read all their replies; raise the first error among these, after that."""
+    """Send commands, and read all their replies. Then raise the first error among the replies, if there is one."""
     connection.send_packed_command(connection.pack_commands(commands))
     replies: list[t.Any] = []
     for _ in commands:
@@ -311,7 +311,7 @@ except ImportError:
 else:
 
     class Packer(HiredisRespSerializer):
-        """Gives hiredis no numbers: with hiredis 3.5 the process dies if the handler of a signal raises meanwhile."""
+        """Turns numbers into text first: hiredis 3.5 crashes if a signal handler raises while it packs a number."""
 
         def pack(self, *args: t.Any) -> t.Any:
             texts: list[t.Any] = [repr(arg) if type(arg) in (int, float) else arg for arg in args]
@@ -324,12 +324,12 @@ else:
 
 
 def is_retried(connection: t.Any, error: ResponseError) -> bool:
-    """Whether the client's ``Retry`` has something done again that was answered by this error."""
+    """Whether the client's ``Retry`` repeats a command after this error."""
     return isinstance(error, getattr(connection.retry, "_supported_errors", ()))
 
 
 def is_stale(connection: t.Any) -> bool:
-    """Whether the other end has closed it, or says something unasked."""
+    """Whether the server has closed a connection, or has sent something that was not asked for."""
     try:
         return bool(connection.can_read())
     except (RedisError, OSError):
@@ -337,27 +337,27 @@ def is_stale(connection: t.Any) -> bool:
 
 
 def errors(*names: str) -> Errors:
-    """Exceptions of redis-py and, if that is imported, of valkey-py, which has grown from it and has its own."""
+    """The exceptions with these names in redis-py and, if it is imported, in valkey-py, a fork of redis-py."""
     modules = [sys.modules.get(f"{package}.exceptions") for package in ("redis", "valkey")]
     return tuple(getattr(module, name) for module in modules for name in names if hasattr(module, name))
 
 
 def is_client(client: object) -> bool:
-    """Whether it answers commands: one by one, and without being awaited."""
+    """Whether an object executes commands at once: not a class, a pipeline or an asyncio client."""
     is_ready = callable(getattr(client, "execute_command", None)) and not isinstance(client, (type, Pipeline))
     return is_ready and not any(".asyncio" in base.__module__ for base in type(client).__mro__)
 
 
 def has_plain_pool(client: t.Any) -> bool:
-    """Whether commands may go past the client: it adds nothing to them, and its pool nothing to a connection."""
+    """Whether commands may bypass the client: it adds nothing to commands, and its pool adds nothing to connections."""
     if type(client) is not Redis or client.connection is not None:
         return False
     pool = client.connection_pool
     return (
         type(pool) is ConnectionPool
-        # Before redis-py 7.0 connections are other ones.
+        # Connections of redis-py before 7.0 work differently.
         and hasattr(pool.connection_class, "should_reconnect")
         and pool.cache is None
-        # Passwords that change are told to the client's own connections.
+        # A credential provider updates passwords only on the client's own connections.
         and pool.connection_kwargs.get("credential_provider") is None
     )

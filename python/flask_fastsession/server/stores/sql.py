@@ -1,10 +1,10 @@
-"""Sessions in SQL databases, by SQLAlchemy Core 2: PostgreSQL, MariaDB, MySQL, SQLite.
+"""Sessions in SQL databases, with SQLAlchemy Core 2: PostgreSQL, MariaDB, MySQL, SQLite.
 
-A record is a row of one table, and what lists it as an owner's is a row of another, which names the record's row by its
-number. So a move, an ``UPDATE`` of the record's key, changes nothing in the list, and whoever takes a session off the
-list does so wherever it is moved meanwhile. Each method is one statement, except where a comment says otherwise, and so
-does not depend on the isolation of transactions: the database applies it to the latest rows or refuses it because of a
-conflict, and then it is repeated.
+A record is a row of one table. Its listing is a row of another table, with the id of the record's row. A move is an
+``UPDATE`` of the record's key and does not change the list. So a session that is removed from the list has ended, even
+if it is moved meanwhile. Each method is one statement, unless a comment says otherwise. So it does not depend on the
+isolation of transactions: the database applies the statement to the latest rows, or refuses it because of a conflict,
+and then it is repeated.
 """
 
 from __future__ import annotations
@@ -53,20 +53,21 @@ from .sql_connections import overtaken
 
 T = t.TypeVar("T")
 
-#: A record is not touched before this share of its life has passed: reading is to cost no writing.
+#: The expiry of a record is not renewed before this share of its lifetime has passed, so that most loads write nothing.
 UNTOUCHED_SHARE = 0.05
 
-#: So many rows are dealt with in one statement.
+#: How many rows one statement has at most.
 AT_ONCE = 500
 
 
 class SQLAlchemyStore:
-    """Keeps sessions in an SQL database: records in ``table``, and whose they are in ``<table>_owners``.
+    """Keeps sessions in an SQL database: records in ``table``, and their owners in ``<table>_owners``.
 
     ``engine`` is an Engine, the URL of a database, a Flask-SQLAlchemy object, or a function that returns an Engine. The
-    last two are asked when the store is first used; Flask-SQLAlchemy needs an app context for that. Each call borrows a
-    connection of the engine's pool for a moment, so nothing becomes part of the app's own transactions. The tables are
-    created at first use if they are not there, or by :meth:`init_db`.
+    last two are asked for the engine when the store is first used; Flask-SQLAlchemy needs an app context for that. Each
+    call borrows a connection from the engine's pool, so nothing becomes part of the app's own transactions. The tables
+    are created at first use if they do not exist, or by :meth:`init_db`. An engine, URL or table name that cannot be
+    used raises :exc:`ValueError`.
     """
 
     def __init__(self, engine: Source, table: str = "fastsession", schema: str | None = None) -> None:
@@ -82,7 +83,7 @@ class SQLAlchemyStore:
         is_theirs = and_(o.owner == bindparam("the_owner"), has_handle)
         is_listed = o.expires > bindparam("now")
         lists_it = and_(o.record_id == r.id, is_listed)
-        # What a moved session has left behind is no session that could be listed.
+        # The pointer of a moved session cannot be listed.
         is_session = and_(is_at_key, is_alive, r.moved.is_(False))
         its_id = select(r.id).where(is_session).scalar_subquery()
 
@@ -92,9 +93,9 @@ class SQLAlchemyStore:
             .where(is_at_key, is_alive)
         )
         self._load_end = select(r.expires).where(is_at_key, is_alive)
-        # By the row's number as well, since its key can be that of what was left behind by now.
+        # By the id of the row as well, since by now another row may have the key: the pointer of the moved session.
         self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive)
-        # Nobody asks for the number of a new row.
+        # inline(), because the id of a new row is not needed.
         self._insert = insert(records).inline()
         self._replace = update(records).where(is_as_expected)
         self._remove = delete(records).where(is_as_expected)
@@ -113,7 +114,7 @@ class SQLAlchemyStore:
         self._enlist = insert(owners).from_select(
             ["handle", "owner", "record_id", "expires"], listing.where(is_session), include_defaults=False
         )
-        # To count the rows of an INSERT has to be asked for.
+        # SQLAlchemy counts the rows of an INSERT only with this option.
         self._enlist = self._enlist.execution_options(preserve_rowcount=True)
         self._take = update(owners).where(has_handle, its_id.is_not(None)).values(record_id=its_id)
         self._renew = update(owners).where(is_theirs, is_listed).values(record_id=func.coalesce(its_id, o.record_id))
@@ -139,7 +140,7 @@ class SQLAlchemyStore:
             return None
         row = rows[0]
         if ttl is not None and (row.expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= row.expires - now <= ttl + 1):
-            # Where that fails, as it does while somebody else writes for long, what was read is right all the same.
+            # This may fail while another process writes for a long time. What was read is correct nevertheless.
             with suppress(SessionStoreError):
                 touched = {"the_id": row.id, "the_key": key, "now": now, "expires": end_of(ttl, now)}
                 self._database.change(self._touch, touched)
@@ -153,7 +154,7 @@ class SQLAlchemyStore:
                     self._insert, {"key": key, "data": data, "expires": end_of(ttl, now), "moved": False}
                 )
                 return True
-            # One that has expired is as good as none, but its number may be in a list, so that it cannot be used again.
+            # An expired record is deleted rather than overwritten, because a list may still have the id of its row.
             if not self._database.change(self._clear, {"the_key": key, "now": now}) and self.load(key) is not None:
                 return False
         raise overtaken()
@@ -175,12 +176,12 @@ class SQLAlchemyStore:
             if found != old:
                 return found
             if new == old:
-                # The driver counts the rows that were changed, not those that were found.
+                # Some drivers count the rows that were changed, not those that were found.
                 return True
         raise overtaken()
 
     def delete(self, *keys: str) -> None:
-        # In order, so that two who delete the same seldom wait for each other.
+        # In sorted order, so that two requests that delete the same records seldom block each other.
         for some in batches(sorted(set(keys))):
             self._database.change(self._delete, {"keys": some})
 
@@ -190,7 +191,7 @@ class SQLAlchemyStore:
         return None if not rows or rows[0].expires is None else int(rows[0].expires - now)
 
     def sweep(self, limit: int) -> int:
-        # In two statements each, since MariaDB takes no LIMIT in a subquery. What is given new life in between stays.
+        # Two statements for each table, since MariaDB allows no LIMIT in a subquery. A row renewed in between stays.
         now = time.time()
         handles = [row.handle for row in self._database.rows(self._expired_listings, {"now": now, "limit": limit})]
         for some in batches(handles):
@@ -231,10 +232,10 @@ class SQLAlchemyStore:
         # Without a marker it is one statement.
         return self._database.run(act, in_transaction=marker is not None)
 
-    # --- Whose they are ---------------------------------------------------------------------------------------------
+    # --- Owners -----------------------------------------------------------------------------------------------------
 
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
-        """List the session stored at ``key``, which has to be there unless it is listed already."""
+        """List the session stored at ``key``. The record has to exist, unless the session is listed already."""
         now = time.time()
         listing = {"the_owner": owner, "the_handle": handle, "the_key": key, "now": now}
         if renew:
@@ -269,7 +270,7 @@ class SQLAlchemyStore:
         return self._end(and_(is_theirs, columns.handle.not_in(list(keep))) if keep else is_theirs)
 
     def _end(self, which: ColumnElement[bool]) -> int:
-        """Take sessions off their lists, and return how many were on one. Then delete their records."""
+        """Remove sessions from their lists, delete their records, and return how many had not expired."""
         columns = self.owners.c
         ended, found = delete(self.owners).where(which), (columns.record_id, columns.expires)
 
@@ -289,7 +290,7 @@ class SQLAlchemyStore:
     # --- The database -----------------------------------------------------------------------------------------------
 
     def init_db(self) -> None:
-        """Create the tables and their indexes, as far as they are absent."""
+        """Create the tables and their indexes if they do not exist."""
         self._database.create_tables()
 
     def close(self) -> None:
@@ -298,14 +299,14 @@ class SQLAlchemyStore:
 
 
 class Record(bytes):
-    """A record that knows who lists it: owners and handles."""
+    """A record with its listings: pairs of an owner and a handle."""
 
     listed: frozenset[tuple[str, str]]
 
     @classmethod
     def of(cls, rows: t.Sequence[t.Any]) -> Record:
         record = cls(rows[0].data)
-        # Two, while a session goes from one owner to another.
+        # There are two while the session changes its owner.
         record.listed = frozenset((row.owner, row.handle) for row in rows)
         return record
 
@@ -313,7 +314,7 @@ class Record(bytes):
 class FlaskSessionTable:
     """Reads the sessions that Flask-Session keeps in an SQL database with ``SESSION_TYPE="sqlalchemy"``.
 
-    ``engine`` is what :class:`SQLAlchemyStore` takes, and the rest what Flask-Session is configured with.
+    ``engine`` is as for :class:`SQLAlchemyStore`, and the other arguments are as in the config of Flask-Session.
     """
 
     def __init__(
@@ -332,12 +333,12 @@ class FlaskSessionTable:
         self._delete = delete(self.table).where(self.table.c.id == bindparam("the_id"))
 
     def load(self, sid: str) -> bytes | None:
-        """Return the record of a session that has not expired, as Flask-Session has encoded it."""
+        """Return the record of a session as Flask-Session has encoded it, or ``None`` if none is live."""
         row = self._row(sid)
         return None if row is None or row.data is None else bytes(row.data)
 
     def expires_in(self, sid: str) -> float | None:
-        """Return in how many seconds a session ends, or ``None`` where there is none."""
+        """Return in how many seconds a session ends, or ``None`` if there is none."""
         row = self._row(sid)
         return None if row is None else float((row.expiry - utc_now()).total_seconds())
 
@@ -348,7 +349,7 @@ class FlaskSessionTable:
                 self._database.change(self._delete, {"the_id": row.id})
 
     def sids(self) -> t.Iterator[str]:
-        """All ids."""
+        """The ids of all sessions, for ``flask session convert``."""
         for row in self._database.rows(select(self.table.c.session_id), {}):
             if row.session_id is not None and row.session_id.startswith(self.key_prefix):
                 yield row.session_id[len(self.key_prefix) :]
@@ -356,7 +357,7 @@ class FlaskSessionTable:
     def _row(self, sid: str) -> t.Any:
         key, now = self.key_prefix + sid, utc_now()
         for row in self._database.rows(self._load, {"key": key}):
-            # To MariaDB keys that differ in case are the same.
+            # MariaDB also finds keys that differ only in case.
             if row.session_id == key and row.expiry is not None and row.expiry > now:
                 return row
         return None
@@ -370,7 +371,7 @@ class FlaskSessionTable:
 
 
 def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
-    # Names of indexes are made of it, and PostgreSQL cuts these at 63.
+    # The names of indexes are made from it, and PostgreSQL truncates names to 63 bytes.
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
         raise ValueError(f"SESSION_SQLALCHEMY_TABLE must be up to 40 letters, digits and underscores, not {name!r}")
     metadata = MetaData(schema=schema)
@@ -384,7 +385,7 @@ def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
         Column("moved", Boolean, nullable=False),
         UniqueConstraint("key", name=f"uq_{name}_key"),
         Index(f"ix_{name}_expires", "expires"),
-        # A number is not used again, since a list may still have it.
+        # An id is never used again, since a list may still have it.
         sqlite_autoincrement=True,
         **OPTIONS,
     )
@@ -393,7 +394,7 @@ def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
         metadata,
         Column("handle", ascii_of(40), primary_key=True),
         Column("owner", ascii_of(250), nullable=False),
-        # No foreign key, which would lock the record's row. What lists a record that is gone expires.
+        # Not a foreign key, which would lock the record's row. A listing whose record is gone expires.
         Column("record_id", BigInteger, nullable=False),
         Column("expires", Double, nullable=False),
         Index(f"ix_{name}_owners_owner", "owner"),
@@ -404,12 +405,12 @@ def tables_of(name: object, schema: str | None = None) -> tuple[Table, Table]:
     return records, owners
 
 
-#: The engine that has transactions.
+#: The storage engine that has transactions.
 OPTIONS: dict[str, t.Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
 def ascii_of(length: int) -> TypeEngine[str]:
-    """Text that is compared byte by byte: to MariaDB keys that differ in case are the same unless it is told so."""
+    """Text that is compared byte by byte. By default MariaDB ignores case."""
     return (
         String(length)
         .with_variant(String(length, collation="C"), "postgresql")

@@ -1,4 +1,4 @@
-"""Connections to SQL databases: how statements are run, repeated where that helps, and their errors told."""
+"""Connections to SQL databases: how statements are run, when they are repeated, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from ..store import SessionStoreError
 T = t.TypeVar("T")
 Values: t.TypeAlias = "dict[str, t.Any]"
 
-#: How often something is tried that conflicts with what others do, and how many seconds it waits at most in between.
+#: How many times a statement that conflicts with those of others is tried, and the longest wait in between, in seconds.
 ATTEMPTS = 30
 LONGEST_WAIT = 0.1
 
-#: How often a process tries to create the tables while others do so, too.
+#: How many times a process tries to create the tables while others create them, too.
 CREATIONS = 5
 
-#: A deadlock or a failed serialization, by SQLSTATE, or by the numbers of MariaDB and MySQL. The whole transaction has
-#: been rolled back then.
+#: The codes of a deadlock or a failed serialization: SQLSTATE, or the error numbers of MariaDB and MySQL. The database
+#: has then rolled back the whole transaction.
 CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
 
-#: That a table is not there, in the same way.
+#: The codes of a table that does not exist, in the same way.
 TABLE_MISSING = frozenset(["42P01", 1146])
 
 
 class HasEngine(t.Protocol):
-    """What knows its engine by the time it is used, such as a Flask-SQLAlchemy object in an app context."""
+    """An object that has an engine when it is first used, such as a Flask-SQLAlchemy object in an app context."""
 
     @property
     def engine(self) -> Engine: ...
@@ -68,10 +68,10 @@ class Taken(SessionStoreError):
 
 @dataclass
 class Access:
-    """An engine, and how statements are run by its connections."""
+    """An engine, and how statements are run on its connections."""
 
     engine: Engine
-    #: Whether its connections commit each statement by themselves.
+    #: Whether its connections commit each statement automatically.
     autocommits: bool
     is_ours: bool
 
@@ -81,9 +81,9 @@ class Access:
 
 
 class Database:
-    """Runs statements, and repeats them where that helps; errors come as :exc:`SessionStoreError`.
+    """Runs statements, repeats them if that may help, and raises errors as :exc:`SessionStoreError`.
 
-    All that is run here can be repeated though its answer was lost and it was done the first time.
+    A statement may be repeated whose result was lost, even though the database has executed it the first time.
     """
 
     def __init__(self, source: Source, tables: MetaData | None = None) -> None:
@@ -97,7 +97,7 @@ class Database:
         elif is_asynchronous(source):
             raise ValueError("SESSION_SQLALCHEMY must be an Engine of create_engine(), not of create_async_engine()")
         elif hasattr(type(source), "engine"):
-            # Not to be asked here: there may be no app context, nor an app that it knows.
+            # Not here, because there may be no app context yet, and init_app may not have been called.
             self._ask = lambda: t.cast(HasEngine, source).engine
         elif callable(source):
             self._ask = source
@@ -110,11 +110,11 @@ class Database:
         return self.run(lambda connection: connection.execute(statement, values).all(), changes=False)
 
     def change(self, statement: Executable, values: Values) -> int:
-        """Run a statement, and return how many rows it has changed."""
+        """Run a statement, and return how many rows it has changed. Raise :exc:`Taken` if a unique value is taken."""
         return self.run(lambda connection: connection.execute(statement, values).rowcount)
 
     def run(self, act: Callable[[Connection], T], *, changes: bool = True, in_transaction: bool = False) -> T:
-        """Run what is one statement, or several ``in_transaction``."""
+        """Call ``act``, which runs one statement, or several if ``in_transaction`` is true."""
         was_lost = were_created = False
         for attempt in range(ATTEMPTS):
             try:
@@ -125,7 +125,8 @@ class Database:
                 if is_conflict(error) and attempt + 1 < ATTEMPTS:
                     wait(attempt)
                 elif error.connection_invalidated and not was_lost:
-                    # It was closed while nobody used it, when the server was restarted, say; the others are closed now.
+                    # The connection was closed while it was idle, for example because the server was restarted. The
+                    # pool has now closed its other connections as well.
                     was_lost = True
                 elif self._tables is not None and is_table_missing(error) and not were_created:
                     were_created = True
@@ -151,7 +152,7 @@ class Database:
             except DBAPIError:
                 raise
             except BaseException:
-                # A signal or a greenlet's time limit, perhaps: who knows what is still to be read from the connection.
+                # Perhaps from a signal or a timeout of gevent. A reply may still be unread on the connection.
                 if not connection.closed and not connection.invalidated:
                     connection.invalidate()
                 raise
@@ -159,7 +160,7 @@ class Database:
     def _is_of_database(self, error: Exception) -> bool:
         if isinstance(error, (SQLAlchemyError, OSError)):
             return True
-        # While a connection is taken from the pool, SQLAlchemy lets errors of the driver through.
+        # While a connection is taken from the pool, SQLAlchemy does not wrap errors of the driver.
         return self._access is not None and isinstance(error, self._access.engine.dialect.loaded_dbapi.Error)
 
     def _find_access(self) -> Access:
@@ -198,7 +199,7 @@ class Database:
 
     def _after_fork_in_child(self) -> None:
         if self._access is not None:
-            # Kept, so that no finalizer says goodbye on connections that are the parent's.
+            # Kept, so that no finalizer closes connections that the parent still uses.
             INHERITED.append(self._access.engine.pool)
             self._access.engine.dispose(close=False)
 
@@ -224,7 +225,7 @@ def access_to(engine: Engine) -> Access:
             f"SESSION_SQLALCHEMY has a {type(engine.pool).__name__}, as databases in memory have, whose one connection"
             " sessions would share with the transactions of the app: use a file, or a pool of connections"
         )
-    # Where that costs no round trip, connections commit by themselves while they are borrowed.
+    # Autocommit only where switching it on for a borrowed connection costs no round trip.
     is_free = engine.dialect.name in ("postgresql", "sqlite")
     engine = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
     return Access(engine, autocommits=is_free, is_ours=False)
@@ -234,7 +235,7 @@ def own_access(url: str | URL) -> Access:
     try:
         url = make_url(url)
     except (ArgumentError, ValueError):
-        # SQLAlchemy's text may quote it, with its password.
+        # The text of SQLAlchemy's error may quote the URL with its password.
         example = "postgresql+psycopg://user:password@host/name"
         raise ValueError(f"SESSION_SQLALCHEMY is not a URL such as {example}") from None
     options: dict[str, t.Any] = {"hide_parameters": True}
@@ -242,7 +243,7 @@ def own_access(url: str | URL) -> Access:
     if autocommits:
         options["isolation_level"] = "AUTOCOMMIT"
         if hasattr(DefaultDialect, "skip_autocommit_rollback"):
-            # Nothing is to be rolled back then, which is a round trip to MariaDB.
+            # With autocommit there is nothing to roll back, and MariaDB takes a round trip for that.
             options["skip_autocommit_rollback"] = True
     try:
         if (
@@ -251,7 +252,7 @@ def own_access(url: str | URL) -> Access:
         ):
             options["connect_args"] = {"connect_timeout": 10}
         if url.get_backend_name() != "sqlite":
-            # Connections are borrowed for a statement. Firewalls forget those that idle for some minutes.
+            # A connection is borrowed for one call only. Firewalls drop connections that are idle for some minutes.
             options.update(pool_size=5, max_overflow=10, pool_timeout=10, pool_recycle=300, pool_use_lifo=True)
         engine = create_engine(url, **options)
     except NoSuchModuleError as error:
@@ -279,7 +280,7 @@ READ_COMMITTED = {
 }
 
 
-#: How a transaction begins, on a connection that commits by itself or not, and whatever its own isolation level is.
+#: The statements that begin a transaction, with autocommit or without, and for any isolation level of the connection.
 BEGIN = {
     "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
     "mysql": ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"),
@@ -289,7 +290,7 @@ BEGIN = {
 
 
 def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Callable[[Connection], T]) -> T:
-    # To have SQLAlchemy set the isolation level of a connection for a while takes more round trips.
+    # SQLAlchemy's own way of setting the isolation level of a connection takes more round trips.
     for statement in begin:
         connection.exec_driver_sql(statement)
     try:
@@ -319,23 +320,23 @@ def is_conflict(error: DBAPIError) -> bool:
 
 
 def is_table_missing(error: DBAPIError) -> bool:
-    # SQLite has no code for it.
+    # SQLite has no code for this.
     return not TABLE_MISSING.isdisjoint(codes_of(error.orig)) or "no such table" in str(error.orig)
 
 
 def codes_of(error: object) -> t.Iterator[object]:
-    """What drivers say of an error: the SQLSTATE, or the number."""
+    """The SQLSTATE or the number of an error, where the drivers put it."""
     for name in ("sqlstate", "pgcode", "errno"):
         yield getattr(error, name, None)
     for argument in getattr(error, "args", ())[:1]:
-        # pg8000 has the fields of PostgreSQL's message.
+        # pg8000 has a dict of the fields in PostgreSQL's message.
         yield argument.get("C") if isinstance(argument, dict) else argument
 
 
 def text_without_values(error: Exception, engine: Engine | None) -> str:
-    """What the driver says, but for what it quotes of a key or of the URL's password."""
+    """The text of the driver's error, without the values of parameters and the password of the URL."""
     cause = getattr(error, "orig", None) or error
-    # What follows in other lines are details, such as the key that is there already.
+    # Further lines have details, such as the key that is taken.
     text = f"{type(cause).__name__}: {cause}".partition("\n")[0]
     parameters = getattr(error, "params", None) or ()
     values = [*(parameters.values() if isinstance(parameters, dict) else parameters)]

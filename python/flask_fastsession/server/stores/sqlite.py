@@ -1,4 +1,4 @@
-"""Sessions in an SQLite file, shared by all processes of one machine."""
+"""Sessions in an SQLite file that all processes of one machine share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .sqlite_connections import Connections
 
 TABLES = ("sessions", "owners")
 
-# Versions before the one that lists owners use ``sessions`` as well: it stays as it is.
+# Versions of this package without the table ``owners`` may use the same file, so ``sessions`` must not change.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (key TEXT PRIMARY KEY, data BLOB NOT NULL, expires REAL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires) WHERE expires IS NOT NULL;
@@ -27,18 +27,18 @@ CREATE INDEX IF NOT EXISTS owners_by_key ON owners (key, owner, expires);
 CREATE INDEX IF NOT EXISTS owners_by_expiry ON owners (expires);
 """
 
-#: What is alive at a time given as parameter.
+#: Whether a record has not expired at the time that is a parameter.
 ALIVE = "(expires IS NULL OR expires > ?)"
 
 LOAD = f"SELECT data, expires FROM sessions WHERE key = ? AND {ALIVE}"
-#: The same, along with what is listed of it.
+#: The same, together with the listing of the session.
 LOAD_LISTED = (
     "SELECT sessions.data, sessions.expires, owners.owner, owners.handle, owners.expires"
     " FROM sessions LEFT JOIN owners ON owners.key = sessions.key"
     " WHERE sessions.key = ? AND (sessions.expires IS NULL OR sessions.expires > ?)"
 )
 TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}"
-# One that has expired is as good as none.
+# An expired record is overwritten.
 CREATE = (
     "INSERT INTO sessions VALUES (?, ?, ?) ON CONFLICT (key)"
     " DO UPDATE SET data = excluded.data, expires = excluded.expires WHERE sessions.expires <= ?"
@@ -52,7 +52,8 @@ ENLIST = (
     "INSERT INTO owners VALUES (?, ?, ?, ?) ON CONFLICT (handle)"
     " DO UPDATE SET owner = excluded.owner, key = excluded.key, expires = excluded.expires"
 )
-# A request that renews a session which another one has moved meanwhile knows its old key, where a mark leads on.
+# If another request has moved the session meanwhile, this request has the old key, and there is a pointer at that key
+# (it begins with a null byte). Then the new key in the list is kept.
 RENEW = (
     "UPDATE owners SET expires = ?, key = CASE"
     " WHEN EXISTS (SELECT 1 FROM sessions WHERE sessions.key = ? AND substr(data, 1, 1) <> x'00')"
@@ -72,24 +73,25 @@ DELETE = "DELETE FROM sessions WHERE key = ?"
 DELETE_LISTED = "DELETE FROM sessions WHERE key = (SELECT key FROM owners WHERE handle = ?)"
 END = "DELETE FROM owners WHERE handle = ?"
 
-#: A record is not touched before this share of its life has passed: reading is to cost no writing.
+#: The expiry of a record is not renewed before this share of its lifetime has passed, so that most loads write nothing.
 UNTOUCHED_SHARE = 0.05
 
-#: So many keys are dealt with in one statement.
+#: How many keys one statement has at most.
 AT_ONCE = 500
 
 
 class Record(bytes):
-    """A record that was listed when it was loaded: as which session, of which owner, and until when."""
+    """A record of a session that was listed when it was loaded: ``(owner, handle, end)``."""
 
     listing: tuple[str, str, float]
 
 
 class SQLiteStore:
-    """Keeps sessions in a file, in WAL mode, with one short transaction for each change.
+    """Keeps sessions in an SQLite file in WAL mode, with one short transaction for each change.
 
-    ``timeout`` is how long, in seconds, a change waits for those of others before it is a :exc:`SessionStoreError`. The
-    file is made at first use, readable by its owner alone. It has to be on a local disk.
+    ``timeout`` is for how many seconds a change waits for the changes of others before it raises
+    :exc:`SessionStoreError`. The file is created at first use, and only its owner can read it. It has to be on a local
+    disk.
     """
 
     def __init__(self, path: str | os.PathLike[str], timeout: float = 5.0) -> None:
@@ -98,7 +100,7 @@ class SQLiteStore:
         schema = filter(None, map(str.strip, SCHEMA.split(";")))
         self._connections = Connections(self.path, timeout, TABLES, list(schema))
         self._run = self._connections.run
-        # An app that binds no sessions to users does not look them up.
+        # The statement with the list is used once is_listed() is called, that is, if the app binds sessions to users.
         self._load = LOAD
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
@@ -120,9 +122,9 @@ class SQLiteStore:
 
     def _prolong(self, key: str, data: object, ttl: int, now: float) -> None:
         if isinstance(data, bytes) and data.startswith(MOVED):
-            # However often somebody comes with the old id of a session.
+            # The pointer of a moved session must not live as long as a session, however often it is loaded.
             return
-        # Where it fails, as it does while somebody else writes for long, what was read is right all the same.
+        # This may fail while another process writes for a long time. What was read is correct nevertheless.
         with suppress(SessionStoreError):
             self._run(executed, TOUCH, (now + ttl, key, now))
 
@@ -132,7 +134,7 @@ class SQLiteStore:
         return count == 1
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
-        # Of a subclass SQLite would first ask whether it can be adapted.
+        # A plain bytes object, because sqlite3 looks for an adapter for an instance of a subclass.
         old, now = bytes(old), time.time()
         if new is None:
             _, count = self._run(executed, REMOVE, (key, old, now))
@@ -161,7 +163,7 @@ class SQLiteStore:
         if self._run(moved, key, new_key, old, new, end_of(ttl, now), left, now):
             return True
         found = self.load(key)
-        # It may be as before, or be so again, and then it is the new key that is taken.
+        # If the record is still `old`, it was not moved because there is a record at the new key.
         return False if found is None or found == old else found or False
 
     # --- Owners -----------------------------------------------------------------------------------------------------
@@ -206,7 +208,7 @@ class SQLiteStore:
         return count
 
     def shrink(self) -> None:
-        """Give back to the file system what the file has no more need of, page by page: nobody waits for long."""
+        """Return free pages of the file to the file system, one by one, so that no other process waits for long."""
         while self._run(executed, SWEEP_LISTED, (time.time(), AT_ONCE))[1]:
             pass
         ((pages,),), _ = self._run(executed, "PRAGMA freelist_count")
@@ -226,12 +228,12 @@ class SQLiteStore:
 
 
 def executed(connection: Connection, sql: str, parameters: t.Sequence[t.Any] = ()) -> tuple[list[t.Any], int]:
-    """The rows that a statement gives, and how many it has changed."""
+    """The rows that a statement returns, and how many rows it has changed."""
     cursor = connection.execute(sql, parameters)
     return cursor.fetchall(), cursor.rowcount
 
 
-# Where one of these raises an exception, its transaction is rolled back.
+# If one of these functions raises an exception, Connections.run() rolls its transaction back.
 
 
 def moved(
@@ -262,14 +264,14 @@ def moved(
 def ended(connection: Connection, handle: str, now: float) -> bool:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(DELETE_LISTED, (handle,))
-    # One that has expired was none any more.
+    # A listing that has expired does not count.
     count = connection.execute(f"{END} AND expires > ?", (handle, now)).rowcount
     connection.execute("COMMIT")
     return count == 1
 
 
 def all_ended(connection: Connection, owner: str, keep: t.Collection[str], now: float) -> tuple[int, list[str]]:
-    """How many sessions are ended, and the keys of records that are still to be deleted."""
+    """Return how many sessions have ended, and the keys of the records that are still to be deleted."""
     connection.execute("BEGIN IMMEDIATE")
     rows = connection.execute(ALL_LISTED, (owner,)).fetchall()
     ended = [row for row in rows if row[0] not in keep]
@@ -278,7 +280,8 @@ def all_ended(connection: Connection, owner: str, keep: t.Collection[str], now: 
         connection.executemany(DELETE, zip(left))
         left = []
     else:
-        # They have ended all the same. Others do not wait for the records, and less for the list with more memory.
+        # The sessions end when they are not listed any more. So their records are deleted after this transaction, which
+        # has more cache, so that other processes wait less.
         ((pages,),) = connection.execute("PRAGMA cache_size").fetchall()
         connection.execute("PRAGMA cache_size = -64000")
     connection.execute(UNLIST_ALL, (owner,))

@@ -1,8 +1,8 @@
 """Connections to an SQLite file: who has one, what happens to them at a fork, and which files are trusted.
 
-No lock is taken here where a connection is handed out, and nothing is counted. An exception raised by a signal, which
-may come between any two instructions, would leave a lock taken and a count wrong. What must never be half done is one
-call of a built-in method instead: ``list.pop``, ``list.append``, an item of a dict.
+A connection is handed out without a lock or a count. The handler of a signal may raise an exception between any two
+instructions, which would leave a lock locked or a count wrong. So each step that must not be half done is one call of a
+built-in method: ``list.pop``, ``list.append``, or setting an item of a dict.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ log = logging.getLogger("flask_fastsession")
 
 T = t.TypeVar("T")
 
-#: Device and inode.
+#: The device and the inode of a file.
 File: t.TypeAlias = "tuple[int, int]"
 
-#: The files that SQLite keeps beside a database, and trusts as it does the database.
+#: The files that SQLite keeps beside a database, and trusts as it trusts the database.
 SIDECARS = ("-wal", "-shm", "-journal")
 
-#: So often a file is opened that others replace meanwhile, before it is an error.
+#: How many times a file that others replace meanwhile is opened before it is an error.
 ATTEMPTS = 5
 
-#: A fork waits no longer than a statement does, and so many seconds more.
+#: A fork waits for as long as a statement may take, and for so many seconds more.
 GRACE = 1.0
 
 
 class Unreadable(Exception):
-    """A file cannot be read without a log, either."""
+    """The file cannot be read without a log either."""
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows which file it is to; none, before it is ready for use and after it was closed."""
+    """A connection with the file that it has open; ``False`` before it is ready for use and after it was closed."""
 
     file: File | t.Literal[False] | None = False
-    #: One of the tables that are read.
+    #: A table to read from, to check that the connection works.
     table = "sessions"
 
     def close(self) -> None:
@@ -56,12 +56,12 @@ class Connection(sqlite3.Connection):
         super().close()
 
     def __del__(self) -> None:
-        # Where an exception has separated it from whoever had it, or its store was given up.
+        # An exception may have dropped it, or its store is gone.
         if self.file is not False:
             self.close()
 
     def can_read(self) -> bool:
-        """Whether a failure has left it as it was; what it has begun is undone."""
+        """Roll back, and return whether the connection still works after an error."""
         try:
             if self.in_transaction:
                 self.execute("ROLLBACK")
@@ -80,7 +80,7 @@ class Lease:
     thread: int
 
     def give_up(self) -> None:
-        """Close the connection, if there still is one. It does not matter where this has been interrupted before."""
+        """Close the connection, if there is one. This may be called again after an exception has interrupted it."""
         self.give_up_connection()
         LEASES.pop(id(self), None)
 
@@ -93,14 +93,14 @@ class Lease:
 class Connections:
     """The connections of this process to a file, each used by one thread at a time.
 
-    ``tables`` are the names of what ``schema`` makes, statement by statement.
+    ``tables`` are the names of the tables that the statements in ``schema`` create.
     """
 
     def __init__(self, path: Path, timeout: float, tables: t.Collection[str], schema: t.Iterable[str]) -> None:
         self.path = path.absolute()
-        # What is looked at for each statement is not to be made of a Path each time.
+        # As text, because it is used for each statement, and converting a Path each time is slow.
         self._path = str(self.path)
-        # SQLite is not to make the file: one that it makes is for all to read.
+        # SQLite must not create the file, because other users could read it.
         self._uri = f"{self.path.as_uri()}?mode=rw"
         self.timeout = timeout
         self._schema = schema
@@ -114,7 +114,7 @@ class Connections:
     def run(self, work: t.Callable[..., T], *arguments: object) -> T:
         """Return what ``work(connection, *arguments)`` returns; raise :exc:`SessionStoreError` if SQLite fails.
 
-        A transaction that it has begun and not ended is rolled back where it raises an exception.
+        If ``work`` raises an exception, a transaction that it has begun is rolled back.
         """
         lease = Lease()
         lease.connection = connection = None
@@ -122,17 +122,17 @@ class Connections:
         number = id(lease)
         try:
             try:
-                # A try that begins later would do so with an instruction which belongs to no other try.
+                # A `try` that begins after this line would leave one instruction outside of any `try`.
                 try:
                     LEASES[number] = ref(lease)
-                    # A fork that has begun before has not seen this lease, and one that begins later waits for it.
+                    # A fork that began before this has not seen the lease. One that begins later waits for it.
                     if FORKS:
                         wait_for_forks(lease)
                     connection = lease.connection = self._idle.pop()
                 except IndexError:
                     pass
                 if connection is None or connection.file != file_at(self._path):
-                    # There is none, or somebody has deleted the file or put another in its place.
+                    # There is no idle connection, or the file was deleted or replaced.
                     connection = self._connect(lease)
                 answer = work(connection, *arguments)
                 lease.connection = None
@@ -142,12 +142,12 @@ class Connections:
             except (sqlite3.Error, OSError) as error:
                 return self._after(error, lease, work, *arguments)
         finally:
-            # All is done by now, unless there was an exception. Both this and what is above may be interrupted by one.
+            # The lease is still there only after an exception, which may also have interrupted the code above.
             if number in LEASES:
                 lease.give_up()
 
     def _after(self, error: Exception, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
-        """Try again where that may help, and say what has failed. A connection that can still read is kept."""
+        """Try again if that may help, or else raise :exc:`SessionStoreError`. Keep a connection that can still read."""
         if is_raised_by_signal(error):
             raise error
         try:
@@ -167,12 +167,12 @@ class Connections:
         raise SessionStoreError(f"the session store {self.path.name} failed: {error}") from error
 
     def _is_mended(self, error: Exception, lease: Lease) -> bool:
-        """Whether something was done about the error, so that it may be worth to try again."""
+        """Whether the cause of the error may have been removed, so that another attempt is useful."""
         connection = lease.connection
         if connection is None or not is_harmless(error, connection):
             return False
         if "readonly" in str(error) or "no such table" in str(error):
-            # As it was opened, the file was read-only, or the disk too full for a new table. That may be over.
+            # When the file was opened, it was read-only, or the disk was too full for a new table. That may be over.
             lease.connection = None
             try:
                 self._connect(lease)
@@ -184,16 +184,16 @@ class Connections:
             connection.close()
             return True
         if "full" in str(error):
-            # The log has room that is used again once all of it is in the database.
+            # After a checkpoint SQLite uses the space of the log again.
             connection.execute("PRAGMA wal_checkpoint")
             return True
         return False
 
     def _read_at_rest(self, lease: Lease, work: t.Callable[..., T], *arguments: object) -> T:
-        """Read a file that cannot be opened as usual, since there is no room for a log; raise :exc:`Unreadable`.
+        """Read a file that cannot be opened as usual, because there is no room for a log; raise :exc:`Unreadable`.
 
-        Where there is no log, or an empty one, all is in the file itself, and if there is none afterwards either, and
-        the file is as before, nobody has written to it in between.
+        If there is no log, or an empty one, all data is in the file itself. If that is still so afterwards, and the
+        file has not changed, then nobody has written to it in between.
         """
         before = self._at_rest()
         if before is None:
@@ -210,7 +210,7 @@ class Connections:
         raise Unreadable
 
     def _at_rest(self) -> tuple[int, ...] | None:
-        """What tells whether a file has changed; ``None`` if there is none, or a log that belongs to it."""
+        """Values that change when the file is written to; ``None`` if there is no file, or if its log has data."""
         if self._trusted() is None:
             return None
         for sidecar in ("-wal", "-journal"):
@@ -246,14 +246,14 @@ class Connections:
                 if self._trusted() == file:
                     raise
             else:
-                # By now SQLite has opened all its files, each by its name.
+                # By now SQLite has opened all its files by their names.
                 if self._trusted() == file and is_opened_by_name(connection, self._path):
                     connection.file = file
                     return connection
         raise SessionStoreError(f"{self.path.name} was replaced {ATTEMPTS} times while it was opened")
 
     def _open(self, uri: str) -> Connection:
-        # One thread at a time has it, not always the same.
+        # Different threads may use the connection, but only one at a time.
         connection = sqlite3.connect(
             uri, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False, factory=Connection
         )
@@ -267,14 +267,14 @@ class Connections:
             try:
                 self._make_tables(connection)
             except sqlite3.OperationalError:
-                # A file of the version before, which has no lists, can be read though it cannot be written.
+                # A file of an earlier version lacks the table of owners. If it cannot be written, it is still read.
                 if not connection.can_read():
                     raise
-        # Neither this nor anything else here writes to a database that has all its tables.
+        # If the database has all its tables, nothing in this method writes to it.
         connection.execute("PRAGMA synchronous = NORMAL")
 
     def _make_tables(self, connection: Connection) -> None:
-        # It counts for a file that is still empty, and costs nothing until it is asked for.
+        # Only possible while the file is empty. It costs nothing until pages are vacuumed.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._use_wal(connection)
         connection.execute("BEGIN IMMEDIATE")
@@ -283,7 +283,7 @@ class Connections:
         connection.execute("COMMIT")
 
     def _use_wal(self, connection: Connection) -> None:
-        # For this SQLite does not wait by itself.
+        # SQLite's own timeout does not apply to this statement.
         deadline = time.monotonic() + self.timeout
         while True:
             try:
@@ -308,7 +308,7 @@ class Connections:
         return file
 
     def _trusted(self) -> File | None:
-        """Which file is there; raise :exc:`SessionStoreError` if it or one beside it may be somebody else's."""
+        """The file at the path; raise :exc:`SessionStoreError` if it or a file beside it may be another user's."""
         for sidecar in SIDECARS:
             trusted(self._path + sidecar)
         return trusted(self._path)
@@ -316,7 +316,7 @@ class Connections:
 
 def file_at(path: str) -> File | None:
     try:
-        # A link is never followed, and has an inode of its own.
+        # lstat, because links are never followed.
         found = os.lstat(path)
     except OSError as error:
         if is_raised_by_signal(error):
@@ -326,10 +326,10 @@ def file_at(path: str) -> File | None:
 
 
 def trusted(path: str) -> File | None:
-    """Which file there is; raise :exc:`SessionStoreError` if it is a link, or anybody else has or had access to it.
+    """The file at a path; raise :exc:`SessionStoreError` if it is a link, or if other users have access to it.
 
-    It is not opened for this. To close any handle on a file ends all locks that other connections of this process have
-    on it, and another process then takes itself for the last one.
+    This does not open the file. Closing any handle of a file would release all POSIX locks that other connections of
+    this process have on it, and another process could then take itself for the last one to use the database.
     """
     try:
         found = os.lstat(path)
@@ -362,8 +362,9 @@ def warn_of_folder(folder: Path) -> None:
 
 
 def make_file(path: str) -> None:
-    # Here a handle is closed: see above. So nobody else may have opened the file, and all others wait. To release the
-    # lock once too often is an error, and to do so once too few, where a signal has come in between, a deadlock.
+    # This closes a handle, which would release locks, as `trusted` says. So only one thread at a time may create the
+    # file, and only if it does not exist. The lock is released twice, in case an exception comes in between: once too
+    # often is an error that can be suppressed, and once too few is a deadlock.
     try:
         try:
             MAKING.acquire()
@@ -378,7 +379,7 @@ def make_file(path: str) -> None:
 
 
 def is_opened_by_name(connection: Connection, path: str) -> bool:
-    """Whether the file was no link while SQLite opened it: it follows links, and says where to."""
+    """Whether the path was not a link when SQLite opened it. SQLite follows links, and tells the file it has opened."""
     # A path need not be UTF-8.
     ((opened,),) = connection.execute("SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'")
     folder, name = os.path.split(os.fsdecode(opened))
@@ -386,21 +387,21 @@ def is_opened_by_name(connection: Connection, path: str) -> bool:
 
 
 def is_unopened(error: Exception, connection: Connection | None) -> bool:
-    """Whether a connection could not be opened, for other reasons than that others have locked the file."""
+    """Whether a connection could not be opened, for another reason than a lock on the file."""
     is_open = connection is not None and connection.file is not False
     return isinstance(error, sqlite3.OperationalError) and not is_open and "locked" not in str(error)
 
 
 def is_harmless(error: Exception, connection: Connection | None) -> bool:
-    """Whether a connection that was ready for use still is."""
-    # What is malformed, or no database, is a DatabaseError of no special kind.
+    """Whether a connection that was ready for use still works."""
+    # A malformed file, or one that is not a database, raises DatabaseError itself, not a subclass.
     if connection is None or connection.file is False or not isinstance(error, sqlite3.OperationalError):
         return False
     return connection.can_read()
 
 
 def is_raised_by_signal(error: Exception) -> bool:
-    """Whether an error is not the system's. The ``TimeoutError`` of a handler is an OSError as well."""
+    """Whether the handler of a signal has raised the error: its ``TimeoutError`` is an OSError without an errno."""
     return isinstance(error, OSError) and error.errno is None
 
 
@@ -408,18 +409,18 @@ MAKING = threading.RLock()
 
 # --- Forks ----------------------------------------------------------------------------------------------------------
 
-# SQLite's locks are the process's, and a child that inherits a connection may ruin the file. So a fork waits until no
-# statement runs, and closes all connections before.
+# SQLite's locks belong to the process, and a child that inherits a connection may corrupt the file. So a fork waits
+# until no statement runs, and closes all connections first.
 
 ALL: WeakSet[Connections] = WeakSet()
 
 #: All connections that may be open.
 CONNECTIONS: WeakSet[Connection] = WeakSet()
 
-#: All leases under way. One that was never given up does not matter any more once nobody knows of it.
+#: All leases in use. They are weak references, so a lease that was never given up is gone when nothing refers to it.
 LEASES: dict[int, ref[Lease]] = {}
 
-#: As many as threads are about to fork. Connections are had by nobody meanwhile.
+#: One item for each thread that is about to fork. No connection is handed out meanwhile.
 FORKS: list[None] = []
 
 
@@ -452,9 +453,9 @@ def close_all() -> None:
 
 
 def leased_to_others() -> set[int]:
-    """The ids of connections that other threads have; this one has other things to do at the moment.
+    """The ids of connections that other threads use; this thread is forking, so it uses none.
 
-    No lease may be referred to any longer, as it would last until then.
+    No reference to a lease may remain after this, because it would keep the lease alive.
     """
     thread = get_ident()
     leases = (each() for each in LEASES.copy().values())
@@ -463,6 +464,6 @@ def leased_to_others() -> set[int]:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=before_fork, after_in_child=CONNECTIONS.clear)
-    # What was registered last is called first before a fork. None of it can be interrupted.
+    # Before a fork the function that was registered last is called first. None of these three can be interrupted.
     os.register_at_fork(before=partial(FORKS.append, None), after_in_parent=FORKS.pop, after_in_child=FORKS.clear)
     os.register_at_fork(after_in_child=LEASES.clear)
