@@ -1,4 +1,4 @@
-"""Signed cookie sessions that can be revoked: the data stays in the cookie, and the few revocations are shared."""
+"""Revocable sessions in cookies: the data stays in the cookie, and all processes share a short list of revocations."""
 
 from .entry import Cursor
 from .revocations import Revocations

@@ -1,4 +1,7 @@
-"""Entries of the list of revocations: one session, or all sessions that a user had at a place in the list."""
+"""Entries of the list of revocations: one session, or all sessions that a user had at a place in the list.
+
+An entry is stored as JSON, ``["s", until, id]`` or ``["u", until, user, cursor, floor, keep]``, with ids in base64.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,23 @@ import typing as t
 
 from .._native import RevokedList
 
-#: A session that a user's revocation leaves alone: its id, and the number of the place at which it was bound.
+#: A session that the revocation of its user keeps: its id, and the number of the place at which it was bound.
 Kept: t.TypeAlias = tuple[bytes, int]
 
 
 class Cursor(t.NamedTuple):
-    """A place in the list of a store: its number, which rises with each entry, and the generation of the list."""
+    """A place in the list of a store.
+
+    ``number`` rises with each entry; :class:`RevocationStore` says how. ``generation`` is the generation of the list,
+    and the empty text for a list that nobody has added to.
+    """
 
     number: int
     generation: str
 
 
 class SessionEntry(t.NamedTuple):
-    """A session is revoked. ``until`` is when its last cookie has expired, in whole seconds since 1970."""
+    """Revokes a session. ``until`` is when its last cookie has expired, in whole seconds since 1970."""
 
     until: int
     id: bytes
@@ -35,11 +42,11 @@ class SessionEntry(t.NamedTuple):
 
 
 class UserEntry(t.NamedTuple):
-    """Revokes the sessions of a user that were bound before this entry, except those to keep.
+    """Revokes the sessions of a user that were bound before this entry, except those in ``keep``.
 
-    Its number is its place in the list, but at least ``floor``, which comes after all places that its process had seen.
-    So an entry still counts if the list was lost and starts again. An entry that is added again keeps its former
-    number, ``cursor``.
+    The number of the entry is that of its place in the list, but at least ``floor``, which is greater than the numbers
+    of all places that its process had seen. So the entry revokes the same sessions if the list was lost and begins
+    again with smaller numbers. An entry that is added again keeps its former number in ``cursor``.
     """
 
     until: int
@@ -64,7 +71,7 @@ Entry: t.TypeAlias = SessionEntry | UserEntry
 
 
 def entry_from(text: str) -> Entry | None:
-    """Return the entry that a text says; ``None`` for a text that this version does not know."""
+    """Return the entry in a text, or ``None`` if this version does not know it."""
     try:
         kind, until, name, *rest = json.loads(text)
         if kind == "s":
@@ -94,7 +101,7 @@ def bytes_from(text: str) -> bytes:
 
 
 def missing_entries(former: RevokedList, current: RevokedList) -> list[Entry]:
-    """Return what a list has lost, to be added again."""
+    """Return the entries of ``former`` that ``current`` lacks, to be added again."""
     sessions, users = former.missing_in(current)
     found: list[Entry] = [SessionEntry(until, id) for id, until in sessions]
     for user, cursor, until, keep in users:

@@ -1,4 +1,4 @@
-"""Tests for a store of revocations of your own; :mod:`flask_fastsession.testing` says how to use them."""
+"""Tests for your own store of revocations. :mod:`flask_fastsession.testing` says how to use them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .store import RevocationStore
 #: Long enough that no entry of a test expires by itself.
 LONG = 1000
 
-#: Threads that add at once, and how many entries each.
+#: How many threads add entries at once, and how many entries each.
 THREADS = 8
 ROUNDS = 10
 
 
 class RevocationStoreTests:
-    """What any store of revocations has to do. A subclass has a fixture ``store``."""
+    """What any store of revocations has to do. A subclass overrides the fixture ``store``."""
 
     @pytest.fixture
     def store(self) -> RevocationStore:
-        """The store that is tested."""
+        """The store to test, a :class:`~flask_fastsession.revocations.RevocationStore`."""
         raise NotImplementedError("a subclass of RevocationStoreTests needs a fixture named store")
 
     @pytest.fixture
     def other_store(self, store: RevocationStore) -> RevocationStore:
-        """Another one on the same list, as another process has it."""
+        """Another store on the same list, as in another process. By default the same store."""
         return store
 
     def test_an_entry_is_found_after_the_place_before_it(
@@ -48,7 +48,7 @@ class RevocationStoreTests:
         assert numbers == sorted(set(numbers))
 
     def test_numbers_are_microseconds_as_far_as_they_can_be(self, store: RevocationStore) -> None:
-        # Of the clock of the store, which may be another machine's.
+        # With a tolerance, because the clock of the store may be that of another machine.
         assert abs(store.add("an entry", LONG).number / 1_000_000 - time.time()) < 60
 
     def test_entries_are_found_in_their_order(self, store: RevocationStore, other_store: RevocationStore) -> None:
@@ -80,7 +80,7 @@ class RevocationStoreTests:
         assert generations != {""}
 
     def test_an_entry_lives_for_as_long_as_was_said(self, store: RevocationStore, other_store: RevocationStore) -> None:
-        # Others that end before it do not take it along.
+        # Entries that end earlier must not remove it.
         place = store.add("a long one", LONG)
         for _ in range(30):
             store.add("a short one", 1)
@@ -102,7 +102,7 @@ class RevocationStoreTests:
                 found += entries
                 if was_over:
                     return found
-                # In some databases who reads without pause lets nobody write.
+                # In some databases, reading without a pause blocks all writers.
                 time.sleep(0.005)
 
         def add(number: int) -> list[int]:

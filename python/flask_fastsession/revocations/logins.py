@@ -1,4 +1,4 @@
-"""Flask-Login followed: a session is its user's from the login on, and ends at the logout."""
+"""Support for Flask-Login: a session is bound to its user at the login, and ends at the logout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .revocations import Revocations
 
 @functools.cache
 def follow_logins() -> None:
-    """Bind sessions at each login, and end them at each logout, in all apps whose sessions can be revoked."""
+    """Bind sessions at each login and end them at each logout, in all apps whose sessions can be revoked."""
     try:
         import flask_login
     except ImportError:
@@ -39,7 +39,7 @@ def end(sender: object, **extra: object) -> None:
 
 
 def current_interface() -> FastSessionInterface | None:
-    """That of the current app, if the current session can be revoked."""
+    """The session interface of the current app, or ``None`` if the current session cannot be revoked."""
     interface = current_app.session_interface
     if not isinstance(interface, FastSessionInterface) or interface._options.revocations is None:
         return None

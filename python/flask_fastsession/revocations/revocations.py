@@ -1,4 +1,4 @@
-"""The list of revocations that a process holds: fetched from the store now and then, and added to."""
+"""The list of revocations in a process: fetched from the store every few seconds, and added to."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ log = logging.getLogger("flask_fastsession")
 
 OnOutage: t.TypeAlias = t.Literal["keep", "accept", "refuse"]
 
-#: A fetch stores entries that wait for no more than so many seconds, so that the request it is part of goes on.
+#: After a fetch, waiting entries are stored for at most so many seconds, because a request waits for it.
 SECONDS_TO_STORE = 0.2
 
-#: What has expired is removed from the list so often, in seconds.
+#: How often expired entries are removed from the list, in seconds.
 SWEPT_EVERY = 300
 
-#: How far the clocks of machines may be apart, in seconds, before an entry ends earlier than a cookie that it refuses.
+#: By how many seconds the clocks of two machines may differ. An entry lives longer by this time.
 CLOCK_SKEW = 60
 
 
 class RevocationStats(t.TypedDict):
-    """What a process knows of revocations.
+    """What a process knows about revocations.
 
-    ``entries`` are in its list, which is ``age`` seconds old: ``None`` if it never had one. ``waiting`` entries could
-    not be stored yet. ``fetches`` and ``failed_fetches`` count how often the store was asked for what is new,
-    ``refused`` the sessions that were refused, and ``revoked`` the entries that this process has made.
+    ``entries`` is the number of entries in its list, and ``age`` the age of the list in seconds, or ``None`` if the
+    process never had one. ``waiting`` is the number of entries that could not be stored yet. ``fetches`` counts how
+    often the store was asked for new entries, ``failed_fetches`` how often this failed, ``refused`` the sessions that
+    were refused, and ``revoked`` the entries that this process has made.
     """
 
     entries: int
@@ -61,24 +62,25 @@ class RevocationStats(t.TypedDict):
 
 
 class Revocations:
-    """Which sessions and users are revoked, shared by all processes that use the same store.
+    """The revoked sessions and users, shared by all processes that use the same store.
 
     ``store`` is the path of an SQLite file, a client of redis-py or the URL of a Redis, an Engine of SQLAlchemy or the
     URL of a database, or an object with the two methods of :class:`RevocationStore`.
 
-    ``every`` is how old, in seconds, the list of a process may be: a revocation is known everywhere after that time.
+    ``every`` is how many seconds old the list of a process may be. After this time all processes know a revocation.
 
     ``on_outage`` says what happens while the store cannot be asked. ``"keep"``: a process that has a list goes on with
-    it, and one that never had one raises :exc:`~flask_fastsession.server.SessionStoreError` where a view accesses a
-    session. ``"accept"``: both go on. ``"refuse"``: both raise.
+    it, and a process that never had one raises :exc:`~flask_fastsession.server.SessionStoreError` where a view accesses
+    a session. ``"accept"``: both go on. ``"refuse"``: both raise.
 
-    ``user_of`` is a function that returns whose a session is that was not bound by :meth:`bind_user
-    <flask_fastsession.FastSessionInterface.bind_user>`, or ``None``. By default that is Flask-Login's ``_user_id``.
+    ``user_of`` is a function that gets a session and returns the id of its user, or ``None``. It is called for sessions
+    that were not bound by :meth:`bind_user <flask_fastsession.FastSessionInterface.bind_user>`. By default the id is
+    Flask-Login's ``_user_id``.
 
-    ``keep_for`` is for how long, in seconds, an entry lives at least. It lives as long as cookies do at that time in
-    any case, so this is for a lifetime that is to be raised.
+    ``keep_for`` is for how many seconds an entry lives at least. It lives at least for the app's
+    ``PERMANENT_SESSION_LIFETIME`` anyway. Set this before you raise that lifetime.
 
-    What makes no sense is a :exc:`ValueError`. One object may serve several interfaces and apps, which then share
+    An invalid argument raises :exc:`ValueError`. One object may serve several interfaces and apps, which then share
     users.
     """
 
@@ -102,18 +104,18 @@ class Revocations:
         self.on_outage = on_outage
         self.user_of = user_of
         self.keep_for = keep_for
-        #: The greatest ``leeway`` of the interfaces served, in seconds.
+        #: The greatest ``leeway`` of the interfaces that use this object, in seconds.
         self.leeway = 0
         self._list = RevokedList()
-        #: Where the next fetch begins.
+        #: The place after which the next fetch begins.
         self._cursor: Cursor | None = None
         self._latest = 0
-        # Times of time.monotonic(). A request before `_list.due` has nothing to do.
+        # Times of time.monotonic(). Requests before `_list.due` do not fetch.
         self._fetched_at: float | None = None
         self._retry_at = -math.inf
         self._swept_at = -math.inf
         self._failure: SessionStoreError | None = None
-        #: What could not be stored, or was lost from the store.
+        #: Entries that could not be stored, or that the store has lost.
         self._waiting: dict[t.Hashable, Entry] = {}
         self._fetches = self._failed_fetches = self._refused = self._revoked = 0
         self._make_locks()
@@ -122,7 +124,7 @@ class Revocations:
     def _make_locks(self) -> None:
         #: Held while the store is asked.
         self._fetching = threading.Lock()
-        #: Held while the list changes, and never while anybody waits for the store.
+        #: Held while the list changes, but never while a thread waits for the store.
         self._changing = threading.Lock()
 
     def __copy__(self) -> Revocations:
@@ -135,14 +137,14 @@ class Revocations:
 
     @property
     def latest(self) -> int:
-        """The number of the last place in the list that this process has seen: sessions are bound there."""
+        """The number of the last place in the list that this process has seen. Sessions are bound at this number."""
         return self._latest
 
     def refuses(self, identity: Identity) -> bool:
         return self._list.refuses(identity)
 
     def end(self, session: SecureCookieSession) -> None:
-        """End a session that was cleared."""
+        """End a session after it was cleared."""
         from . import sessions
 
         sessions.end(self, session)
@@ -157,7 +159,7 @@ class Revocations:
     # --- Fetching ---------------------------------------------------------------------------------------------------
 
     def renew(self) -> None:
-        """Fetch what is new if the list is older than ``every``.
+        """Fetch new entries if the list is older than ``every``.
 
         Raise :exc:`~flask_fastsession.server.SessionStoreError` as ``on_outage`` says.
         """
@@ -176,10 +178,10 @@ class Revocations:
             self._fetching.release()
 
     def fetch(self) -> None:
-        """Fetch what is new, for what depends on the list as it is now. Raise as :meth:`renew` does."""
+        """Fetch new entries now, for an operation that needs the latest list. Raise as :meth:`renew` does."""
         asked_at = time.monotonic()
         with self._fetching:
-            # Another one may have asked the store since.
+            # Another thread may have fetched while this one waited.
             if self._fetched_at is None or self._fetched_at < asked_at:
                 self._fetch_or_decide()
 
@@ -215,14 +217,15 @@ class Revocations:
         self._store_waiting()
 
     def _replace(self, entries: list[tuple[int, Entry]]) -> None:
-        """Take another list, and have what it lacks added again."""
+        """Replace the list by another one, and let the entries that it lacks wait to be added again."""
         found = RevokedList()
         self._apply(entries, found)
         missing = missing_entries(self._list, found)
-        # Others add them again, too, and what they have stored by the next fetch need not be stored here.
+        # In random order, because other processes add the same entries again. What they have stored by the next fetch
+        # need not be stored by this process.
         random.shuffle(missing)
         self._apply([(0, entry) for entry in missing], found)
-        # At once: nobody finds a list that lacks something, and native code has this object.
+        # In one step, so that no request sees an incomplete list, and in place, because native code has this object.
         self._list.swap(found)
         self._waiting = {key_of(entry): entry for entry in missing}
 
@@ -249,10 +252,10 @@ class Revocations:
             self._list.add_session(id, until)
 
     def add(self, entry: Entry) -> None:
-        """Refuse in this process at once, and in all others within ``every`` seconds.
+        """Apply an entry in this process at once, and store it for the others, which fetch it within ``every`` seconds.
 
-        Raise :exc:`~flask_fastsession.server.SessionStoreError` if the entry cannot be stored. This process refuses all
-        the same, and tries again to store it until it expires.
+        Raise :exc:`~flask_fastsession.server.SessionStoreError` if the entry cannot be stored. This process applies it
+        nevertheless, and tries again to store it until it expires.
         """
         self._revoked += 1
         if time.monotonic() < self._retry_at and self._failure is not None:
@@ -268,7 +271,7 @@ class Revocations:
 
     def _keep_waiting(self, entry: Entry) -> None:
         with self._changing:
-            # In this process it counts as at the next place, and wherever it will be stored, as at the same.
+            # In this process the entry gets the next number, and it keeps this number wherever it is stored later.
             number = max(self._latest + 1, int(time.time() * 1_000_000))
             if isinstance(entry, UserEntry):
                 entry = entry._replace(cursor=number)
@@ -294,7 +297,7 @@ class Revocations:
     # --- For operators ----------------------------------------------------------------------------------------------
 
     def stats(self) -> RevocationStats:
-        """Return what this process knows of revocations."""
+        """Return what this process knows about revocations, and what it has done."""
         return {
             "entries": len(self._list),
             "age": self._age(),
@@ -307,7 +310,7 @@ class Revocations:
 
 
 def may_go_on(on_outage: OnOutage, has_list: bool) -> bool:
-    """Whether a request goes on while the store cannot be asked."""
+    """Whether requests go on while the store cannot be asked."""
     return on_outage == "accept" or (on_outage == "keep" and has_list)
 
 
@@ -323,7 +326,7 @@ ALL: weakref.WeakSet[Revocations] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    # Another thread of the parent may have held them.
+    # A thread of the parent, which the child does not have, may have held the locks.
     for revocations in list(ALL):
         revocations._make_locks()
 

@@ -1,9 +1,9 @@
-"""What revocations do to the sessions of requests: when they are opened and saved, and when an app says so.
+"""What revocations do to the sessions of requests: when they are opened and saved, and when the app asks for it.
 
 ::
 
-    open:  take the identity out of the data -> refused? -> whose is it by now? -> session
-    save:  what has ended is stored -> refused meanwhile? -> put the identity into the data -> cookie
+    open:  take the identity out of the data -> refused? -> another user by now? -> session
+    save:  store the revocations of ended sessions -> refused meanwhile? -> put the identity into the data -> cookie
 
 Code that makes or changes an identity fetches the list first. So a thief with a copy of a revoked session cannot turn
 it into another session, not even in a process that has not fetched the revocation yet.
@@ -54,25 +54,26 @@ if t.TYPE_CHECKING:
 
     from ..interface import FastSessionInterface
 
-#: Where Flask-Login keeps what a user's ``get_id`` gives.
+#: The key under which Flask-Login stores what a user's ``get_id`` returns.
 FLASK_LOGIN_KEY = "_user_id"
 
-#: What ends outside of an app context, where no lifetime is known, is told to the store with the right end.
+#: The end of an entry for a session that ends outside of an app context, where the lifetime is unknown. This process
+#: uses it; the store gets the correct end when the session is saved.
 NO_END = 2**32 - 1
 
 
 @dataclass
 class Fate:
-    """What has become of a session during its request."""
+    """What has happened to a session during its request."""
 
     identity: Identity | None = None
-    #: Whether it was found to be revoked after it was opened. Nothing stored in it from then on is kept.
+    #: Whether it was found to be revoked after it was opened. Then nothing that the app stores in it is saved.
     is_refused: bool = False
     #: Whether no cookie has its identity yet.
     is_new: bool = False
-    #: Its former ids, which are revoked in the store when it is saved.
+    #: The former ids of the session. They are revoked in the store when it is saved.
     ended: list[bytes] = field(default_factory=list)
-    #: Why the store could not be told. All responses of this request delete the cookie.
+    #: Why a revocation could not be stored. All responses of this request delete the cookie.
     failure: SessionStoreError | None = None
 
 
@@ -93,7 +94,7 @@ def set_identity(session: SecureCookieSession, identity: Identity | None) -> Non
 
 
 class UnavailableSession(SecureCookieSession):
-    """A session of which nobody can tell whether it is revoked: each access raises :exc:`SessionStoreError`."""
+    """A session that may or may not be revoked, which is unknown: each access raises :exc:`SessionStoreError`."""
 
     failure: SessionStoreError
 
@@ -101,7 +102,7 @@ class UnavailableSession(SecureCookieSession):
     def of(cls, failure: SessionStoreError) -> UnavailableSession:
         session = cls()
         session.failure = failure
-        # What looks past the methods below, as the encoder of json does, is not to take it for empty.
+        # Code that does not call the methods below, such as the encoder of json, must not take the session for empty.
         dict.__setitem__(session, "", None)
         return session
 
@@ -111,7 +112,7 @@ class UnavailableSession(SecureCookieSession):
         raise self.failure
 
     def give_up(self, response: Response) -> Response:
-        """Be an empty session from here on, whose failure the response has told."""
+        """Become an empty session, because the response has reported the failure."""
         dict.clear(self)
         self.__class__ = SecureCookieSession  # type: ignore[assignment]
         return response
@@ -157,7 +158,7 @@ def opened(
             raise refusal(revocations)
         login = user_in(revocations, session)
         if found is None or (login is not None and login != found.user and not found.is_named):
-            # Saved by code that knows no revocations, at least last time.
+            # The session was last saved by code without revocations.
             revocations.fetch()
             found = identity_as_signed(interface, app, request, found, login)
             session.modified = True
@@ -175,7 +176,7 @@ def refusal(revocations: Revocations) -> Refused:
 
 
 def user_in(revocations: Revocations, session: SecureCookieSession) -> str | None:
-    """Whose a session is by its data, as :func:`owner_name` writes it."""
+    """The user that the data of a session names, as :func:`owner_name` writes it."""
     user_of = revocations.user_of
     user = dict.get(session, FLASK_LOGIN_KEY) if user_of is None else user_of(session)
     return None if user is None else owner_name(user)
@@ -184,17 +185,17 @@ def user_in(revocations: Revocations, session: SecureCookieSession) -> str | Non
 def identity_as_signed(
     interface: FastSessionInterface, app: Flask, request: Request, known: Identity | None, user: str | None
 ) -> Identity:
-    """Return the identity of a session from before, which is the same for each copy of its cookie.
+    """Return the identity of a session from before revocations, which is the same for each copy of its cookie.
 
-    It counts as bound when it was signed, which the clock of a server has told. Where that cannot be known, it counts
-    as bound before everything.
+    The session counts as bound at the time when it was signed. If that time is unknown, it counts as bound before all
+    revocations.
     """
     token = steps.find_token(interface, app, request) or ""
     cursor = 0
     if user is not None:
         signed_at = time_of_signature(interface.get_signing_serializer(app), token)
         cursor = max(signed_at - interface._options.leeway, 0) * 1_000_000
-    # Not of the signature, which can be written in many ways.
+    # Without the signature, because base64 can spell the same signature in several ways.
     signed = token.rpartition(".")[0] or token
     id = sha256(signed.encode("utf-8", "surrogatepass")).digest()[:16] if known is None else known.id
     return Identity(id, cursor, user)
@@ -212,25 +213,25 @@ def time_of_signature(serializer: t.Any, token: str) -> int:
 
 
 def is_unavailable(session: SessionMixin) -> bool:
-    """Whether a session is not to be saved: the response says why, or is about to."""
+    """Whether a session must not be saved, because it is an :class:`UnavailableSession`."""
     return isinstance(session, UnavailableSession)
 
 
 def save(revocations: Revocations, app: Flask, session: t.Any, save_it: Callable[[], None]) -> None:
     """Save a session with its identity.
 
-    Raise :exc:`SessionStoreError` if the store cannot be told that the session has ended.
+    Raise :exc:`SessionStoreError` if the session has ended and its revocation cannot be stored.
     """
     if not isinstance(session, SecureCookieSession):
         save_it()
         return
-    # An app may have put anything there.
+    # The app may have stored anything under this key.
     dict.pop(session, IDENTITY_KEY, None)
     fate = getattr(session, "_revocable", None)
     if isinstance(fate, Fate):
         failure = stored(revocations, app, fate)
         if fate.failure is not None:
-            # The browser is told first: this may be the response that is sent.
+            # The header is set before the error is raised, because this may be the response that is sent.
             empty(session, is_deleted=True)
             save_it()
             if failure is not None:
@@ -258,14 +259,14 @@ def save(revocations: Revocations, app: Flask, session: t.Any, save_it: Callable
 
 
 def empty(session: SecureCookieSession, *, is_deleted: bool) -> None:
-    """Take all data out of a session; the browser is told to delete the cookie, or nothing."""
+    """Remove all data from a session. The response deletes the cookie if ``is_deleted``, else it sets none."""
     dict.clear(session)
     set_identity(session, None)
     session.modified = is_deleted
 
 
 def stored(revocations: Revocations, app: Flask, fate: Fate) -> SessionStoreError | None:
-    """Tell the store what has ended, and return why it could not be told."""
+    """Store the revocations of ended sessions, and return the error if that failed."""
     failure = None
     ended, fate.ended = fate.ended, []
     for id in ended:
@@ -282,11 +283,14 @@ def end_of_cookies(revocations: Revocations, app: Flask) -> int:
     return math.ceil(time.time() + life + revocations.every + revocations.leeway + CLOCK_SKEW)
 
 
-# --- What an app says -----------------------------------------------------------------------------------------------
+# --- When the app asks for it ---------------------------------------------------------------------------------------
 
 
 def actual(session: t.Any) -> SecureCookieSession:
-    """The session that a proxy stands for; raise :exc:`TypeError` for what is none of ours."""
+    """The session behind a proxy, or the session itself.
+
+    Raise :exc:`TypeError` for a session of another class, and the error of an :class:`UnavailableSession`.
+    """
     found = getattr(session, "_get_current_object", lambda: session)()
     if not isinstance(found, SecureCookieSession):
         raise TypeError(f"a session of FastSessionInterface is wanted, not {type(found).__name__}")
@@ -296,7 +300,7 @@ def actual(session: t.Any) -> SecureCookieSession:
 
 
 def is_refused_by_now(revocations: Revocations, session: SecureCookieSession) -> bool:
-    """Fetch, and tell whether a session is refused. If so it is empty, and stays so."""
+    """Fetch the list, and return whether the session is refused. If it is, it is emptied, and will not be saved."""
     revocations.fetch()
     identity, fate = identity_of(session), fate_of(session)
     if identity is not None and not fate.is_refused and revocations.refuses(identity):
@@ -320,7 +324,7 @@ def bind(revocations: Revocations, session: t.Any, user: object) -> None:
 
 
 def id_of(revocations: Revocations, session: SecureCookieSession) -> bytes:
-    """The id of a session, which it is given if it has none yet."""
+    """The id of a session. A session without an id gets one."""
     identity = identity_of(session)
     if identity is None:
         identity = Identity(secrets.token_bytes(16))
@@ -331,9 +335,9 @@ def id_of(revocations: Revocations, session: SecureCookieSession) -> bytes:
 
 
 def end(revocations: Revocations, session: SecureCookieSession) -> None:
-    """End a session, and leave its data to another one.
+    """End a session. Its data goes on as a new session.
 
-    This process refuses it at once, and the store is told when it is saved.
+    This process refuses the old session at once. The store is told when the session is saved.
     """
     try:
         is_refused_by_now(revocations, session)
@@ -375,7 +379,7 @@ def revoke_user(revocations: Revocations, user: object, keep: t.Any) -> None:
     entry = UserEntry(until, hash_user(name), tuple(pairs), floor=revocations.latest + 1)
     own = own_session()
     if own is not None and is_of(own, name) and not any(own is session for session in kept):
-        # What is put into it from now on is another session.
+        # What the app stores in it from now on is a new session.
         empty(own, is_deleted=True)
     else:
         own = None
@@ -395,7 +399,7 @@ def is_of(session: SecureCookieSession, name: str) -> bool:
 
 
 def own_session() -> SecureCookieSession | None:
-    """The session of the current request, if it is one of ours."""
+    """The session of the current request, or ``None`` if it is of another class or unavailable."""
     found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
     return found if isinstance(found, SecureCookieSession) and not isinstance(found, UnavailableSession) else None
 

@@ -1,4 +1,4 @@
-"""Where revocations are kept, and how the argument of :class:`Revocations` says so."""
+"""The stores of revocations that come with the package, and which of them an argument of :class:`Revocations` means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Revocations in Redis, or in whatever speaks its protocol: a stream under one key."""
+"""Revocations in Redis, in Valkey, or in any other server with their protocol: a stream under one key."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ...server.stores.redis_connections import errors
 from ...server.stores.redis_connections import is_client
 from ..entry import Cursor
 
-# The first entry of the stream, 0-1, has the generation. The others have numbers of ours, so that they rise even where
-# the server's clock is set back, and fit into one whole number. Each has the time when it ends, in seconds since 1970.
+# The first entry of the stream, 0-1, has the generation. The others get their numbers from the script, so that they
+# rise even if the server's clock is set back, and fit into one integer. Each has its end in seconds since 1970.
 
-#: The number of the last entry, and the generation: of the stream, and of the server as it runs now.
+#: The number of the last entry, and the generation: that of the stream, and the run id of the server.
 PLACE = """
 local function place()
     local info = redis.call('XINFO', 'STREAM', KEYS[1])
@@ -28,7 +28,7 @@ local function place()
 end
 """
 
-# ARGV is the entry, for how many seconds it is kept, and a new generation for a stream that begins.
+# ARGV is the entry, its ttl in seconds, and the generation for a new stream.
 ADD = (
     PLACE
     + """
@@ -48,7 +48,7 @@ return {number, generation}
 """
 )
 
-# ARGV is the number after which entries are wanted, its generation, and how many at most.
+# ARGV is the number after which to return entries, its generation, and how many to return at most.
 SINCE = (
     PLACE
     + """
@@ -65,15 +65,16 @@ return {last, generation, found}
 """
 )
 
-#: So many entries are read by one command, so that others do not wait for long.
+#: How many entries one command reads at most, so that other clients do not wait for long.
 AT_ONCE = 10_000
 
 
 class RedisRevocations:
-    """Keeps revocations by a client of redis-py, or one made like it, whose time limits and retries are used.
+    """Keeps revocations in Redis, in a stream at ``key``, which Redis must not evict.
 
-    ``client`` may also be a URL. All of it is a stream at ``key``. Redis must not evict it. After a failover or a
-    restart the generation is another one, since the server may lack what was added last.
+    ``client`` is a client of redis-py or a compatible one, such as valkey-py's, or a URL. Any other object raises
+    :exc:`ValueError`. The client's time limits and retries apply. The generation changes after a failover or a restart,
+    because the server may lack the latest entries.
     """
 
     def __init__(self, client: t.Any, key: str = "fastsession:revocations") -> None:

@@ -1,4 +1,4 @@
-"""Revocations in SQL databases, by SQLAlchemy Core 2: PostgreSQL, MariaDB, MySQL, SQLite."""
+"""Revocations in SQL databases, with SQLAlchemy Core 2: PostgreSQL, MariaDB, MySQL, SQLite."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ...server.stores.sql_connections import Taken
 from ...server.stores.sql_connections import overtaken
 from ..entry import Cursor
 
-#: One in so many additions removes what has expired, and at most so many entries.
+#: On average one in so many additions removes expired entries, and how many it removes at most.
 SWEPT_EVERY = 50
 SWEPT = 1000
 
@@ -40,8 +40,8 @@ class SQLAlchemyRevocations:
     """Keeps revocations in an SQL database: entries in ``table``, and the last number in ``<table>_end``.
 
     ``engine`` is an Engine, the URL of a database, a Flask-SQLAlchemy object, or a function that returns an Engine.
-    Each call borrows a connection of the engine's pool for a moment, so nothing becomes part of the app's own
-    transactions. The tables are created at first use if they are not there.
+    Any other object raises :exc:`ValueError`. Each call borrows a connection from the engine's pool, so nothing becomes
+    part of the app's own transactions. The tables are created at first use if they do not exist.
 
     The one row of ``<table>_end`` is changed in the transaction that adds an entry. So additions wait for each other,
     and become visible in the order of their numbers.
@@ -71,7 +71,7 @@ class SQLAlchemyRevocations:
 
     def add(self, entry: str, ttl: int) -> Cursor:
         for _ in range(ATTEMPTS):
-            # Another process may be making the first row, too.
+            # Another process may insert the first row at the same time.
             with suppress(Taken):
                 found = self._database.run(lambda connection: self._add(connection, entry, ttl), in_transaction=True)
                 self._sweep_now_and_then()
@@ -93,7 +93,7 @@ class SQLAlchemyRevocations:
         return self._database.run(lambda connection: self._since(connection, cursor), changes=False)
 
     def _since(self, connection: Connection, cursor: Cursor | None) -> tuple[list[tuple[int, str]], Cursor]:
-        # The end first. What is added in between is found as well, and is then the end.
+        # The end is read first. An entry that is added in between is found as well, and is then the last one.
         end = connection.execute(select(self.end.c.number, self.end.c.generation)).one_or_none()
         if end is None:
             return [], Cursor(0, "")
@@ -108,7 +108,7 @@ class SQLAlchemyRevocations:
     def _sweep_now_and_then(self) -> None:
         if random.random() * SWEPT_EVERY >= 1:
             return
-        # The entry is stored, and somebody else will sweep.
+        # An error here is not one of add(): the entry is stored, and a later call will sweep.
         with suppress(SessionStoreError):
             number, expires = self.entries.c.number, self.entries.c.expires
             now = time.time()
@@ -118,7 +118,7 @@ class SQLAlchemyRevocations:
                 self._database.change(expired, {})
 
     def init_db(self) -> None:
-        """Create the tables, as far as they are absent."""
+        """Create the tables if they do not exist."""
         self._database.create_tables()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Revocations in an SQLite file, shared by all processes of one machine."""
+"""Revocations in an SQLite file that all processes of one machine share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..entry import Cursor
 
 TABLES = ("revocations", "revocations_end")
 
-#: ``revocations_end`` has one row: the number of the last entry that was added, and the generation.
+#: ``revocations_end`` has one row: the number of the last entry, and the generation.
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS revocations (number INTEGER PRIMARY KEY, entry TEXT NOT NULL, expires REAL NOT NULL)",
     "CREATE INDEX IF NOT EXISTS revocations_by_expiry ON revocations (expires)",
@@ -28,10 +28,10 @@ SWEEP = "DELETE FROM revocations WHERE number IN (SELECT number FROM revocations
 
 
 class SQLiteRevocations:
-    """Keeps revocations in a file, in WAL mode. ``timeout`` is how many seconds a call waits for those of others.
+    """Keeps revocations in an SQLite file in WAL mode. ``timeout`` is how many seconds a call waits for others.
 
-    The file is made at first use, readable by its owner alone. It has to be on a local disk. The file of server-side
-    sessions may be used as well.
+    The file is created at first use, and only its owner can read it. It has to be on a local disk. It may be the file
+    of server-side sessions.
     """
 
     def __init__(self, path: str | os.PathLike[str], timeout: float = 5.0) -> None:
@@ -49,7 +49,7 @@ class SQLiteRevocations:
 
 
 def added(connection: Connection, entry: str, ttl: int, now: float) -> Cursor:
-    # Whoever has begun so is alone until it commits: numbers become visible in their order.
+    # This locks out other writers until the commit, so that numbers become visible in their order.
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(BEGIN_LIST, (secrets.token_urlsafe(16),))
     connection.execute(NEXT, (int(now * 1_000_000),))
@@ -61,7 +61,7 @@ def added(connection: Connection, entry: str, ttl: int, now: float) -> Cursor:
 
 
 def found_since(connection: Connection, cursor: Cursor | None) -> tuple[list[tuple[int, str]], Cursor]:
-    # One view of the file for both statements.
+    # One snapshot of the file for both statements.
     connection.execute("BEGIN")
     rows = connection.execute(END).fetchall()
     end = Cursor(*rows[0]) if rows else Cursor(0, "")
