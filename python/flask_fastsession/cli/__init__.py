@@ -1,6 +1,6 @@
 """``flask session``: look into session cookies, examine an app and its cost, and operate sessions on the server.
 
-Flask loads this along with any of its commands, so there is nothing here but names; a command is imported when it is
+Flask imports this module for each of its commands. So it has only the names of ours, and imports a command when it is
 called.
 """
 
@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 from flask.cli import FlaskGroup
 
-#: The commands, each with its module and the first sentence of its help.
+#: The commands, each with its module and the first sentence of its help text.
 COMMANDS = {
     "bench": ("bench", "Measure what sessions cost, with Flask's own code and with this package."),
     "cleanup": ("operate", "Remove expired sessions from a store that does not do so by itself."),
@@ -25,7 +25,7 @@ COMMANDS = {
     "sign": ("sign", "Make a session cookie for a test, and print its value."),
 }
 
-#: Those whose function cannot have their name.
+#: The commands whose names cannot be names of functions.
 FUNCTIONS = {"init-db": "init_db", "list": "list_", "revoke-user": "revoke_user"}
 
 
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        # click before 8.5 suggests no command, and later versions only those that are loaded.
+        # click before 8.5 suggests no commands, and later versions suggest only commands that are loaded.
         if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
             from .text import did_you_mean
 
@@ -65,7 +65,10 @@ class LazyGroup(click.Group):
 
 
 class SharedGroup(LazyGroup):
-    """The same, and the commands of a group of this name that the app has: Flask prefers groups of packages."""
+    """The same commands, and those of the app's own group ``session``.
+
+    Without them this group would hide the app's, because Flask prefers the commands of packages.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         own = self._group_of_app(ctx)
@@ -81,7 +84,7 @@ class SharedGroup(LazyGroup):
         own = None if args[0] in COMMANDS else self._group_of_app(ctx)
         if own is None or (own.get_command(ctx, args[0]) is None and not args[0].startswith("-")):
             return super().resolve_command(ctx, args)
-        # All of it, as it may have something to do before its commands.
+        # The app's group is called as a whole, since its function may have something to do before its commands.
         return None, own, args
 
     def _group_of_app(self, ctx: click.Context) -> click.Group | None:
@@ -91,7 +94,7 @@ class SharedGroup(LazyGroup):
         try:
             own = load_app(ctx).cli.get_command(ctx, str(self.name))
         except BadInput as error:
-            # As Flask does where it looks for a command.
+            # Flask does the same when it looks for a command and the app cannot be loaded.
             error.show()
             return None
         return own if isinstance(own, click.Group) and own is not self else None

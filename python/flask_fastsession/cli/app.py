@@ -1,4 +1,4 @@
-"""The app that the commands are about."""
+"""Loads the app that a command is called for."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .text import warn
 
 
 def load_app(context: click.Context) -> Flask:
-    """The app that Flask's command line is for; one line about it if there is none."""
+    """The app of Flask's command line. Raise :exc:`BadInput` with one line of text if it cannot be loaded."""
     if current_app:
         return t.cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]
     try:
-        # What the app prints meanwhile is none of what a command prints.
+        # What the app prints while it is loaded must not mix with the output of the command.
         with redirect_stdout(sys.stderr):
             return context.ensure_object(ScriptInfo).load_app()
     except NoAppException as error:
@@ -39,13 +39,13 @@ class CannotLoad(BadInput):
 
     def __init__(self, error: NoAppException) -> None:
         lines = [line for line in error.message.splitlines() if line.strip()]
-        # Flask has the whole traceback of what failed to import.
+        # If an import failed, Flask's message contains the traceback.
         super().__init__(f"{lines[0]} {lines[-1]}" if "Traceback" in error.message else " ".join(lines))
         self.is_nothing_found = error.message.startswith("Could not locate a Flask application")
 
 
 def load_app_if_any() -> Flask | None:
-    """The app, where one is named, or Flask's command line finds one by itself."""
+    """The app, if the command line names one or Flask finds one by itself."""
     context = click.get_current_context()
     info = context.ensure_object(ScriptInfo)
     if current_app or info.app_import_path or info.create_app:
@@ -61,7 +61,7 @@ def load_app_if_any() -> Flask | None:
 
 
 def with_app(command: Callable[..., None]) -> Callable[..., None]:
-    """Have a command called with the app, in the context of a request to it."""
+    """Decorate a command that gets the app as its first argument, and runs in the context of a request."""
 
     @functools.wraps(command)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> None:
@@ -80,7 +80,7 @@ def serializer_of(app: Flask) -> t.Any:
 
 
 def name_of_cookie(app: Flask) -> str:
-    """The name to look for in headers: the app's, or Flask's default where the app cannot tell."""
+    """The name of the session cookie: the app's or, if the app raises an exception, Flask's default."""
     try:
         return cookies.name_of_cookie(app)
     except Exception:

@@ -1,7 +1,7 @@
 """``flask session bench``: what sessions cost.
 
-It times by itself, and not as the benchmarks of this project do: those are not installed with the package, need pyperf,
-and time jobs as a whole, while these make requests and sessions first and leave that out.
+This does not use the benchmarks in ``benches/``, because they are not installed with the package and need pyperf. The
+time to create requests and sessions is not counted here.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ from .trial import login_session
 from .trial import stages_between
 from .trial import why
 
-#: How long a turn is to take stock, in seconds.
+#: How long a turn of stock should take, in seconds.
 TURN = 0.002
 
-#: Attempts to have both save a session within the same second.
+#: How many times to try to save a session with both within the same second.
 ATTEMPTS = 5
 
 INCONCLUSIVE = "the times spread too far to conclude anything; try an idle machine, or more --rounds"
@@ -127,13 +127,16 @@ def interfaces_for(app: Flask, data: dict[str, t.Any]) -> tuple[Interface, FastS
     """Stock's and ours with the overrides and settings of the app's own interface, which is one of the two."""
     stock, ours = counterparts_of(t.cast(Interface, app.session_interface))
     if ours._options is not DEFAULTS and ours._options.absolute_lifetime is not None:
-        # Ours would put it there, and the cookies would differ.
+        # Otherwise only ours would add this key, and the cookies would differ.
         data.setdefault(CREATED, int(time.time()))
     return stock, ours
 
 
 def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.Any]) -> tuple[Jobs, str]:
-    """What is to be timed, given how often, after a look at whether both do the same; and the cookie."""
+    """Check that both interfaces give the same results. Return the jobs to time, and the cookie.
+
+    A job gets the number of calls, and returns the seconds for one call.
+    """
     try:
         lines = saved_alike(app, interfaces.values(), data)
         value = parse_cookie(lines[-1])[cookies.name_of_cookie(app)]
@@ -144,7 +147,7 @@ def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.An
         raise BadInput(f"the app cannot save and open this session: {type(error).__name__}") from None
     if not is_stock(interfaces["stock"]):
         raise BadInput("the app's interface calls FastSessionInterface by its name, and so does what stands for stock")
-    # Their repr tells types apart that compare as equal.
+    # Compared by their repr, since values of different types may be equal.
     if len({repr(dict(session or {})) for session in opened}) != 1 or not opened[0]:
         raise BadInput("stock and this package open the session differently, so their times cannot be compared")
     jobs: Jobs = {}
@@ -155,7 +158,7 @@ def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.An
 
 
 def saved_alike(app: Flask, interfaces: Iterable[Interface], data: dict[str, t.Any]) -> list[str]:
-    """The headers that all of them add."""
+    """The headers that all interfaces add, which have to be the same."""
     for _ in range(ATTEMPTS):
         answers = [headers_by(interface, app, data) for interface in interfaces]
         if all(answer == answers[0] for answer in answers):
@@ -201,7 +204,7 @@ def time_save(app: Flask, interface: Interface, data: dict[str, t.Any], calls: i
 
 
 def copies_of(app: Flask, request: Request, number: int) -> list[Request]:
-    """Requests that have parsed nothing yet, as each does so but once."""
+    """New requests, because a request parses its cookies only once."""
     return [app.request_class(request.environ.copy()) for _ in range(number)]
 
 
@@ -214,7 +217,7 @@ def measure(jobs: Jobs, rounds: int) -> dict[str, Timing]:
 
 @contextmanager
 def progress(length: int) -> Iterator[Iterable[int]]:
-    """Count so far, with a bar where somebody can see it."""
+    """Give a range of this length, with a progress bar if standard error is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield range(length)
         return

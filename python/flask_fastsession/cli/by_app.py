@@ -1,4 +1,4 @@
-"""Cookies by what an app's own interface makes of them, where it overrides Flask's way of reading and writing them."""
+"""Read and write cookies with the app's own interface, if it overrides how Flask reads and writes them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KNOWN_SERIALIZERS = (
 
 
 def has_own_way(app: Flask) -> bool:
-    """Whether an app reads or writes session cookies by code of its own, in a request's context."""
+    """Whether an app reads or writes session cookies with code of its own. This needs a request's context."""
     interface = app.session_interface
     if isinstance(interface, ServerSessionInterface):
         return False
@@ -39,7 +39,7 @@ def has_own_way(app: Flask) -> bool:
     try:
         serializer = interface.get_signing_serializer(app)
     except Exception:
-        # What is wrong with the keys is said elsewhere.
+        # Errors in the keys are reported elsewhere.
         return False
     return serializer is not None and type(serializer) not in KNOWN_SERIALIZERS
 
@@ -51,7 +51,7 @@ STOCK_METHODS = [
 
 
 def kind_of(app: Flask | None, value: str) -> t.Literal["signed", "encrypted", "id"]:
-    """What the form of a cookie says of it. An id may look like an encrypted session, so the app decides."""
+    """The kind of a cookie by its form. An id may look like an encrypted session, so the app's interface decides."""
     has_ids = app is not None and isinstance(app.session_interface, ServerSessionInterface)
     if not has_ids and cookies.is_encrypted(value):
         return "encrypted"
@@ -59,14 +59,14 @@ def kind_of(app: Flask | None, value: str) -> t.Literal["signed", "encrypted", "
 
 
 class Read(t.NamedTuple):
-    """The session that an app opens for a cookie; or the ``problem`` with that."""
+    """The session that an app opens for a cookie, or the ``problem`` if it opens none."""
 
     problem: str | None = None
     data: t.Any = None
 
 
 def read(app: Flask, value: str) -> Read:
-    """Have an app open the session of a cookie."""
+    """Let an app open the session of a cookie."""
     try:
         with cookies.request_with(app, value) as request:
             session = app.session_interface.open_session(app, request)
@@ -77,7 +77,7 @@ def read(app: Flask, value: str) -> Read:
 
 
 def write(app: Flask, data: dict[str, t.Any]) -> str:
-    """Return the cookie that an app sets for a session; raise :exc:`BadInput` if it does not read it again."""
+    """Return the cookie that an app sets for a session; raise :exc:`BadInput` if the app does not read it back."""
     interface: SessionInterface = app.session_interface
     try:
         with cookies.request_with(app, None) as request:

@@ -1,4 +1,4 @@
-"""What the doctor looks at, and what it has to say of it."""
+"""The checks of ``flask session doctor``, and their findings."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .trial import Run
 if t.TYPE_CHECKING:
     from ..revocations import Revocations
 
-#: A key of fewer bytes can be guessed by trying.
+#: A key with fewer bytes may be found by brute force.
 SHORTEST_KEY = 16
 
-#: A cookie is near the browsers' limit from this share of it on.
+#: From this share of the browsers' limit on, a cookie is nearly too large.
 NEAR = 0.8
 
-#: Keys of documentation, tutorials and templates, without case and punctuation.
+#: Keys from documentation, tutorials and templates, in lower case and without punctuation.
 WELL_KNOWN_KEYS = """
     123456 192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf 5f352379324c22463451387a0aec5d2f
     5y2lf4q8z 5y2lf4q8znxec a0zr98j3yxrxhhjmnlwxrt asupersecretkey changeit changeme changethis default dev devel
@@ -42,7 +42,7 @@ WELL_KNOWN_KEYS = """
 
 
 class Finding(t.NamedTuple):
-    """What the doctor has found: a ``warning``, which is to be acted on, or a ``note``."""
+    """A finding of the doctor: a ``warning``, which you should act on, or a ``note``."""
 
     level: t.Literal["warning", "note"]
     code: str
@@ -65,11 +65,11 @@ REMEMBER_COOKIE = note(
 
 
 def findings_of(check: Callable[..., Iterator[Finding]], *arguments: t.Any) -> Iterator[Finding]:
-    """What a check has to say, and whether it failed at what the app has, which is worth a warning as well."""
+    """The findings of a check. If the check raises an exception, that is a warning, too."""
     try:
         yield from check(*arguments)
     except Exception as error:
-        # Its text might quote a key.
+        # The text of the error is left out, because it may quote a key.
         yield warning("check-failed", f"{check.__name__}: {type(error).__name__}")
 
 
@@ -96,7 +96,7 @@ def check_verdict(verdict: Verdict) -> Iterator[Finding]:
 
 
 def is_on_server(app: Flask) -> bool:
-    """Whether sessions are kept in a store of this package."""
+    """Whether the app uses this package's sessions on the server."""
     from ..server.interface import ServerSessionInterface
 
     return isinstance(app.session_interface, ServerSessionInterface)
@@ -161,7 +161,7 @@ def check_encryption(app: Flask, run: Run) -> Iterator[Finding]:
 
 
 def overridden_methods(interface: FastSessionInterface) -> list[str]:
-    """The public methods that are not this package's, or Flask's."""
+    """The names of the public methods that an interface overrides."""
     methods = [
         name
         for name in dir(FastSessionInterface)
@@ -275,7 +275,7 @@ def check_name(app: Flask) -> Iterator[Finding]:
 
 
 class Attributes(t.NamedTuple):
-    """What browsers are told to do with a cookie. ``samesite`` is in lower case."""
+    """The attributes of a cookie in its ``Set-Cookie`` header. ``samesite`` is in lower case."""
 
     secure: bool
     httponly: bool
@@ -285,14 +285,14 @@ class Attributes(t.NamedTuple):
 
 
 def check_attributes(app: Flask, lines: list[str]) -> Iterator[Finding]:
-    """Judge a cookie by the header that sets it, and where there is none by what the app says."""
+    """Check the attributes in the header that sets the cookie, or those in the config if there is no header."""
     attributes = attributes_of(lines[0]) if lines else attributes_in_config(app)
     findings = [*check_protection(attributes), *check_prefix(app.session_interface.get_cookie_name(app), attributes)]
     if isinstance(app.session_interface, SecureCookieSessionInterface) or is_on_server(app):
         yield from findings
         return
     for finding in findings:
-        # Nobody knows here whether another package's interface goes by the config.
+        # The interface is another package's, and may ignore the config.
         yield finding._replace(level="note")
 
 
@@ -306,7 +306,7 @@ def attributes_of(line: str) -> Attributes:
 
 def attributes_in_config(app: Flask) -> Attributes:
     interface = app.session_interface
-    # Flask 3.0 knows nothing of partitioned cookies, which Werkzeug makes secure.
+    # Flask 3.0 has no partitioned cookies. Werkzeug makes them secure.
     is_partitioned = getattr(interface, "get_cookie_partitioned", lambda app: False)
     samesite = interface.get_cookie_samesite(app)
     return Attributes(
@@ -335,7 +335,10 @@ def check_protection(attributes: Attributes) -> Iterator[Finding]:
 
 
 def check_prefix(name: str, attributes: Attributes) -> Iterator[Finding]:
-    """Browsers refuse a cookie that lacks what its name promises: RFC 6265bis, section 4.1.3. Case does not matter."""
+    """Browsers refuse a cookie without the attributes that its name's prefix requires: RFC 6265bis, section 4.1.3.
+
+    The case of the prefix does not matter.
+    """
     is_host = name.lower().startswith("__host-")
     if (is_host or name.lower().startswith("__secure-")) and not attributes.secure:
         yield warning(
@@ -351,7 +354,7 @@ def check_prefix(name: str, attributes: Attributes) -> Iterator[Finding]:
         )
 
 
-#: What each option costs a request, beside native code.
+#: What each option costs a request.
 COSTS = {
     "accept_digest_methods": "native",
     "resign_fallbacks": "native",
@@ -372,7 +375,7 @@ COSTS = {
 
 
 def check_options(app: Flask) -> Iterator[Finding]:
-    """Say which options are on, and what each costs."""
+    """Note which options are on, and what each costs."""
     interface: t.Any = app.session_interface
     if isinstance(interface, FastSessionInterface):
         options: t.Any = interface._options_for(app)
@@ -383,7 +386,7 @@ def check_options(app: Flask) -> Iterator[Finding]:
     for name, cost in COSTS.items():
         value = getattr(options, name, getattr(options.policies, name, None))
         if value not in (None, False, 0, (), "warn"):
-            # Nothing in a request to a store is native but its JSON.
+            # With a store only the JSON is native, so the costs above do not apply.
             yield note("option", f"{name} is on" if is_on_server(app) else f"{name} is on: {cost}")
 
 
@@ -396,7 +399,7 @@ def check_limit(app: Flask) -> Iterator[Finding]:
 
 
 def limit_of(app: Flask) -> int | None:
-    """From which size of cookies on Werkzeug warns, unless browsers drop smaller ones."""
+    """The size in bytes above which Werkzeug warns; ``None`` if it never warns, or only above the browsers' limit."""
     limit = app.config.get("MAX_COOKIE_SIZE", BROWSERS_KEEP)
     return limit if isinstance(limit, int) and 0 < limit <= BROWSERS_KEEP else None
 

@@ -1,4 +1,4 @@
-"""``flask session convert``: all sessions of another backend taken over at once, those in old pickles as well."""
+"""``flask session convert``: take over all sessions of another backend at once, also those in old pickles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .operate import with_sessions
 from .text import echo
 from .text import echo_table
 
-#: The sources whose sessions can be enumerated.
+#: The sources that can list their sessions.
 NAMES = ("redis", "sqlalchemy", "mongodb", "cachelib", "filesystem")
 
 PICKLED = "pickled, which needs --allow-pickle"
@@ -122,7 +122,7 @@ class Conversion:
             if count % 100 == 0:
                 click.echo(f"\r{count} sessions looked at ...", nl=False, err=True)
 
-    # --- Where ids are known ----------------------------------------------------------------------------------------
+    # --- Sources with ids -------------------------------------------------------------------------------------------
 
     def records(self, app: t.Any, name: str) -> Iterator[t.Callable[[], None]]:
         source: t.Any = source_of(app, name, self.store, may_be_own=True)
@@ -171,17 +171,17 @@ class Conversion:
             return plain_session(t.cast(bytes, found))
 
     def ttl(self, left: float | None) -> int:
-        """For how long a session lives that is not renewed."""
+        """For how many seconds a session lives if it is not renewed."""
         left = self.lifetime if left is None or left == math.inf else min(left, self.lifetime)
         return max(int(left), 1)
 
-    # --- Where they are not -----------------------------------------------------------------------------------------
+    # --- Files, whose names are hashes of ids -----------------------------------------------------------------------
 
     def files(self, folder: Path) -> Iterator[t.Callable[[], None]]:
         if not folder.is_dir():
             raise BadInput(f"there is no folder {folder}: set SESSION_FILE_DIR, or SESSION_CACHELIB, as it was")
         for path in folder.iterdir():
-            # Others are those of cachelib itself.
+            # Other files are cachelib's own.
             if len(path.name) == 32 and path.is_file() and not path.is_symlink() and path.stat().st_size > COUNT_FILE:
                 yield lambda path=path: self.convert_file(path)  # type: ignore[misc]
 
@@ -205,13 +205,13 @@ class Conversion:
 
 
 def sids_of(source: t.Any, name: str) -> Iterator[str]:
-    """The ids of all sessions of a source; one line if it is locked or away."""
+    """The ids of all sessions of a source. Raise :exc:`BadInput` if the source fails."""
     try:
         yield from source.sids()
     except Exception as error:
-        # The text of a client's error might quote a password.
+        # The text of a client's error may quote a password.
         raise BadInput(f"{name} cannot list its sessions: {type(error).__name__}") from None
 
 
-#: A file where cachelib counts its files is no longer.
+#: The greatest size, in bytes, of the file in which cachelib counts its files.
 COUNT_FILE = 16

@@ -1,4 +1,4 @@
-"""A session cookie taken apart: what anybody can tell of it, and what an app with its keys makes of it."""
+"""Takes a session cookie apart: what anybody can read in it, and what an app with its keys reads."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ if t.TYPE_CHECKING:
     from flask import Flask
     from flask import Request
 
-#: No more JSON than this is unpacked from a cookie that may be anybody's: a few bytes of zlib can hold gigabytes.
+#: The most bytes that are inflated from a cookie that is not verified: a few bytes of zlib can hold gigabytes.
 MAX_TEXT = 1 << 20
 
-#: Browsers keep cookies of about 4096 bytes; this is Flask's default for ``MAX_COOKIE_SIZE``.
+#: Browsers keep cookies of up to about 4096 bytes. This is Flask's default for ``MAX_COOKIE_SIZE``.
 BROWSERS_KEEP = 4093
 
-#: Timestamps of itsdangerous before 1.1 count from 2011. Those that count from 1970 have been larger since long before.
+#: Timestamps of itsdangerous before 1.1 count seconds from 2011. Those that count from 1970 are larger than this.
 START_OF_2011 = 1_293_840_000
 
-#: The digests of itsdangerous's signatures, by their length in bytes.
+#: The digests of itsdangerous's signatures, by the length of the signature in bytes.
 DIGESTS = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64: "sha512"}
 
-#: Version, nonce, seconds and tag of an encrypted cookie, in bytes, and the versions there are.
+#: The version, nonce, seconds and tag of an encrypted cookie, in bytes, and the known versions.
 SHORTEST_ENCRYPTED = 1 + 24 + 8 + 16
 ENCRYPTED_VERSIONS = (1, 2)
 
 HEADER = re.compile(r"[<>\s]*(?P<set>set-)?cookie:", re.IGNORECASE)
-# Visible ASCII that goes through a Cookie header as it is.
+# Visible ASCII without the characters that have a meaning in a Cookie header.
 VALUE = re.compile(r"[!#-:<-\[\]-~]+")
 TOKEN = re.compile(r"\.?[\w-][\w=-]*(?:\.[\w=-]*){2}", re.ASCII)
 ID = re.compile(r"[\w-]{16,128}(?:\.[\w-]+)?", re.ASCII)
 
 
 class NotACookie(ValueError):
-    """Text in which there is no session cookie."""
+    """The text has no session cookie in it."""
 
 
 def find_cookie(text: str, name: str, is_binding: bool = False, is_of_any_form: bool = False) -> str:
     """Return the value of the session cookie in a text; raise :exc:`NotACookie`.
 
-    The text is a value by itself, ``name=value``, or lines with ``Cookie`` or ``Set-Cookie`` headers among them. Unless
-    the name is binding, a cookie of another name will do if it looks like a session and none has this name. The value
-    may be of any form where an app's own interface reads it.
+    The text is a value, ``name=value``, or lines with ``Cookie`` or ``Set-Cookie`` headers among them. If no cookie has
+    the name, a cookie with another name is returned that looks like a session, unless ``is_binding`` is true. With
+    ``is_of_any_form`` the value may have any form, because the app's own interface reads it.
     """
     lines = [unquoted(line.strip()) for line in text.splitlines() if line.strip()]
     headers = [line for line in lines if HEADER.match(line)]
@@ -103,29 +103,29 @@ def cookies_in(lines: list[str]) -> dict[str, str]:
         if match and match["set"]:
             found |= parsed(header.partition(";")[0])
         else:
-            # What was sent is what there was before.
+            # A browser sends the cookies that it had before the Set-Cookie headers, so these take precedence.
             found = parsed(header) | found
     return found
 
 
 def parsed(header: str) -> dict[str, str]:
-    """The cookies in a header; of several with one name, the first, as Werkzeug has it."""
-    # Werkzeug takes a header as WSGI has it: bytes, each as a character.
+    """The cookies in a header. Of several with the same name, the first counts, as in Werkzeug."""
+    # Werkzeug expects a header as WSGI has it: each byte as one character (PEP 3333).
     return parse_cookie(header.encode("utf-8", "replace").decode("latin-1")).to_dict()
 
 
 def size_of(name: str, value: str) -> int:
-    """The bytes of a cookie that browsers count: its name and value, and not its attributes."""
+    """The size of a cookie in bytes as browsers count it: its name and value, without its attributes."""
     return len(f"{name}={value}")
 
 
 def is_id(value: str) -> bool:
-    """Whether a cookie names a session that is kept on the server, unless it is encrypted."""
+    """Whether a cookie is the id of a session on the server, provided that it is not encrypted."""
     return value.count(".") < 2
 
 
 def is_encrypted(value: str) -> bool:
-    """Whether a cookie is of the form that ``encrypt=True`` gives it. An id is hardly ever: it is shorter."""
+    """Whether a cookie has the form of an encrypted one. Ids almost never have it, because they are shorter."""
     data = decoded(value)
     return data is not None and len(data) >= SHORTEST_ENCRYPTED and data[0] in ENCRYPTED_VERSIONS and "=" not in value
 
@@ -135,7 +135,7 @@ def is_encrypted(value: str) -> bool:
 
 @dataclass(frozen=True)
 class Payload:
-    """What a payload holds: the ``text``, and the ``data`` in it, as far as it could be read; else the ``problem``."""
+    """The ``text`` in a payload and the ``data`` in the text, as far as they can be read, or the ``problem``."""
 
     is_compressed: bool
     text: bytes | None = None
@@ -145,9 +145,10 @@ class Payload:
 
 @dataclass(frozen=True)
 class Token:
-    """A cookie in its three parts.
+    """The three parts of a cookie.
 
-    ``second`` is the timestamp as it is, ``signed_at`` the date it stands for, if it stands for any.
+    ``second`` is the number in the timestamp, and ``signed_at`` the date that it stands for, or ``None`` if it stands
+    for none.
     """
 
     value: str
@@ -162,12 +163,12 @@ class Token:
 
     @property
     def age(self) -> int | None:
-        """Seconds since it was signed, by the date that its timestamp stands for."""
+        """How many seconds ago the cookie was signed, according to its timestamp."""
         return None if self.signed_at is None else int(time.time()) - int(self.signed_at.timestamp())
 
     @property
     def digest(self) -> str | None:
-        """The digest that makes signatures of this length."""
+        """The digest whose signatures have this length."""
         return DIGESTS.get(self.signature_size or 0)
 
 
@@ -188,7 +189,7 @@ def take_apart(value: str) -> Token:
 
 def second_in(timestamp: str) -> int | None:
     data = decoded(timestamp)
-    # More bytes than eight are no time, and may be a number that is too long to print; none at all are 0.
+    # More than eight bytes are not a time, and could be a number too long to print. Empty text is 0.
     return bytes_to_int(data) if data is not None and len(data) <= 8 else None
 
 
@@ -221,7 +222,7 @@ def read_payload(text: str) -> Payload:
 
 
 def inflate(data: bytes) -> bytes:
-    """Return what zlib has compressed; raise :exc:`ValueError` if it is damaged or long."""
+    """Inflate; raise :exc:`ValueError` if the data is damaged, or the text longer than :data:`MAX_TEXT` bytes."""
     stream = zlib.decompressobj()
     try:
         text = stream.decompress(data, MAX_TEXT + 1)
@@ -235,9 +236,9 @@ def inflate(data: bytes) -> bytes:
 
 
 def read_json(text: bytes) -> tuple[t.Any, str | None]:
-    """Return the value of a tagged JSON text, and what is wrong with it.
+    """Return the value of a tagged JSON text, and the problem with it or ``None``.
 
-    Tags of the app's own are left alone: they are its code, and this is anybody's text.
+    The app's own tags are not used, because the text is not verified and they are code of the app.
     """
     try:
         plain = json.loads(text)
@@ -248,12 +249,12 @@ def read_json(text: bytes) -> tuple[t.Any, str | None]:
     except RecursionError as error:
         return plain, why_unreadable(error)
     except Exception:
-        # What is not as Flask wrote it may raise anything.
+        # Text that Flask did not write may raise any exception.
         return plain, "its tagged values are not as Flask writes them"
 
 
 def why_unreadable(error: Exception) -> str:
-    """What is wrong with a text that :func:`json.loads` does not read. Not all of that is wrong by JSON's own rules."""
+    """Why :func:`json.loads` cannot read a text. It may be valid JSON nevertheless."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply for Python to read"
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
@@ -266,11 +267,11 @@ def why_unreadable(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an app makes of a cookie.
+    """What an app does with a cookie.
 
-    ``key`` is the name of the key in the config that has signed or encrypted it, and ``digest`` the name of its digest,
-    if the app has such a key and it is signed. ``reason`` says why the app does not accept it. ``data`` is the session,
-    and ``made_at`` when it was signed or encrypted, if it is genuine.
+    ``key`` is the name in the config of the key that signed or encrypted the cookie, or ``None`` if the app has no such
+    key. ``digest`` is the name of the digest of its signature. ``reason`` says why the app does not accept the cookie.
+    If the cookie is genuine, ``data`` is the session, and ``made_at`` is when it was signed or encrypted.
     """
 
     accepted: bool
@@ -288,7 +289,7 @@ class Signature(t.NamedTuple):
 
 
 class Unusable(ValueError):
-    """The app has no keys to try, or such as cannot be used. The text quotes none."""
+    """The app has no keys, or its keys cannot be used. The text quotes no key."""
 
 
 @contextmanager
@@ -300,7 +301,7 @@ def quoting_no_key() -> Iterator[None]:
 
 
 def serializer_of(app: Flask) -> t.Any:
-    """Return what signs the app's cookies, in a request's context; raise :exc:`Unusable`."""
+    """Return the serializer of the app's cookies; raise :exc:`Unusable`. This needs a request's context."""
     make_serializer = getattr(app.session_interface, "get_signing_serializer", None)
     if make_serializer is None:
         raise Unusable("the app does not keep its sessions in signed cookies")
@@ -312,7 +313,7 @@ def serializer_of(app: Flask) -> t.Any:
 
 
 def judge(app: Flask, token: Token) -> Verdict:
-    """Say what an app makes of a signed cookie, in a request's context."""
+    """Return what an app does with a signed cookie. This needs a request's context."""
     try:
         serializer = serializer_of(app)
         if isinstance(serializer, EncryptedSerializer):
@@ -329,7 +330,7 @@ def judge(app: Flask, token: Token) -> Verdict:
 
 
 def judge_encrypted(app: Flask, value: str) -> Verdict:
-    """Say what an app makes of an encrypted cookie, in a request's context."""
+    """Return what an app does with an encrypted cookie. This needs a request's context."""
     try:
         serializer = serializer_of(app)
         serializer = getattr(serializer, "_encrypted", serializer)
@@ -350,7 +351,7 @@ def judge_encrypted(app: Flask, value: str) -> Verdict:
 
 
 def find_signature(app: Flask, serializer: t.Any, value: str) -> Signature | None:
-    """Return by which key, and with which digest, a cookie was signed."""
+    """Return the key and the digest that a cookie was signed with, or ``None`` if it was no key of the app."""
     for signer in serializer.iter_unsigners():
         signed, _, signature = value.encode().rpartition(signer.sep)
         for key in reversed(signer.secret_keys):
@@ -386,7 +387,7 @@ def judge_genuine(app: Flask, serializer: t.Any, value: str, signature: Signatur
 
 
 def judge_age(app: Flask, value: str, data: t.Any, made_at: datetime | None, signature: Signature) -> Verdict:
-    """Say what an app makes of a genuine cookie, which was made at a date, if its time stands for any."""
+    """Return what an app does with a genuine cookie. ``made_at`` is ``None`` if its time is not a date."""
     if made_at is None:
         return Verdict(False, "its time is no date", *signature, data=data)
     try:
@@ -410,7 +411,7 @@ def failing(error: Exception) -> str:
 
 
 def why_not_opened(app: Flask, value: str, data: object) -> str | None:
-    """Have the app's own interface open the session from a request."""
+    """Let the app's own interface open the session. Return why it does not, or ``None`` if it does."""
     try:
         with request_with(app, value) as request:
             session = app.session_interface.open_session(app, request)
@@ -426,14 +427,14 @@ def why_not_opened(app: Flask, value: str, data: object) -> str | None:
 
 @contextmanager
 def request_with(app: Flask, value: str | None) -> Iterator[Request]:
-    """The context of a request as it comes from a browser that has this session cookie, which is yet to be opened.
+    """The context of a request from a browser with this session cookie. The session is not opened yet.
 
-    The app's functions before and after requests are not called, but those for the end of a context are.
+    The app's ``before_request`` and ``after_request`` functions are not called. Its teardown functions are.
     """
     header = None if value is None else f"{name_of_cookie(app)}={value}".encode().decode("latin-1")
     context = app.test_request_context("/", headers={} if header is None else {"Cookie": header})
-    # Pushing the context opens the session, unless it has one. Callers open it themselves, and see what fails.
-    # Flask 3.0 uses the first name, all later ones the second.
+    # Pushing the context opens the session, unless it has one. Callers open it themselves, to see exceptions. Flask 3.0
+    # uses the first name, and later versions the second.
     vars(context).update(session=NullSession(), _session=NullSession())
     # With an app context of its own, so that `g` holds nothing of another request.
     contexts = app.app_context(), context
@@ -443,7 +444,7 @@ def request_with(app: Flask, value: str | None) -> Iterator[Request]:
         yield context.request
     finally:
         for each in reversed(contexts):
-            # What an app does here is none of its sessions' business.
+            # Errors in the app's teardown functions do not concern its sessions.
             with suppress(Exception):
                 each.pop()
 
@@ -459,7 +460,7 @@ def name_of_cookie(app: Flask) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """The session on the server that a cookie names; or the ``problem`` with that."""
+    """The session on the server that a cookie names, or the ``problem`` if there is none. ``size`` is in bytes."""
 
     problem: str | None = None
     data: t.Any = None
@@ -470,7 +471,7 @@ class Record:
 
 
 def find_record(app: Flask, value: str) -> Record:
-    """Look up the session that a cookie names, and leave its life as it is."""
+    """Look up the session that a cookie names, without renewing it."""
     from ..server.interface import ServerSessionInterface
     from ..server.lifecycle import Refused
 
@@ -490,7 +491,7 @@ def find_record(app: Flask, value: str) -> Record:
     except Refused as refusal:
         return Record(REFUSED[str(refusal)])
     except Exception as error:
-        # A store of the app's own may raise others than it should.
+        # The app's own store may raise other exceptions than SessionStoreError.
         return Record(f"the store failed: {type(error.__cause__ or error).__name__}")
     if interface.is_expired(meta):
         return Record("the session is at the end of its absolute lifetime")
@@ -498,7 +499,7 @@ def find_record(app: Flask, value: str) -> Record:
     return Record(None, data, begun, meta.owner, len(stored.record), expires_at)
 
 
-#: Why the store has no session for an id.
+#: What the text of :exc:`Refused` means.
 REFUSED = {
     "expired": "the store has no such session: it has ended, or never begun",
     "malformed": "what the store has cannot be read",
@@ -507,7 +508,7 @@ REFUSED = {
 
 
 def end_of(store: t.Any, key: str) -> datetime | None:
-    """When a record expires, where the store can tell and there is an end."""
+    """When a record expires, or ``None`` if it does not, or if the store cannot tell."""
     expires_in = getattr(store, "expires_in", None)
     seconds = None if expires_in is None else expires_in(key)
     return None if seconds is None else date_of(int(time.time()) + seconds)

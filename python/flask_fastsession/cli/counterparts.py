@@ -1,4 +1,4 @@
-"""The session interface of an app on Flask's own class, and on this package's: what it overrides, both have."""
+"""The session interface of an app on Flask's class and on this package's class, with the app's overrides on both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Interface = SecureCookieSessionInterface
 
 
 def counterparts_of(own: Interface) -> tuple[Interface, FastSessionInterface]:
-    """Return stock's and ours, one of which is the app's own; raise :exc:`BadInput`."""
+    """Return stock's interface and ours, one of which is the app's own; raise :exc:`BadInput` if that is impossible."""
     try:
         if isinstance(own, FastSessionInterface):
             base = Interface if type(own) is FastSessionInterface else stock_methods()
@@ -31,13 +31,13 @@ T = t.TypeVar("T", bound=Interface)
 
 
 def rebased(own: Interface, base: type[T]) -> T:
-    """Return an interface with what the app's overrides, and with the methods of ``base`` where those call super()."""
+    """Return an interface with the overrides of the app's own, and with the methods of ``base`` behind ``super()``."""
     kind = type(own)
     is_plain = kind in (Interface, FastSessionInterface)
     other_kind: type[T] = base if is_plain else type(kind.__name__, (kind, base), {})
     other = other_kind.__new__(other_kind)
     vars(other).update(vars(own))
-    # Where somebody has set them on Flask's class, or on ours.
+    # Needed if an attribute was set on Flask's class, or on ours.
     for name in ("salt", "digest_method", "key_derivation", "serializer"):
         if getattr(other, name) is not getattr(own, name):
             setattr(other, name, getattr(own, name))
@@ -47,13 +47,13 @@ def rebased(own: Interface, base: type[T]) -> T:
 
 
 def stock_methods() -> type[FastSessionInterface]:
-    """Return a class with Flask's own methods in front of ours, and so behind those of a subclass of ours."""
+    """Return a class with Flask's own methods in front of ours. A subclass of ours goes in front of it."""
     names = [name for name in vars(FastSessionInterface) if not name.startswith("_") and hasattr(Interface, name)]
     return type("StockMethods", (FastSessionInterface,), {name: getattr(Interface, name) for name in names})
 
 
 def is_stock(interface: Interface) -> bool:
-    """Whether it has run none of our code so far: an override may call it by the name of its class."""
+    """Whether an interface has run none of our code so far. An override may call our class by its name."""
     if not isinstance(interface, FastSessionInterface):
         return True
     stats = interface.stats()

@@ -1,4 +1,4 @@
-"""How the commands fail: in one line or one JSON object, with exit code 2, and without a key in it."""
+"""How the commands fail: with one line or one JSON object, with exit code 2, and without quoting a key."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import click
 
 
 class BadInput(click.ClickException):
-    """What was given cannot be used, for a reason that the message gives."""
+    """The input of a command cannot be used. The message gives the reason."""
 
     exit_code = 2
 
 
 class ErrorAsJson(click.ClickException):
-    """An error for programs: ``{"error": "..."}`` on standard output, where they expect JSON."""
+    """An error for programs: ``{"error": "..."}`` on standard output, because they expect JSON there."""
 
     def __init__(self, error: click.ClickException) -> None:
         super().__init__(error.format_message())
@@ -27,7 +27,7 @@ class ErrorAsJson(click.ClickException):
 
 
 class Command(click.Command):
-    """A command that says in one line, too, that it failed in a way nobody thought of; with ``--json`` in JSON."""
+    """A command that reports any exception in one line or, with ``--json``, in JSON."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: t.Any
@@ -51,6 +51,6 @@ class Command(click.Command):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            # The text of an exception might quote a key; its place does not.
+            # The text of an exception may quote a key. The place where it was raised does not.
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise BadInput(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}") from None

@@ -96,7 +96,7 @@ def report_of(app: Flask | None, cookie: str | None, name: str | None) -> Report
 
 
 class TokenReport(t.NamedTuple):
-    """About a cookie that holds the session."""
+    """A report about a cookie with a signed session."""
 
     name: str
     token: Token
@@ -108,7 +108,7 @@ class TokenReport(t.NamedTuple):
 
     @property
     def data(self) -> t.Any:
-        """As the app reads it, if it is genuine."""
+        """The session as the app reads it if the cookie is genuine, or else as it is in the payload."""
         genuine = None if self.verdict is None else self.verdict.data
         return self.token.payload.data if genuine is None else genuine
 
@@ -182,7 +182,7 @@ class TokenReport(t.NamedTuple):
 
 
 def acceptance(verdict: Verdict) -> Iterator[tuple[str, str]]:
-    """Give until when the app accepts a cookie, and whether it does."""
+    """The lines that say until when the app accepts a cookie, and whether it does now."""
     if verdict.expires_at is not None:
         yield "Expires", when(verdict.expires_at)
     accepted = "yes" if verdict.accepted else f"no: {verdict.reason}"
@@ -190,7 +190,7 @@ def acceptance(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 
 class EncryptedReport(t.NamedTuple):
-    """About a cookie that holds the session, encrypted."""
+    """A report about a cookie with an encrypted session."""
 
     name: str
     value: str
@@ -206,7 +206,7 @@ class EncryptedReport(t.NamedTuple):
 
     @property
     def is_compressed(self) -> bool:
-        # The first byte is the version, and its lower bits are in the second character.
+        # The first byte is the version, 1 or 2. The second character has its lower bits.
         return "g" <= self.value[1] <= "v"
 
     def as_json(self) -> dict[str, t.Any]:
@@ -253,7 +253,7 @@ class EncryptedReport(t.NamedTuple):
 
 
 class OwnReport(t.NamedTuple):
-    """About a cookie of an app that reads its cookies by code of its own."""
+    """A report about a cookie of an app that reads its cookies with code of its own."""
 
     name: str
     value: str
@@ -289,7 +289,7 @@ class OwnReport(t.NamedTuple):
 
 
 class RecordReport(t.NamedTuple):
-    """About a cookie that names a session on the server."""
+    """A report about a cookie with the id of a session on the server."""
 
     value: str
     record: Record | None
@@ -342,7 +342,7 @@ class RecordReport(t.NamedTuple):
 
 
 def json_in(text: bytes | None) -> t.Any:
-    """The JSON of a payload with its tags, if it is such as any program can read."""
+    """The JSON of a payload with its tags, or ``None`` if other programs cannot read it, for example because of NaN."""
     try:
         value = json.loads(text or b"null")
         json.dumps(value, allow_nan=False)
@@ -355,7 +355,7 @@ def as_tagged_json(data: object) -> t.Any:
     try:
         return json_in(session_json_serializer.dumps(data).encode())
     except Exception:
-        # msgpack holds more types than JSON.
+        # A session from msgpack may have types that JSON does not have.
         return None
 
 

@@ -27,7 +27,7 @@ from .text import iso
 
 
 def with_sessions(command: Callable[..., None]) -> Callable[..., None]:
-    """Have a command called with the app's interface; what the store cannot do is said in one line."""
+    """Decorate a command that gets the app's interface, and report errors of the store in one line."""
 
     @functools.wraps(command)
     def wrapper(app: Flask, *args: t.Any, **kwargs: t.Any) -> None:
@@ -106,7 +106,7 @@ def cleanup(interface: ServerSessionInterface) -> None:
     echo(f"{removed} expired sessions removed.")
 
 
-#: The name of Flask-Session's command, which need not be listed beside the group.
+#: Flask-Session has a command of this name. It is hidden, since ``flask session cleanup`` is listed.
 session_cleanup = Command(
     "session_cleanup", callback=cleanup.callback, params=cleanup.params, help=cleanup.help, hidden=True
 )

@@ -1,4 +1,4 @@
-"""What of Flask's an app overrides, as native code sees it, and where that comes from."""
+"""Which of Flask's attributes an app overrides, as native code sees it, and where the overrides come from."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from flask import Flask
 
 from .. import _native
 
-#: Packages whose classes an app extends, and tools patch.
+#: Packages whose classes apps extend and tools patch.
 LIBRARIES = ("flask", "werkzeug", "itsdangerous", "flask_fastsession")
 
 
 class Override(t.NamedTuple):
-    """An attribute such as ``request.cookies``, and the class or function that is not Flask's."""
+    """An attribute such as ``request.cookies``, and the class or function in place of Flask's."""
 
     attribute: str
     source: str
 
 
 def overrides_of(app: Flask, request: t.Any, response: t.Any, session: t.Any) -> list[Override]:
-    """Return what keeps native code from a step, of the parts of a request; methods of the interface left out."""
+    """Return the overrides that make native code decline, except for methods of the interface."""
     interface: t.Any = app.session_interface
     owners = {"app": app, "config": app.config, "json": app.json, "request": request, "response": response}
     owners |= {"headers": response.headers, "session": session, "serializer": getattr(interface, "serializer", None)}
@@ -37,7 +37,7 @@ def overrides_of(app: Flask, request: t.Any, response: t.Any, session: t.Any) ->
 
 
 def source_of(instance: object, name: str) -> str:
-    """Where an attribute of an instance comes from."""
+    """The class or function that an attribute of an instance comes from."""
     value = getattr_static(instance, name, None)
     for cls in type(instance).__mro__:
         if name in vars(cls) and vars(cls)[name] is value and cls.__module__.partition(".")[0] not in LIBRARIES:
@@ -46,7 +46,7 @@ def source_of(instance: object, name: str) -> str:
 
 
 def source_in(path: str, name: str) -> str:
-    """Where something in a module, or in a class of one, comes from."""
+    """The class or function that an attribute of a module, or of a class in a module, comes from."""
     module, _, cls = path.rpartition(".")
     try:
         return origin(getattr_static(importlib.import_module(path), name))
@@ -55,7 +55,7 @@ def source_in(path: str, name: str) -> str:
 
 
 def origin(value: t.Any) -> str:
-    """The name of a function: the one behind a property, or the one that wraps it, as tools do that trace calls."""
+    """The name of a function: the getter of a property, or the wrapper around a function, as tracing tools make it."""
     value = getattr_static(value, "fget", None) or value
     value = getattr(value, "_self_wrapper", value)
     value = value.func if isinstance(value, functools.partial) else value

@@ -1,4 +1,4 @@
-"""What the commands read, and how they print."""
+"""How the commands read their input and print their output."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from flask.sessions import session_json_serializer
 from . import cookies
 from .errors import BadInput
 
-#: No more bytes than these are read.
+#: The most bytes of input that are read.
 MAX_INPUT = 1 << 20
 
-#: An id of a session has so many characters at least.
+#: The least number of characters in the id of a session.
 SHORTEST_ID = 16
 
-#: One in 64 of them begins with a hyphen, and is no option.
+#: Settings for commands whose argument may be an id: one in 64 ids begins with a hyphen, and is not an option.
 TAKES_COOKIE = {"ignore_unknown_options": True}
 
 #: The colour of each level, on terminals.
@@ -34,9 +34,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 
 
 def given(argument: str | None, file: t.BinaryIO | None = None, waits_for: str | None = None) -> str | None:
-    """An argument of the command line, or else what is in a file or on standard input; ``None`` if nothing is.
+    """An argument of the command line, or else the text in a file or on standard input, or ``None``.
 
-    A terminal is read only if the command line says so, or if the command ``waits_for`` something.
+    A terminal is read only if the argument is ``-``, or if the command ``waits_for`` something.
     """
     if argument is not None and file is not None:
         raise BadInput("it is given twice, as an argument and by --file")
@@ -52,7 +52,7 @@ def given(argument: str | None, file: t.BinaryIO | None = None, waits_for: str |
         raise BadInput(f"the input is longer than {MAX_INPUT} bytes")
     if not text and argument is None and file is None:
         return None
-    # PowerShell puts a byte order mark before what it pipes.
+    # PowerShell begins the output of a pipe with a byte order mark.
     return text.decode("utf-8-sig", "replace")
 
 
@@ -88,7 +88,7 @@ def read_session(text: str, is_tagged: bool, serializer: t.Any = session_json_se
     try:
         tagged = serializer.loads(text)
     except Exception as error:
-        # A tag may be the app's, and raise anything.
+        # The app's own tags may raise any exception.
         raise BadInput(f"the tagged values cannot be read: {type(error).__name__}") from None
     if not isinstance(tagged, dict):
         raise BadInput("a session is a JSON object, and this is one tagged value")
@@ -96,13 +96,13 @@ def read_session(text: str, is_tagged: bool, serializer: t.Any = session_json_se
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """What to add to a sentence that says that there is no such name."""
+    """Text to append to a message that there is no such name; empty if no name is similar."""
     close = difflib.get_close_matches(name, names)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def echo(text: str = "", err: bool = False) -> None:
-    """Print a line, with escapes for what the terminal has no characters for."""
+    """Print a line. Characters that the terminal cannot encode are escaped."""
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     click.echo(text, err=err, color=False if is_plain() else None)
@@ -114,7 +114,7 @@ def warn(text: str) -> None:
 
 
 def is_plain() -> bool:
-    """Whether colours are not wanted, by https://no-color.org, or not understood."""
+    """Whether to print without colours: ``NO_COLOR`` is set (https://no-color.org), or the terminal has none."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
@@ -127,7 +127,7 @@ def heading(text: str) -> None:
 
 
 def echo_table(rows: Iterable[t.Sequence[str]], align: Callable[[str, int], str] = str.ljust) -> None:
-    """Print rows in columns, of which the first is aligned to the left."""
+    """Print rows in columns. The first column is aligned to the left, the others by ``align``."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
@@ -136,7 +136,7 @@ def echo_table(rows: Iterable[t.Sequence[str]], align: Callable[[str, int], str]
 
 
 def in_time(seconds: int) -> str:
-    """A length of time in its largest unit, of which there are two or more, rounded to the nearest whole number."""
+    """A length of time, rounded, in the largest unit of which there are at least two."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if abs(seconds) >= 2 * length:
             return f"{(abs(seconds) + length // 2) // length} {unit}s"

@@ -1,4 +1,4 @@
-"""Timing in turns, as the benchmarks do it: for ``flask session bench`` and for the inspector."""
+"""Timing of jobs in turns, for ``flask session bench`` and for the inspector."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from statistics import median
 
 WARM_UP_ROUNDS = 5
 
-#: A ratio that spreads by more than this share of itself says too little.
+#: A ratio whose spread is a greater share of its value is not conclusive.
 MOST_SPREAD = 0.1
 
 
-#: The processor time of this thread, in seconds, which neither other processes nor other threads add to. Where that is
-#: too coarse, as on Windows, the time that passes.
+#: The processor time of this thread, in seconds, to which other processes and threads add nothing. Where that clock is
+#: too coarse, as on Windows, it is wall-clock time.
 clock: Callable[[], float] = (
     time.thread_time if time.get_clock_info("thread_time").resolution <= 1e-6 else time.perf_counter
 )
@@ -32,7 +32,7 @@ class Timing(t.NamedTuple):
     seconds: list[float]
 
     def __sub__(self, other: Timing) -> Timing:
-        """By how many seconds it is longer, round by round."""
+        """The difference in seconds, round by round."""
         return Timing([mine - its for mine, its in zip(self.seconds, other.seconds, strict=True)])
 
     @property
@@ -46,19 +46,19 @@ class Timing(t.NamedTuple):
 
 
 class Ratio(t.NamedTuple):
-    """How many times one median the other is, and how far the ratios within the rounds are from that."""
+    """The ratio of two medians, and the median distance of the ratios in each round from it."""
 
     value: float
     spread: float
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether the spread is small enough to say anything."""
+        """Whether the spread is small enough for a conclusion."""
         return self.value > 0 and self.spread <= MOST_SPREAD * self.value
 
 
 def ratio(slow: Timing, fast: Timing) -> Ratio:
-    """Compare timings whose rounds belong together; a cost that is lost in the noise gives no conclusive ratio."""
+    """Compare timings of the same rounds. If a time is not above zero, the ratio is 0 and not conclusive."""
     if fast.median <= 0 or not all(fast.seconds):
         return Ratio(0.0, 0.0)
     value = slow.median / fast.median
@@ -69,9 +69,9 @@ def ratio(slow: Timing, fast: Timing) -> Ratio:
 def take_turns(
     jobs: Mapping[str, Callable[[int], float]], calls: Mapping[str, int], rounds: Iterable[int]
 ) -> dict[str, Timing]:
-    """Run each job once a round, in an order that is shuffled each round.
+    """Run each job once in each round, in random order.
 
-    A job is given how often to do what it does, and returns the seconds for one call. The first rounds warm up.
+    A job gets the number of calls, and returns the seconds for one call. The first :data:`WARM_UP_ROUNDS` do not count.
     """
     turns = list(jobs.items())
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
@@ -86,7 +86,7 @@ def take_turns(
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """Have no garbage collected but on request, so that nobody's turn is charged for that of others."""
+    """Collect garbage only on request, so that the turn of a job does not pay for the garbage of others."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Sessions that are saved and opened to see which code does it."""
+"""Saves and opens sessions to see which code does it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ StageName: t.TypeAlias = t.Literal["open", "serializer", "cookies", "loads", "sa
 #: Opening and saving as a whole, each followed by its steps.
 STAGES: tuple[StageName, ...] = ("open", "serializer", "cookies", "loads", "save", "dumps", "headers")
 
-#: Why stock code answers, in the words of docs/compatibility.md.
+#: The reasons why stock code answers, by their names, as in docs/compatibility.md.
 REASONS = dict(_native.reasons())
 
 
 class Stage(t.NamedTuple):
-    """Whether native code has run it, and why stock code had to."""
+    """Whether native code has run a stage, and the reasons why stock code ran it."""
 
     ran: bool
     declined: list[str]
@@ -40,11 +40,10 @@ class Stage(t.NamedTuple):
 
 
 class Run(t.NamedTuple):
-    """What became of sessions that were really saved and opened.
+    """What happened when sessions were saved and opened.
 
-    There are no ``stages`` where all code is Flask's, or somebody else's. ``overrides`` is what of Flask's the app
-    overrides. ``lines`` are the ``Set-Cookie`` headers of
-    the session cookie; ``error`` is the class of an exception.
+    ``stages`` is empty if the interface is not this package's. ``lines`` are the ``Set-Cookie`` headers of the session
+    cookie. ``error`` is the name of an exception's class. ``overrides`` are the attributes that the app overrides.
     """
 
     stages: dict[str, Stage]
@@ -53,7 +52,7 @@ class Run(t.NamedTuple):
     overrides: t.Sequence[Override] = ()
     #: How many of the cookies would be too large if they were encrypted.
     too_large_when_encrypted: int = 0
-    #: How native code knows classes to be Flask's, by ``tags`` or ``look-ups``.
+    #: How native code checks that classes are Flask's: by version ``tags`` or by ``look-ups``.
     guard: str | None = None
 
 
@@ -67,13 +66,13 @@ def try_out(app: Flask, sample: object) -> Run:
     overrides: list[Override] = []
     error = None
     with warnings.catch_warnings():
-        # Werkzeug's of the size is said here in its place.
+        # The doctor reports the size of the cookie itself, in place of Werkzeug's warning.
         warnings.simplefilter("ignore")
         for data in (login_session(), sample):
             try:
                 lines += save_and_open(app, data, overrides) if isinstance(data, dict) else []
             except Exception as raised:
-                # Its text might quote a key.
+                # The text of the error is left out, because it may quote a key.
                 error = type(raised).__name__
     after = counts_of(interface)
     return Run(
@@ -95,7 +94,7 @@ def too_large_in(stats: SessionStats | None) -> int:
 
 
 def stages_between(before: SessionStats | None, after: SessionStats | None) -> dict[str, Stage]:
-    """What has been counted meanwhile."""
+    """What was counted between two reports."""
     if before is None or after is None:
         return {}
     return {
@@ -112,7 +111,7 @@ def stages_between(before: SessionStats | None, after: SessionStats | None) -> d
 
 
 def save_and_open(app: Flask, data: dict[str, t.Any], overrides: list[Override]) -> list[str]:
-    """Let a new session be saved and opened again, and return its Set-Cookie headers. What is overridden is added."""
+    """Save a new session, open it again, and return its Set-Cookie headers. Append to ``overrides``."""
     interface = app.session_interface
     with cookies.request_with(app, None) as request:
         session = interface.open_session(app, request)
@@ -124,7 +123,7 @@ def save_and_open(app: Flask, data: dict[str, t.Any], overrides: list[Override])
             overrides += overrides_of(app, request, response, session)
         interface.save_session(app, session, response)
         name = interface.get_cookie_name(app)
-    # There may be other cookies, of an interface that has more.
+    # The app's interface may set other cookies, too.
     lines = [line for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{name}=")]
     for line in lines:
         with cookies.request_with(app, parse_cookie(line).get(name)) as request:
@@ -133,7 +132,7 @@ def save_and_open(app: Flask, data: dict[str, t.Any], overrides: list[Override])
 
 
 def login_session() -> dict[str, t.Any]:
-    """What Flask-Login and Flask-WTF keep of somebody who is logged in."""
+    """A session such as Flask-Login and Flask-WTF make for a user who is logged in."""
     return {
         "_fresh": True,
         "_id": f"{random.getrandbits(512):0128x}",
