@@ -1,21 +1,21 @@
 //! Base64, url-safe and unpadded for tokens, standard and padded for the ` b` tag.
 //!
-//! Only the canonical formatter is read here. Python's decoder also takes stray bytes, surplus padding and
-//! set spare bits; whoever sends such a thing gets stock's own reading of it.
+//! Only the canonical form is read here. Python's decoder also accepts stray bytes, surplus padding and spare bits that
+//! are set. Such text is left to stock.
 
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 
 // The url-safe alphabet is read and written here: four characters stand for three bytes, with one look-up for each
 // character. Measured, in instructions for the payload of a login: 2,250 with the crate base64, 1,550 with one step for
-// four characters, 250 less with one for eight.
+// four characters, and 1,300 with one step for eight.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A bit beyond the 24 of four characters.
 const ODD: u32 = 1 << 24;
 
-/// What each character stands for as the first, second, third and fourth of four; `ODD` where it is none.
+/// The bits of each character as the first, second, third and fourth of four; `ODD` for other bytes.
 static PLACES: [[u32; 256]; 4] = places();
 
 #[expect(clippy::cast_possible_truncation, reason = "there are 64 values")]
@@ -33,7 +33,7 @@ const fn places() -> [[u32; 256]; 4] {
     places
 }
 
-/// What one to four characters stand for.
+/// The bits that one to four characters stand for.
 #[inline]
 fn bits_of(characters: &[u8]) -> u32 {
     characters.iter().zip(&PLACES).fold(0, |bits, (&character, place)| bits | place[usize::from(character)])
@@ -61,7 +61,7 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Decodes canonical url-safe text into a buffer, giving the length; `None` also where the buffer is too small.
+/// Decodes canonical url-safe text into a buffer, and returns the length; `None` also if the buffer is too small.
 pub fn decode_into(bytes: &mut [u8], text: &[u8]) -> Option<usize> {
     let length = decoded_length(text);
     let (sixes, bytes) = bytes.get_mut(..length)?.as_chunks_mut::<6>();
@@ -81,7 +81,7 @@ pub fn decode_into(bytes: &mut [u8], text: &[u8]) -> Option<usize> {
         let [_, decoded @ ..] = bits.to_be_bytes();
         *triple = decoded;
     }
-    // One character alone is less than a byte.
+    // A single character has fewer bits than a byte.
     let bits = if rest.len() == 1 { ODD } else { bits_of(rest) };
     let [_, decoded @ ..] = bits.to_be_bytes();
     let (decoded, spare) = decoded.split_at(last.len());
@@ -140,7 +140,7 @@ mod tests {
             assert_eq!(encoded, URL_SAFE_NO_PAD.encode(&bytes[length..]).as_bytes());
             assert_eq!(decode(&encoded).as_deref(), Some(&bytes[length..]));
         }
-        // Each byte in each place of texts of each length.
+        // Each byte at each position of texts of each length.
         for length in 1..9 {
             for place in 0..length {
                 for byte in 0..=255 {

@@ -1,9 +1,9 @@
-//! The cookie in its two headers: found in a plain `Cookie`, written as a `Set-Cookie`.
+//! The cookie in its two headers: found in a plain `Cookie`, and written as a `Set-Cookie`.
 //!
-//! Source: `werkzeug.http.parse_cookie` and `dump_cookie`, which decide on all but the plainest headers and render
-//! every template (RFC 6265 sections 4.2.1 and 4.1.1).
+//! Source: `werkzeug.http.parse_cookie` and `dump_cookie` (RFC 6265 sections 4.2.1 and 4.1.1). All but the plainest
+//! headers are left to `parse_cookie`, and `dump_cookie` renders every template.
 
-/// The value of the first cookie of that name, if any; `Err` where the header is not plainly simple.
+/// The value of the first cookie of that name, if any; `Err` if the header is not plain.
 pub fn find<'h>(header: &'h str, name: &str) -> Result<Option<&'h str>, NotPlain> {
     let mut first = None;
     for_each(header, name, |value| {
@@ -19,7 +19,7 @@ pub fn find_all<'h>(header: &'h str, name: &str) -> Result<Vec<&'h str>, NotPlai
     Ok(all)
 }
 
-/// Reads a header to its end: whatever stands in it may be up to Werkzeug.
+/// Reads a header to its end, because any part of it may have to be left to Werkzeug.
 #[inline]
 fn for_each<'h>(header: &'h str, name: &str, mut found: impl FnMut(&'h str)) -> Result<(), NotPlain> {
     let mut rest = header;
@@ -46,11 +46,11 @@ fn split_once(text: &str, ascii: u8) -> Option<(&str, &str)> {
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// A header whose reading is up to Werkzeug.
+/// A header that only Werkzeug can read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotPlain;
 
-/// Visible ASCII without the characters that some reader of cookies treats specially.
+/// Visible ASCII without the characters that have a meaning to any parser of cookies.
 #[expect(clippy::needless_bitwise_bool, reason = "looked at to the end, many bytes are looked at in one step")]
 fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |is_plain, byte| {
@@ -63,18 +63,18 @@ fn is_plain(text: &str) -> bool {
 pub struct Template {
     before_token: String,
     after_token: String,
-    /// What follows the date, if the cookie has one.
+    /// The text after the date, if the cookie has one.
     after_date: Option<String>,
-    /// The length of all but the token, in characters.
+    /// The length without the token, in characters.
     length: usize,
 }
 
-/// What stands in the gaps of a line that is to become a template.
+/// The placeholders in a line that becomes a template.
 pub const TOKEN_GAP: &str = "flask-fastsession-token";
 pub const DATE_GAP: &str = "flask-fastsession-date";
 
 impl Template {
-    /// Cuts a rendered line at its gaps, each of which must be there once.
+    /// Cuts a rendered line at its placeholders, each of which has to occur once.
     pub fn cut(line: &str, has_date: bool) -> Option<Self> {
         let (before_token, rest) = split_at_only(line, TOKEN_GAP)?;
         let (after_token, after_date) = if has_date {
@@ -98,7 +98,7 @@ impl Template {
         self.after_date.is_some()
     }
 
-    /// The length of a line for a token of so many characters, in characters.
+    /// The length of a line for a token of this length, both in characters.
     pub fn length(&self, token: usize) -> usize {
         self.length + token
     }

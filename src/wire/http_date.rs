@@ -1,13 +1,13 @@
 //! HTTP dates, as the ` d` tag spells them: `Wed, 21 Oct 2015 07:28:00 GMT` (RFC 9110 section 5.6.7).
 //!
-//! Source: `werkzeug.http.http_date` and `parse_date`. Only the fixed form is read here; all others that
-//! `email.utils` understands are left to it.
+//! Source: `werkzeug.http.http_date` and `parse_date`. Only this form is read here. Other forms that `email.utils`
+//! reads are left to it.
 
 const DAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
-/// From 1 January of the year 1 on.
+/// Counted from 1 January of the year 1.
 const DAYS_BEFORE_1970: i64 = 719_162;
 
 /// The length of the fixed form, in bytes.
@@ -25,12 +25,13 @@ pub struct DateTime {
 }
 
 impl DateTime {
-    /// The date so many seconds after 1970; `None` outside the years that a Python `datetime` has.
+    /// The date of a second since 1970; `None` outside of the years of a Python `datetime`.
     pub fn from_second(second: i64) -> Option<Self> {
         const DAY: i64 = 24 * 60 * 60;
         let days = u32::try_from(second.div_euclid(DAY).checked_add(DAYS_BEFORE_1970)?).ok()?;
         let of_day = second.rem_euclid(DAY);
-        // Years of four centuries, of one, of four, and single ones; leap days end all but the last kind.
+        // Periods of 400, 100, 4 and 1 years. A period of 400 or of 4 years ends with a leap day, hence the two
+        // `min(3)`.
         let (eras, days) = (days / 146_097, days % 146_097);
         let centuries = (days / 36_524).min(3);
         let days = days - centuries * 36_524;
@@ -54,7 +55,7 @@ impl DateTime {
         })
     }
 
-    /// Gives the fixed form. The fields are those of a Python `datetime`, so they are in range.
+    /// Writes the fixed form. The fields are those of a Python `datetime`, so they are in range.
     pub fn format(self) -> [u8; LENGTH] {
         let mut text = *b"Www, 00 Mmm 0000 00:00:00 GMT";
         text[..3].copy_from_slice(DAYS[self.weekday()]);
@@ -67,8 +68,8 @@ impl DateTime {
         text
     }
 
-    /// Reads the fixed form; `None` for any other, for years that Python reads as abbreviated, and for no real date.
-    /// The name of the day must be one, but need not fit: Python skips it.
+    /// Reads the fixed form; `None` for any other form, for years that Python reads as abbreviations, and for a date
+    /// that does not exist. The name of the day has to be valid, but need not be right: Python ignores it.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text: &[u8; LENGTH] = text.try_into().ok()?;
         let punctuation = [(3, b','), (4, b' '), (7, b' '), (11, b' '), (16, b' '), (19, b':'), (22, b':')];

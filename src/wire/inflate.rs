@@ -1,12 +1,12 @@
-//! Inflate for texts of a few hundred bytes: what is set up for a block costs no more than the codes it has.
+//! Inflate for texts of a few hundred bytes. The cost of setting up a block depends only on the codes that it has.
 //!
-//! Source: RFC 1950 and RFC 1951 for the format. What is refused beyond them is what zlib's `inflate.c` and `inftrees.c`
-//! refuse. The tests compare with zlib and zlib-rs on thousands of streams, whole and damaged.
+//! Source: RFC 1950 and RFC 1951 for the format. Streams beyond them are refused as in zlib's `inflate.c` and
+//! `inftrees.c`. The tests compare with zlib and zlib-rs on thousands of streams, whole and damaged.
 //!
-//! Why no library inflates: those that refuse what zlib refuses set up tables and windows for megabytes. Measured, in
-//! instructions for the stream of a session of Flask-Login, 276 bytes of JSON: 12,800 here, 21,500 by zlib, 26,000 by
-//! zlib-rs, 53,000 by zune-inflate and 55,200 by miniz_oxide. libdeflate takes 13,600, but it is C, and it also takes
-//! streams that zlib refuses, such as those with 32 codes of distances.
+//! Why not a library: libraries that refuse the same streams as zlib set up tables and windows for megabytes. Measured,
+//! in instructions for the stream of a session of Flask-Login, 276 bytes of JSON: 12,800 here, 21,500 by zlib, 26,000
+//! by zlib-rs, 53,000 by zune-inflate and 55,200 by miniz_oxide. libdeflate takes 13,600, but it is C, and it also
+//! accepts streams that zlib refuses, such as those with 32 distance codes.
 
 #![expect(clippy::cast_possible_truncation, reason = "no symbol is longer than 9 bits can tell, no code than 15")]
 
@@ -18,12 +18,13 @@ use super::deflate::tables::{
 };
 
 thread_local! {
-    // To clear tables costs more than to fill what a short text needs of them. Measured: 20,300 instructions for a login
-    // with tables made for each block, 13,500 with kept ones.
+    // Clearing the tables costs more than filling the part of them that a short text needs. Measured: 20,300
+    // instructions for a login with new tables for each block, 13,500 with kept ones.
     static INFLATER: RefCell<Inflater> = const { RefCell::new(Inflater::new()) };
 }
 
-/// Inflates one stream, ignoring bytes after its end; `None` where it is damaged, truncated, or longer than `limit`.
+/// Inflates one stream, and ignores bytes after its end. `None` if it is damaged or truncated, or if the text is longer
+/// than `limit` bytes.
 pub fn inflate(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
     let (header, blocks) = bytes.split_first_chunk()?;
     if !is_header(*header) {
@@ -34,7 +35,7 @@ pub fn inflate(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
     (checksum == simd_adler32::adler32(&text.as_slice())).then_some(text)
 }
 
-/// Inflates what stands between header and checksum, and gives the bytes that follow it too.
+/// Inflates the blocks between header and checksum. Returns the text and the bytes after the blocks.
 pub fn inflate_blocks(bytes: &[u8], limit: usize) -> Option<(Vec<u8>, &[u8])> {
     INFLATER.with_borrow_mut(|inflater| inflater.inflate_blocks(bytes, limit))
 }
@@ -97,18 +98,18 @@ impl Inflater {
     }
 }
 
-/// What has been inflated, in front of room for more.
+/// The inflated text, followed by room for more.
 struct Text {
     bytes: Vec<u8>,
     length: usize,
     limit: usize,
 }
 
-/// So much is copied at once.
+/// How many bytes are copied at once.
 const CHUNK: usize = 16;
 
 impl Text {
-    /// Makes room for more than there is room for.
+    /// Makes more room.
     #[cold]
     fn grow(&mut self) -> Option<()> {
         let length = self.bytes.len();
@@ -133,14 +134,14 @@ impl Text {
         Some(())
     }
 
-    /// Appends what stands so far back, which may reach into what is appended.
+    /// Appends `length` bytes from `distance` bytes back. They may overlap with the bytes that are appended.
     fn repeat(&mut self, distance: usize, length: usize) -> Option<()> {
         let start = self.length.checked_sub(distance)?;
         self.make_room(length)?;
         let end = self.length + length;
         if distance >= CHUNK && end + CHUNK <= self.bytes.len() {
-            // The last chunk may go too far, into what is free yet. Measured: 1,200 instructions less for a session of 600
-            // bytes than with a call of memmove for each match.
+            // The last chunk may be too long, and reach into the free room. Measured: 1,200 instructions less for a
+            // session of 600 bytes than with a call of memmove for each match.
             let (mut from, mut to) = (start, self.length);
             while to < end {
                 let chunk: [u8; CHUNK] = *self.bytes[from..].first_chunk()?;
@@ -164,19 +165,19 @@ impl Text {
 struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Above `count` bits, there may be some that will be read once more.
+    /// Above the lowest `count` bits, there may be bits that will be read again.
     pending: u64,
     count: u32,
 }
 
 impl<'a> BitReader<'a> {
-    /// Sees to it that there are 56 bits at least, beyond the end zeros; `None` where some of those have been taken.
+    /// Makes at least 56 bits available. After the end of the input they are zeros; `None` if such zeros were used.
     #[inline]
     fn fill(&mut self) -> Option<()> {
         if let Some(word) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
             self.pending |= u64::from_le_bytes(*word) << self.count;
             self.at += (63 - self.count as usize) / 8;
-            // This adds as many bytes' worth of bits.
+            // This adds eight for each of these bytes.
             self.count |= 0b11_1000;
             return Some(());
         }
@@ -194,21 +195,21 @@ impl<'a> BitReader<'a> {
         Some(())
     }
 
-    /// Where the first byte lies of which no bit has been taken.
+    /// The position of the first byte of which no bit has been used.
     fn next_byte(&self) -> Option<usize> {
         let at = self.at - self.count as usize / 8;
         (at <= self.bytes.len()).then_some(at)
     }
 
-    /// The bytes of which no bit has been taken.
+    /// The bytes of which no bit has been used.
     fn rest(&self) -> Option<&'a [u8]> {
         Some(&self.bytes[self.next_byte()?..])
     }
 
-    /// Passes over a code.
+    /// Skips a code.
     #[inline]
     fn skip(&mut self, entry: Entry) {
-        // This takes just the bits that the length is in.
+        // wrapping_shr uses only the lowest 6 bits, which are the length.
         self.pending = self.pending.wrapping_shr(entry.0.into());
         self.count -= entry.length() as u32;
     }
@@ -246,8 +247,8 @@ impl<'a> BitReader<'a> {
         let mut bits = BitReader { ..*self };
         loop {
             bits.fill()?;
-            // So many literals with codes in the table take no more than 56 bits. Measured: 300 instructions less for a
-            // login than with five of them and a table of 10 bits.
+            // Six literals with codes in the table take at most 56 bits. Measured: 300 instructions less for a login
+            // than with five literals and a table of 10 bits.
             if let Some(room) = text.bytes[text.length..].first_chunk_mut::<6>() {
                 let mut taken = 0;
                 for place in room {
@@ -289,12 +290,12 @@ impl<'a> BitReader<'a> {
     }
 }
 
-/// A symbol, and in the lowest 6 bits the length of its code.
+/// A symbol, with the length of its code in the lowest 6 bits.
 #[derive(Clone, Copy)]
 struct Entry(u16);
 
 impl Entry {
-    /// Of a symbol that is none.
+    /// The entry for no symbol.
     const NONE: Self = Self(u16::MAX);
 
     const fn new(symbol: usize, length: usize) -> Self {
@@ -320,7 +321,7 @@ const CODE_LENGTH_TABLE: usize = 1 << 7;
 
 /// The codes of one alphabet.
 struct Codes<const TABLE: usize> {
-    /// For the next bits the code that they begin with; none where that is longer.
+    /// For the next bits, the code that they begin with; none if the code is longer.
     table: [Entry; TABLE],
     /// How many codes have each length.
     counts: [u16; 16],
@@ -338,7 +339,7 @@ impl<const TABLE: usize> Codes<TABLE> {
         Self { table: [Entry::NONE; TABLE], counts: [0; 16], sorted: [Entry::NONE; LITERAL_SYMBOLS] }
     }
 
-    /// All of these fit into the table, but for those of symbols that do not exist.
+    /// All these codes fit into the table, except for those of symbols that do not exist.
     const fn fixed(codes: &[Code]) -> Self {
         let mut all = Self::new();
         let mut symbol = 0;
@@ -354,8 +355,8 @@ impl<const TABLE: usize> Codes<TABLE> {
         all
     }
 
-    /// Takes the used symbols in order. `None` where the codes exceed what so many bits can tell, or leave a rest; but
-    /// a single code of one bit, or none at all, may be allowed to.
+    /// Takes the used symbols in order. `None` if there are too many codes for their lengths, or too few. With
+    /// `may_be_incomplete`, a single code of one bit, or no code at all, is allowed.
     fn assign(&mut self, used: &[Entry], first: usize, may_be_incomplete: bool) -> Option<()> {
         self.counts = [0; 16];
         for code in used {
@@ -366,7 +367,7 @@ impl<const TABLE: usize> Codes<TABLE> {
         for (first, &count) in places.iter_mut().zip(&self.counts).skip(1) {
             *first = place;
             place += count;
-            // What is below zero stays below it.
+            // A value below zero remains below zero.
             left = 2 * left - i32::from(count);
         }
         if left < 0 {
@@ -386,7 +387,7 @@ impl<const TABLE: usize> Codes<TABLE> {
 
     fn fill_table(&mut self) {
         let mut sorted = self.sorted.iter();
-        // The next code, its first bit lowest.
+        // The next code, with its first bit lowest.
         let mut next = 0;
         self.table[0] = Entry::NONE;
         for length in 1..=Self::ROOT {
@@ -412,7 +413,7 @@ impl<const TABLE: usize> Codes<TABLE> {
         if entry.0 == Entry::NONE.0 { self.find_long(bits) } else { Some(entry) }
     }
 
-    /// Bit by bit. So long a code stands for something rare.
+    /// Searches bit by bit. Codes of this length are rare.
     #[cold]
     fn find_long(&self, mut bits: u64) -> Option<Entry> {
         let (mut code, mut first, mut before) = (0, 0, 0);
@@ -431,7 +432,7 @@ impl<const TABLE: usize> Codes<TABLE> {
     }
 }
 
-/// The next of the codes that `size` tells apart, their first bit lowest. After the last one the result is of no use.
+/// The next code among `size` codes, with its first bit lowest. The result after the last code has no meaning.
 #[inline]
 fn after(code: usize, size: usize) -> usize {
     let zeros = !code & (size - 1);
@@ -441,7 +442,7 @@ fn after(code: usize, size: usize) -> usize {
 
 /// The lengths of the codes of a dynamic block, RFC 1951 section 3.2.7.
 struct Lengths {
-    /// The symbols that have codes; those of distances are counted on from those of literals.
+    /// The symbols that have codes. The numbers of distances follow those of literals.
     symbols: [Entry; LITERAL_SYMBOLS + DISTANCE_SYMBOLS + 1],
     used: usize,
 }
@@ -457,7 +458,7 @@ impl Lengths {
 
     #[inline]
     fn push(&mut self, symbol: usize, length: usize) {
-        // What is not used is overwritten by the next.
+        // An entry with length 0 is overwritten by the next one.
         self.symbols[self.used] = Entry::new(symbol, length);
         self.used += usize::from(length > 0);
     }
@@ -525,7 +526,7 @@ mod tests {
 
     const LIMIT: usize = 100_000;
 
-    /// The text of blocks and how many bytes these are, by classic zlib and by zlib-rs.
+    /// The text of blocks, and how many bytes the blocks take, by classic zlib and by zlib-rs.
     fn by_others(blocks: &[u8]) -> Option<(Vec<u8>, usize)> {
         let mut text = vec![0; LIMIT + 1];
         let mut stream = Decompress::new(false);
@@ -543,7 +544,7 @@ mod tests {
         Some((text, usize::try_from(read).unwrap()))
     }
 
-    /// Compares, and says whether the blocks are whole.
+    /// Compares, and returns whether the blocks are whole.
     fn compare(blocks: &[u8]) -> bool {
         let expected = by_others(blocks);
         let found = inflate_blocks(blocks, LIMIT).map(|(text, rest)| (text, blocks.len() - rest.len()));
@@ -633,7 +634,7 @@ mod tests {
         assert_eq!(inflate(stream, LIMIT).is_some(), zlib.ok() == Some(Status::StreamEnd), "{stream:?}");
     }
 
-    /// Whatever a header of a dynamic block can say: codes that are whole, or nearly so, in any lengths.
+    /// All kinds of headers of dynamic blocks: codes that are complete, or nearly so, in any lengths.
     #[test]
     fn dynamic_blocks_of_any_codes() {
         let cases = std::env::var("INFLATE_CASES").map_or(4000, |cases| cases.parse().unwrap());
@@ -641,7 +642,7 @@ mod tests {
         let mut whole = 0;
         for case in 0..cases {
             let mut bits = Bits::default();
-            // Something to refer to.
+            // Text that matches can refer to.
             bits.push_stored(&random.text(if case % 100 == 0 { 40_000 } else { 600 }));
             for is_last in [false, true] {
                 bits.push(usize::from(is_last), 1);
@@ -725,7 +726,7 @@ mod tests {
             self.bytes.extend(text);
         }
 
-        /// A literal or a match, with any of the codes.
+        /// Writes a literal or a match, with any of the codes.
         fn push_symbol(&mut self, literals: &[(usize, u32)], distances: &[(usize, u32)], random: &mut Random) {
             let symbol = random.below(literals.len());
             if symbol == END_OF_BLOCK || literals[symbol].1 == 0 {
@@ -736,7 +737,7 @@ mod tests {
                 let extra = |bases: &[(u16, u8)], symbol: usize| bases.get(symbol).map_or(0, |base| base.1.into());
                 self.push(random.below(32), extra(&LENGTH_BASES, symbol - END_OF_BLOCK - 1));
                 let used: Vec<_> = (0..distances.len()).filter(|&symbol| distances[symbol].1 > 0).collect();
-                // Short distances rather than those that reach too far back.
+                // Short distances, because most long ones would reach too far back.
                 let nearest = 1 + random.below(DISTANCE_SYMBOLS);
                 let distance = if used.is_empty() { 0 } else { used[random.below(used.len().min(nearest))] };
                 self.push(distances[distance].0, distances[distance].1);
@@ -744,7 +745,7 @@ mod tests {
             }
         }
 
-        /// The header of a dynamic block, and the codes of its literals and distances.
+        /// Writes the header of a dynamic block, and returns the codes of its literals and distances.
         #[expect(clippy::type_complexity, reason = "two lists of codes, with their lengths")]
         fn push_codes(&mut self, random: &mut Random) -> (Vec<(usize, u32)>, Vec<(usize, u32)>) {
             let most = if random.below(20) == 0 { (288, 32) } else { (286, 30) };
@@ -773,7 +774,7 @@ mod tests {
                 let length = lengths[at];
                 let run = lengths[at..].iter().take_while(|&&other| other == length).count();
                 let follows_its_like = at > 0 && lengths[at - 1] == length;
-                // Now and then a run is too long, or repeats what is not there.
+                // Sometimes a run is too long, or repeats a length that does not exist.
                 let run = run + usize::from(random.below(2000) == 0);
                 let (symbol, extra, count, taken) = if length == 0 && run >= 11 {
                     (18, run.min(138) - 11, 7, run.min(138))
@@ -793,12 +794,12 @@ mod tests {
         }
     }
 
-    /// Lengths of codes that leave nothing, as a rule.
+    /// Lengths of codes that are usually complete.
     fn random_lengths(random: &mut Random, symbols: usize, max: usize) -> Vec<usize> {
         let mut leaves = vec![0];
         let count = [0, 1, 2, 3, 10, 100, symbols][random.below(7)].min(symbols);
         while leaves.len() < count {
-            // The deepest one now and then, for long codes.
+            // Sometimes the deepest leaf, for long codes.
             let at = if random.below(4) == 0 { leaves.len() - 1 } else { random.below(leaves.len()) };
             if leaves[at] < max {
                 leaves[at] += 1;
@@ -824,7 +825,7 @@ mod tests {
         lengths
     }
 
-    /// The codes of these lengths, their first bit lowest.
+    /// The codes of these lengths, with their first bits lowest.
     fn codes_of(lengths: &[usize]) -> Vec<(usize, u32)> {
         let mut next = 0_usize;
         let mut codes = vec![(0, 0); lengths.len()];

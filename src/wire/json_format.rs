@@ -1,4 +1,4 @@
-//! JSON as Python's `json` spells it, where that is not serde_json's formatter: characters beyond ASCII, and floats.
+//! JSON as Python's `json` writes it, where serde_json's formatter differs: characters beyond ASCII, and floats.
 //!
 //! Source: `json.encoder`, with `float.__repr__` for floats.
 
@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use serde_json::ser::{CompactFormatter, Formatter};
 
-/// Longer text is left to stock: a structure that shares its parts may be endless when written out.
+/// In bytes. Longer text is left to stock: a structure that shares its parts may be very long when it is written.
 const MAX_TEXT: usize = 1 << 20;
 
 /// The JSON provider's options that stock passes on to `json.dumps`.
@@ -16,7 +16,7 @@ pub struct TextOptions {
     pub ensure_ascii: bool,
 }
 
-/// Text in the making, of bounded length.
+/// A text of bounded length to write to.
 pub struct Text(pub Vec<u8>);
 
 impl Write for Text {
@@ -56,7 +56,7 @@ impl Formatter for PythonFormatter {
     }
 
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        // The two agree on the digits, and but for exponents on where they stand.
+        // Python and serde_json write the same digits. They differ only where Python writes an exponent.
         if value == 0.0 || (1e-4..1e16).contains(&value.abs()) {
             return CompactFormatter.write_f64(writer, value);
         }
@@ -100,7 +100,7 @@ mod tests {
             (0.000_01, "1e-05"),
             (1e-7, "1e-07"),
             (5e-324, "5e-324"),
-            // Two shortest spellings are equally near to these, and Python takes the even one.
+            // Two shortest spellings are equally near to these, and Python uses the even one.
             (129.0 / 2_097_152.0, "6.151199340820312e-05"),
             (-1.0 / 33_554_432.0, "-2.9802322387695312e-08"),
             (1.797_693_134_862_315_7e308, "1.7976931348623157e+308"),

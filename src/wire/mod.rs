@@ -1,4 +1,4 @@
-//! The cookie's format, byte by byte: nothing in here knows Python.
+//! The format of cookies, byte by byte. These modules do not use Python.
 
 pub mod base64;
 pub mod cookie;

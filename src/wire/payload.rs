@@ -1,4 +1,4 @@
-//! The payload: the base64 of a text, or, marked with a dot, of what the text deflates to.
+//! The payload: the base64 of a text or, with a dot in front of it, of the deflated text.
 //!
 //! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`.
 
@@ -12,10 +12,10 @@ use crate::wire::{base64, zlib};
 
 const DEFLATED: u8 = b'.';
 
-/// What a payload is given for the timestamp and the signature that are to follow, in bytes.
+/// The room for the timestamp and the signature after a payload, in bytes.
 const ROOM: usize = 128;
 
-/// Text from a payload whose signature was verified, or from a sealed token that was opened; nothing else is ever decoded:
+/// Text from a payload whose signature was verified, or from a sealed token that was opened. No other text is decoded:
 ///
 /// ```
 /// # use _native::wire::payload::{self, VerifiedText};
@@ -25,7 +25,7 @@ const ROOM: usize = 128;
 /// }
 /// ```
 ///
-/// No other bytes can be passed off as such:
+/// Other code cannot make one from any bytes:
 ///
 /// ```compile_fail,E0423
 /// # use _native::wire::payload::{self, VerifiedText};
@@ -42,7 +42,7 @@ impl VerifiedText {
     }
 }
 
-/// Packs a text and what it deflates to, if that is shorter.
+/// Packs a text, or the deflated text if that is given.
 pub fn pack(text: &[u8], deflated: Option<&[u8]>) -> Vec<u8> {
     let mut payload = Vec::with_capacity(text.len() * 4 / 3 + ROOM);
     if deflated.is_some() {
@@ -53,15 +53,15 @@ pub fn pack(text: &[u8], deflated: Option<&[u8]>) -> Vec<u8> {
 }
 
 thread_local! {
-    /// Hashes of payloads that came out of packing, each in the slot that it picks. To inflate to the same text is not
-    /// enough for a payload to be kept: somebody else's zlib may have made it.
+    /// Hashes of payloads that packing has made, each in the slot that its hash picks. A payload from another zlib may
+    /// inflate to the same text without being the same, so only known payloads are kept.
     static PACKED: RefCell<Vec<u64>> = RefCell::new(vec![0; PACKED_SLOTS]);
 }
 
-/// 32 KB a thread. What falls out of it is packed once more.
+/// 32 KB for each thread. A payload that is not in it any more is packed again.
 const PACKED_SLOTS: usize = 4096;
 
-/// Packs a text, or keeps the payload it was unpacked from, where that is known to be the same.
+/// Packs a text, or keeps the payload that it was unpacked from, if packing is known to make the same payload.
 pub fn pack_or_keep<E>(
     text: &[u8],
     unpacked_from: Option<&[u8]>,
@@ -83,10 +83,10 @@ fn is_packed(payload: &[u8]) -> bool {
     PACKED.with_borrow(|hashes| hashes[slot_of(hash)] == hash)
 }
 
-/// Sixteen bytes at a time by one multiplication of 64 by 64 bits. Nobody else can choose payloads that collide: they are
-/// signed. The standard library's hasher takes 760 instructions for a login.
+/// Hashes sixteen bytes at a time with one multiplication of 64 by 64 bits. Nobody else can choose payloads that
+/// collide, because they are signed. The standard library's hasher takes 760 instructions for a login.
 fn hash_of(payload: &[u8]) -> u64 {
-    /// No text has these bytes, so neither factor is zero but by chance.
+    /// No text has these bytes, so a factor is zero only by chance.
     const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
     let mix = |hash: u64, chunk: &[u8; 16]| {
         let both = u128::from_le_bytes(*chunk);
@@ -103,7 +103,7 @@ fn slot_of(hash: u64) -> usize {
     hash as usize % PACKED_SLOTS
 }
 
-/// Unpacks a payload; `None` where its base64 is not canonical or its deflate is damaged or too long.
+/// Unpacks a payload; `None` if its base64 is not canonical, or if its deflate is damaged or too long.
 pub fn unpack(verified: &Verified<'_>) -> Option<VerifiedText> {
     let text = match verified.payload().strip_prefix(&[DEFLATED]) {
         Some(deflated) => zlib::inflate(&base64::decode(deflated)?),
@@ -112,7 +112,7 @@ pub fn unpack(verified: &Verified<'_>) -> Option<VerifiedText> {
     text.map(VerifiedText)
 }
 
-/// The text of a sealed token; `None` where its deflate is damaged or too long, as our own never is.
+/// The text of a sealed token; `None` if its deflate is damaged or too long, which never happens with our own tokens.
 pub fn unseal(opened: Opened) -> Option<VerifiedText> {
     let is_deflated = opened.is_deflated();
     let text = opened.into_text();

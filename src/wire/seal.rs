@@ -1,9 +1,9 @@
-//! Sealed tokens: encrypted and authenticated, by keys that are derived from an app's secret keys.
+//! Sealed tokens: encrypted and authenticated, with keys that are derived from an app's secret keys.
 //!
 //! ```text
 //! token           = base64url(version | nonce | ciphertext | tag), canonical, without padding
-//! version         = 1 byte: 1, or 2 where the text is deflated
-//! nonce           = 24 bytes of the operating system
+//! version         = 1 byte: 1, or 2 if the text is deflated
+//! nonce           = 24 random bytes from the operating system
 //! ciphertext, tag = XChaCha20-Poly1305(key, nonce, associated data, seconds | text); the tag has 16 bytes
 //! seconds         = when it was sealed, since 1970, 8 bytes big-endian
 //! key             = HKDF-SHA-256(secret key, no salt, part(label) | part(salt)), 32 bytes
@@ -12,8 +12,9 @@
 //! label           = "flask-fastsession encrypted token " and the version, in ASCII
 //! ```
 //!
-//! Source: RFC 5869 and draft-irtf-cfrg-xchacha, by the crates of RustCrypto. The version is in the label, so each has its
-//! own keys, and no byte of a token can be changed. A token has no dot and so is never taken for a signed one.
+//! Source: RFC 5869 and draft-irtf-cfrg-xchacha, with the crates of RustCrypto. The version is in the label, so each
+//! version has its own keys, and no byte of a token can be changed. A token has no dot, so it is never taken for a
+//! signed one.
 
 use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
@@ -27,11 +28,11 @@ use crate::wire::sign::KeyAge;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 const SECONDS: usize = 8;
-/// What comes before the text, and all that is beside it, in bytes.
+/// The bytes before the text, and all bytes beside it.
 const HEADER: usize = 1 + NONCE + SECONDS;
 const OVERHEAD: usize = HEADER + TAG;
 
-/// How the text is kept, which the first byte of a token says.
+/// Whether the text is deflated. This is the first byte of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     Plain = 1,
@@ -86,14 +87,14 @@ fn derive(version: Version, secret: &[u8], salt: &[u8]) -> Option<XChaCha20Poly1
     XChaCha20Poly1305::new_from_slice(&key[..]).ok()
 }
 
-/// The length of a part, which stands before it: no two lists of parts make the same bytes.
+/// The length of a part, which is written before it, so that different lists of parts never have the same bytes.
 fn length_of(part: &[u8]) -> Option<[u8; 4]> {
     u32::try_from(part.len()).ok().map(u32::to_be_bytes)
 }
 
-/// What a token held, after one of our keys has opened it.
+/// The content of a token that one of our keys has opened.
 ///
-/// Zlib and JSON only ever see a text by way of this type, and only [`SealingKeys::open`] makes one:
+/// Zlib and JSON only get text of this type, and only [`SealingKeys::open`] makes one:
 ///
 /// ```
 /// # use _native::wire::seal::{Opened, SealingKeys};
@@ -102,7 +103,7 @@ fn length_of(part: &[u8]) -> Option<[u8; 4]> {
 /// }
 /// ```
 ///
-/// Nobody else can say that a token was opened:
+/// Other code cannot make one:
 ///
 /// ```compile_fail,E0451
 /// # use _native::wire::seal::{Opened, SealingKeys};
@@ -120,7 +121,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The text, or what it deflates to.
+    /// The text, which may be deflated.
     pub fn into_text(self) -> Vec<u8> {
         self.text
     }
@@ -144,8 +145,8 @@ impl Opened {
 pub struct NoRandomBytes;
 
 impl SealingKeys {
-    /// Derives keys from secrets, oldest first as itsdangerous lists them, for a salt and for what the tokens are for, such
-    /// as the name of a cookie. `None` without a secret, or where a part has more than 4 GiB.
+    /// Derives keys from secrets, oldest first as itsdangerous lists them, for a salt and a purpose, such as the name
+    /// of a cookie. `None` without a secret, or if a part is larger than 4 GiB.
     pub fn new<'k>(
         secrets: &(impl DoubleEndedIterator<Item = &'k [u8]> + Clone),
         salt: &[u8],
@@ -159,7 +160,7 @@ impl SealingKeys {
         &self.versions[version as usize - 1]
     }
 
-    /// Seals a text, or in its place what it deflates to, with the newest key. `now` is in seconds since 1970.
+    /// Seals a text, or the deflated text if that is given, with the newest key. `now` is in seconds since 1970.
     pub fn seal(&self, text: &[u8], deflated: Option<&[u8]>, now: u64) -> Result<Vec<u8>, NoRandomBytes> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(|_| NoRandomBytes)?;
@@ -183,7 +184,7 @@ impl SealingKeys {
         token
     }
 
-    /// Opens a token with each key in turn; `None` for one that none of them has sealed.
+    /// Opens a token, trying each key in turn; `None` if none of them opens it.
     pub fn open(&self, token: &[u8]) -> Option<Opened> {
         let mut bytes = base64::decode(token).filter(|bytes| bytes.len() >= OVERHEAD)?;
         let version = Version::of(bytes[0])?;
@@ -191,7 +192,7 @@ impl SealingKeys {
         let (nonce, sealed) = bytes[1..].split_first_chunk_mut::<NONCE>()?;
         let (sealed, tag) = sealed.split_last_chunk_mut::<TAG>()?;
         let (nonce, tag) = (XNonce::from(*nonce), Tag::from(*tag));
-        // Nothing is decrypted before the tag is seen to be right.
+        // Nothing is decrypted before the tag is verified.
         let newer_keys = keys
             .iter()
             .position(|key| key.decrypt_inout_detached(&nonce, associated_data, (&mut *sealed).into(), &tag).is_ok())?;
@@ -203,7 +204,7 @@ impl SealingKeys {
     }
 }
 
-/// The length of the token of a text, in characters, unless that is deflated.
+/// The length in characters of the token of a text that is not deflated.
 pub const fn token_length(text: usize) -> usize {
     ((OVERHEAD + text) * 4).div_ceil(3)
 }
@@ -271,7 +272,7 @@ mod tests {
                 assert!(keys.open(&[&token, more].concat()).is_none());
                 assert!(keys.open(&[more, &token].concat()).is_none());
             }
-            // The bits that the last character has beyond the last byte.
+            // The spare bits of the last character.
             let spare = match token.len() % 4 {
                 2 => 4,
                 3 => 2,
@@ -330,7 +331,7 @@ mod tests {
         }
     }
 
-    /// The example of draft-irtf-cfrg-xchacha-03, appendix A.3.1: the crate is the cipher that we take it for.
+    /// The example of draft-irtf-cfrg-xchacha-03, appendix A.3.1, to check that the crate implements this cipher.
     #[test]
     fn known_answer_of_the_draft() {
         let key: Vec<u8> = (0x80..0xa0).collect();

@@ -1,7 +1,7 @@
-//! HMAC over keys that were derived beforehand, and the one way to a [`Verified`] payload.
+//! HMAC with derived keys, and the only way to a [`Verified`] payload.
 //!
-//! Source: `itsdangerous.Signer` with `HMACAlgorithm`. Deriving keys is left to itsdangerous; here each derived key
-//! is absorbed once into an HMAC state, and that state is copied for each token.
+//! Source: `itsdangerous.Signer` with `HMACAlgorithm`. itsdangerous derives the keys. Here each derived key is absorbed
+//! once into an HMAC state, and this state is copied for each token.
 
 use hmac::digest::KeyInit as _;
 use hmac::{Hmac, Mac as _};
@@ -24,7 +24,7 @@ enum Keyed {
     Sha512(Hmac<Sha512>),
 }
 
-/// Runs one body for whichever digest a state has.
+/// Runs one body for a state of any digest.
 macro_rules! with_state {
     ($keyed:expr, $state:ident => $body:expr) => {
         match $keyed {
@@ -38,7 +38,7 @@ macro_rules! with_state {
 }
 
 impl Keyed {
-    /// `digest` is a name as `hashlib` gives it; `None` for one that is not native.
+    /// `digest` is a name as in `hashlib`; `None` for a digest that is not native.
     fn new(digest: &str, key: &[u8]) -> Option<Self> {
         Some(match digest {
             "sha1" => Self::Sha1(Hmac::new_from_slice(key).ok()?),
@@ -78,9 +78,9 @@ impl Signature {
     }
 }
 
-/// What a token said, after its signature was found to be that of one of our keys.
+/// The content of a token whose signature was made by one of our keys.
 ///
-/// Base64, zlib and JSON only ever see a payload by way of this type, and only [`SigningKeys::verify`] makes one:
+/// Base64, zlib and JSON only get a payload of this type, and only [`SigningKeys::verify`] makes one:
 ///
 /// ```
 /// # use _native::wire::sign::{SigningKeys, Verified};
@@ -90,7 +90,7 @@ impl Signature {
 /// }
 /// ```
 ///
-/// Nobody else can say that a token was verified:
+/// Other code cannot make one:
 ///
 /// ```compile_fail,E0451
 /// # use _native::wire::sign::{KeyAge, SigningKeys, Verified};
@@ -110,12 +110,12 @@ pub struct Verified<'t> {
 pub struct KeyAge {
     /// How many keys are newer.
     pub newer_keys: usize,
-    /// Whether it was with a digest that is accepted, but not signed with any more.
+    /// Whether its digest is accepted, but not used for new signatures.
     pub is_old_digest: bool,
 }
 
 impl KeyAge {
-    /// Whether a token made now would be signed likewise.
+    /// Whether a new token would have the same key and digest.
     pub fn is_current(self) -> bool {
         self.newer_keys == 0 && !self.is_old_digest
     }
@@ -138,9 +138,9 @@ impl<'t> Verified<'t> {
 /// Why a token has no [`Verified`] payload.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unverified {
-    /// The signature is none that our keys make.
+    /// None of our keys has made the signature.
     Forged,
-    /// The signature is not spelled canonically; itsdangerous may still accept it.
+    /// The base64 of the signature is not canonical. itsdangerous may still accept it.
     OddSignature,
 }
 
@@ -148,7 +148,7 @@ pub enum Unverified {
 pub struct SigningKeys {
     /// Newest first: the first one signs, and verification tries them in this order.
     keys: Vec<Keyed>,
-    /// As many again for each digest that is accepted besides.
+    /// As many keys for each other digest that is accepted.
     accepted: Vec<Keyed>,
 }
 
@@ -159,7 +159,7 @@ impl SigningKeys {
         (!keys.is_empty()).then_some(Self { keys, accepted: Vec::new() })
     }
 
-    /// The same keys, with those of another signer accepted as well, derived from as many secrets.
+    /// The same keys, which also accept signatures of another signer with as many secrets.
     #[must_use]
     pub fn accepting(&self, other: &Self) -> Self {
         Self { keys: self.keys.clone(), accepted: [&self.accepted[..], &other.keys].concat() }
@@ -170,12 +170,12 @@ impl SigningKeys {
         self.keys[0].sign(value)
     }
 
-    /// Whether one of the keys has made this signature of a value that is no token.
+    /// Whether one of the keys has made this signature, for values that are not tokens.
     pub fn has_signed(&self, value: &[u8], signature: &[u8]) -> bool {
         self.keys.iter().any(|key| key.verifies(value, signature))
     }
 
-    /// Verifies with each key in turn.
+    /// Verifies a token, trying each key in turn.
     pub fn verify<'t>(&self, token: &UnverifiedToken<'t>) -> Result<Verified<'t>, Unverified> {
         let mut signature = [0; MAX_SIGNATURE];
         let length = base64::decode_into(&mut signature, token.signature).ok_or(Unverified::OddSignature)?;
@@ -196,7 +196,7 @@ mod tests {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
-    /// The key of the fourth case in both.
+    /// The key of the fourth case in both RFCs.
     const COUNTED: [u8; 25] =
         [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25];
 
@@ -219,7 +219,7 @@ mod tests {
         ),
     ];
 
-    /// RFC 4231, section 4: key, data and HMAC-SHA-224, -256, -384 and -512, of which the fifth case gives 128 bits.
+    /// RFC 4231, section 4: key, data and HMAC-SHA-224, -256, -384 and -512. The fifth case has only 128 bits of each.
     const RFC_4231: [(&[u8], &[u8], [&str; 4]); 7] = [
         (
             &[0x0b; 20],

@@ -1,4 +1,4 @@
-//! The table of tags that Flask's session JSON uses for what JSON cannot say.
+//! The tags that Flask's session JSON uses for types that JSON does not have.
 //!
 //! Source: `flask.json.tag.TaggedJSONSerializer.default_tags`. A tagged value is an object of one member whose name is
 //! the tag.
@@ -6,7 +6,7 @@
 /// What a tag stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
-    /// A dict of one key that would pass for a tag; the key has [`DICT_SUFFIX`] appended.
+    /// A dict whose only key is the key of a tag. [`DICT_SUFFIX`] is appended to it.
     Dict,
     Tuple,
     /// Bytes in standard base64.
@@ -46,7 +46,7 @@ impl Tag {
     }
 }
 
-/// The 128 bits of a UUID in 32 hex digits; other spellings that `uuid.UUID` takes are left to it.
+/// The 128 bits of a UUID in 32 hex digits; `None` for other spellings, which are left to `uuid.UUID`.
 pub fn parse_uuid(text: &str) -> Option<u128> {
     let is_plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_plain.then(|| u128::from_str_radix(text, 16).ok()).flatten()

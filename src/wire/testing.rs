@@ -1,6 +1,6 @@
 //! Texts for the tests of these modules.
 
-/// A small generator, so that the tests need no further crate.
+/// A small random number generator, so that the tests need no other crate.
 pub struct Random(u64);
 
 impl Random {

@@ -1,7 +1,7 @@
-//! The token, `payload.timestamp.signature`: split, joined, and its age judged.
+//! The token, `payload.timestamp.signature`: how it is split and joined, and how its age is checked.
 //!
-//! Source: `itsdangerous.TimestampSigner`. The signature covers everything before the last dot. The
-//! timestamp is the number of seconds since 1970, big-endian, leading zero bytes stripped, base64.
+//! Source: `itsdangerous.TimestampSigner`. The signature covers everything before the last dot. The timestamp is the
+//! number of seconds since 1970, big-endian without leading zero bytes, in base64.
 
 use crate::wire::base64;
 
@@ -10,7 +10,7 @@ const SEPARATOR: u8 = b'.';
 /// Beyond this second (in 2106) stock decides: `datetime.fromtimestamp` fails at limits that differ by platform.
 const LAST_PLAIN_TIMESTAMP: u64 = u32::MAX as u64;
 
-/// A token cut at its two last dots. Nothing in it is to be trusted yet.
+/// A token, split at its last two dots. Nothing in it can be trusted yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnverifiedToken<'t> {
     /// `payload.timestamp`, what the signature covers.
@@ -20,7 +20,7 @@ pub struct UnverifiedToken<'t> {
     pub signature: &'t [u8],
 }
 
-/// Cuts a token, or gives `None` where a dot is missing.
+/// Splits a token; `None` if a dot is missing.
 pub fn split(token: &[u8]) -> Option<UnverifiedToken<'_>> {
     let (signed, signature) = split_at_last_separator(token)?;
     let (payload, timestamp) = split_at_last_separator(signed)?;
@@ -46,7 +46,7 @@ pub fn push_signature(token: &mut Vec<u8>, signature: &[u8]) {
     base64::encode_onto(token, signature);
 }
 
-/// Reads a timestamp, or gives `None` where it is not in canonical form or its date is not plain.
+/// Reads a timestamp; `None` if it is not canonical, or after the year 2106.
 pub fn parse_timestamp(timestamp: &[u8]) -> Option<u64> {
     let mut bytes = [0; 8];
     let length = base64::decode_into(&mut bytes, timestamp)?;
@@ -54,12 +54,12 @@ pub fn parse_timestamp(timestamp: &[u8]) -> Option<u64> {
     (seconds <= LAST_PLAIN_TIMESTAMP).then_some(seconds)
 }
 
-/// A token is too old, or of the future. The text is that of `itsdangerous.SignatureExpired`.
+/// A token is too old, or from the future. The text is that of `itsdangerous.SignatureExpired`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expired(pub String);
 
-/// Judges the age of a token signed at `signed_at`: exactly `max_age` is accepted, and one below zero is not, both by
-/// `leeway` more. All are in seconds.
+/// Checks the age of a token that was signed at `signed_at`. Accepts ages from `-leeway` to `max_age + leeway`,
+/// inclusive. All times are in seconds.
 pub fn check_age(signed_at: u64, now: i128, max_age: i64, leeway: i64) -> Result<(), Expired> {
     let age = now.saturating_sub(signed_at.into());
     if age > i128::from(max_age) + i128::from(leeway) {

@@ -1,31 +1,31 @@
-//! Deflate where that is shorter, and bounded inflate.
+//! Deflate if that is shorter, and bounded inflate.
 //!
-//! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`. The deflate gives the bytes of classic zlib at its default
-//! level, window and memory, as CPython calls it; the inflate takes what classic zlib takes.
+//! Source: `itsdangerous.url_safe.URLSafeSerializerMixin`. Deflate gives the bytes of classic zlib at its default
+//! level, window and memory, as CPython calls it. Inflate accepts the streams that classic zlib accepts.
 
 use std::sync::LazyLock;
 
 use crate::wire::{deflate, inflate};
 
-/// Text that inflates beyond this many bytes is left to stock.
+/// Data that inflates to more bytes is left to stock.
 const MAX_INFLATED: usize = 1 << 20;
 
-/// Deflates, and gives the bytes only if they are at least two fewer than those of `text`.
+/// Deflates, and returns the bytes only if they are at least two fewer than those of `text`.
 pub fn deflate_if_shorter(text: &[u8]) -> Option<Vec<u8>> {
     if cannot_win(text) { None } else { deflate::deflate_if_shorter(text) }
 }
 
-/// The same, but never of a text that [`inflate`] would find too long.
+/// The same, but `None` for a text that is too long for [`inflate`].
 pub fn deflate_readably(text: &[u8]) -> Option<Vec<u8>> {
     if text.len() > MAX_INFLATED { None } else { deflate_if_shorter(text) }
 }
 
-/// Inflates one stream, ignoring bytes after its end; `None` where it is damaged, truncated or too long.
+/// Inflates one stream, and ignores bytes after its end; `None` if it is damaged, truncated or too long.
 pub fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     inflate::inflate(bytes, MAX_INFLATED)
 }
 
-/// Texts up to this length are weighed before deflate is tried.
+/// For texts of up to this many bytes, a lower bound is computed before deflate is tried.
 const MAX_WEIGHED: usize = 48;
 
 /// Whether zlib provably cannot make `text` shorter by two bytes.
@@ -33,17 +33,17 @@ const MAX_WEIGHED: usize = 48;
 /// A stream is 6 bytes of frame around a deflate block (RFC 1950, RFC 1951). For a text of at most [`MAX_WEIGHED`]
 /// printable ASCII bytes:
 ///
-/// * A byte can be covered by a match only if it lies in a three-byte sequence that also stands earlier. All others are
-///   emitted as literals, and the end-of-block symbol follows.
-/// * A stored block is longer than the text. A fixed block spends 3 bits on its header, 7 on its end and 8 on each
+/// * A match can cover a byte only if the byte is in a three-byte sequence that also occurs earlier. All other bytes
+///   are written as literals, followed by the end-of-block symbol.
+/// * A stored block is longer than the text. A fixed block takes 3 bits for its header, 7 for its end and 8 for each
 ///   literal.
-/// * A dynamic block spends 3 + 14 bits on its header. It has at most 49 symbols, so some code is at most 5 bits long,
+/// * A dynamic block takes 3 + 14 bits for its header. It has at most 49 symbols, so some code is at most 5 bits long,
 ///   which takes at least 10 code length code lengths of 3 bits. The unused symbols 0-31 and 127-255 take at least one
-///   run of 8 bits each. Literals and end cost at least their Shannon entropy: no prefix code does better, and further
-///   symbols never make those cheaper.
+///   run of 8 bits each. Literals and end take at least their Shannon entropy: no prefix code does better, and other
+///   symbols never make them cheaper.
 ///
-/// The cheaper of the two last is a lower bound; where even that does not win, deflate need not be tried. A session of
-/// one or two short values is such a text.
+/// The smaller size of a fixed and a dynamic block is a lower bound. If even that is not shorter than the text, deflate
+/// need not be tried. A session with one or two short values is such a text.
 pub fn cannot_win(text: &[u8]) -> bool {
     if text.len() > MAX_WEIGHED || !text.iter().all(|byte| (b' '..0x7f).contains(byte)) {
         return false;
@@ -55,7 +55,7 @@ pub fn cannot_win(text: &[u8]) -> bool {
     least + 2 > text.len()
 }
 
-/// Counts the bytes that no match can cover, by value and in all.
+/// Counts the bytes that no match can cover, by their values and in total.
 fn count_sure_literals(text: &[u8]) -> ([u8; 128], usize) {
     let mut counts = [0; 128];
     let mut literals = 0;
@@ -63,7 +63,7 @@ fn count_sure_literals(text: &[u8]) -> ([u8; 128], usize) {
     let mut covered_to = 0;
     for (at, &byte) in text.iter().enumerate() {
         if let Some(&[a, b, c]) = text.get(at..at + 3) {
-            // Two sequences that share a slot pass for a repetition, which only makes the bound more careful.
+            // Two sequences that share a slot count as a repetition, which only lowers the bound.
             let slot = (u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9e37_79b1) >> 22) as usize;
             let (word, bit) = (slot / 64, 1 << (slot % 64));
             if seen[word] & bit != 0 {
@@ -120,7 +120,7 @@ mod tests {
         let mut random = Random::new(1);
         let mut won = 0;
         for case in 0..20_000 {
-            // Few letters and many repetitions put the lengths on both sides of the rule.
+            // With few letters and many repetitions, there are lengths on both sides of the bound.
             let letters = 1 + case % 40;
             let length = random.below(80);
             let text: Vec<u8> = (0..length).map(|_| b'!' + random.byte_below(letters)).collect();

@@ -1,4 +1,4 @@
-//! Bits into bytes, lowest first.
+//! Packs bits into bytes, lowest first.
 
 use super::HEADER;
 use super::tables::Code;
@@ -9,7 +9,7 @@ pub struct BitWriter {
     pub tail: Tail,
 }
 
-/// The last bits, which do not fill a word yet. Loops keep them in registers, where they could not keep all of a writer.
+/// The last bits, which do not fill a word yet. They are a struct of their own, so that loops keep them in registers.
 #[derive(Clone, Copy)]
 pub struct Tail {
     pending: u64,
@@ -17,7 +17,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// At most 32 bits at a time.
+    /// Appends at most 32 bits.
     #[inline]
     pub fn push(&mut self, bytes: &mut Vec<u8>, bits: u64, count: u8) {
         self.pending |= bits << self.count;
@@ -36,28 +36,28 @@ impl Tail {
 }
 
 impl BitWriter {
-    /// Starts with two bytes of header.
+    /// Starts with the two bytes of the header.
     pub fn new() -> Self {
         Self { bytes: Vec::new(), tail: Tail { pending: u16::from_le_bytes(HEADER).into(), count: 16 } }
     }
 
-    /// How many bits there are.
+    /// The number of bits written.
     pub fn length(&self) -> usize {
         self.bytes.len() * 8 + usize::from(self.tail.count)
     }
 
-    /// Makes room for so many bytes more.
+    /// Makes room for this many more bytes.
     pub fn reserve(&mut self, bytes: usize) {
-        // Whole words are written, so there may be a few bytes more for a while.
+        // Whole words are written, so the buffer may have a few bytes more for a while.
         self.bytes.reserve(bytes + 8);
     }
 
-    /// At most 32 bits at a time.
+    /// Appends at most 32 bits.
     pub fn push(&mut self, bits: u64, count: u8) {
         self.tail.push(&mut self.bytes, bits, count);
     }
 
-    /// Appends whole bytes, after as many zeros as it takes to the next one.
+    /// Appends whole bytes, after zeros up to the next byte boundary.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         let Tail { pending, count } = self.tail;
         let whole = usize::from(count.div_ceil(8));

@@ -5,7 +5,7 @@ use super::tables::{
     Code, DISTANCE_BASES, DISTANCE_SYMBOLS, END_OF_BLOCK, LENGTH_BASES, LENGTH_CODES, LITERAL_SYMBOLS, distance_code,
 };
 
-/// So many literals and matches fill a block.
+/// The most literals and matches in a block.
 const MAX_SYMBOLS: usize = (1 << 14) - 1;
 
 /// The literals and matches of one block.
@@ -32,7 +32,7 @@ impl Block {
         self.symbols.len() == MAX_SYMBOLS
     }
 
-    /// How many symbols fit in yet.
+    /// How many more symbols fit in.
     pub fn room(&self) -> usize {
         MAX_SYMBOLS - self.symbols.len()
     }

@@ -4,7 +4,7 @@ use super::bits::BitWriter;
 use super::tables::{CODE_LENGTH_EXTRA, CODE_LENGTH_ORDER, CODE_LENGTH_SYMBOLS, MANY_ZEROS, REPEAT, ZEROS};
 use super::trees::{CODE_LENGTHS, Tree, TreeBuilder};
 
-/// The lengths of the two trees' codes, run-length encoded and coded in their turn.
+/// The lengths of the codes of both trees, run-length encoded, and then Huffman-coded.
 pub struct Header {
     /// Symbols with the value of the bits that follow them.
     symbols: Vec<(u8, u8)>,
@@ -52,9 +52,9 @@ impl Header {
     }
 }
 
-/// Appends the lengths of these codes with runs as zlib cuts them: at most 6 repetitions of a length, the first time it
-/// occurs being no repetition, and at most 138 zeros. Only symbols that have codes are looked at. Measured: 2,300
-/// instructions less for a login than with all.
+/// Appends the lengths of these codes, with runs as in zlib: a length, then at most 6 repetitions of it, or at most 138
+/// zeros. Only symbols that have codes are visited. Measured: 2,300 instructions less for a login than with all
+/// symbols.
 fn push_runs(symbols: &mut Vec<(u8, u8)>, tree: &Tree) {
     let mut leaves = tree.leaves.iter().map(|&leaf| usize::from(leaf)).peekable();
     let mut end = 0;

@@ -3,13 +3,13 @@
 use super::block::Block;
 use super::tables::{MAX_MATCH, MIN_MATCH};
 
-/// Matches of three bytes from further back than this are not worth their distance.
+/// Matches of three bytes from further back than this take more bits than literals.
 const TOO_FAR: usize = 4096;
 
 // Level 6 of zlib's configuration table.
-/// From this length of a match on, the search for a better one one byte later is cut to a quarter.
+/// From this length of a match on, the search for a better match at the next byte is cut to a quarter.
 const GOOD_LENGTH: usize = 8;
-/// From this length on, it is not made at all.
+/// From this length on, there is no such search.
 const LAZY_LENGTH: usize = 16;
 /// A match of this length ends the search.
 const NICE_LENGTH: usize = 128;
@@ -17,19 +17,19 @@ const MAX_CHAIN: usize = 128;
 
 const HASHES: usize = 1 << 15;
 
-/// zlib sees the text through a window of twice this size, which it moves on by this much.
+/// zlib sees the text through a window of twice this size, and moves the window by this size.
 const WINDOW: usize = 1 << 15;
-/// It does so where it can see fewer bytes ahead than a match and what follows may need.
+/// zlib moves the window when it sees fewer bytes ahead than this.
 const MIN_LOOKAHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
-/// So matches are no further away than this.
+/// So no match is further away than this.
 const MAX_DISTANCE: usize = WINDOW - MIN_LOOKAHEAD;
 
 /// Finds the matches in one text after another.
 pub struct Matcher {
-    /// For each hash of three bytes the last place where they stood, as `base` + place. What is not above `base` stems
-    /// from an earlier text, so the table need not be cleared each time. zlib takes place 0 for none, and so do we.
+    /// For each hash of three bytes the last place where they occurred, as `base` + place. Values up to `base` are from
+    /// earlier texts, so the table need not be cleared for each text. Place 0 means none, as in zlib.
     heads: Box<[u16; HASHES]>,
-    /// For each place the one before it with the same hash, also with `base`.
+    /// For each place the previous one with the same hash, also as `base` + place.
     chain: Box<[u16; WINDOW]>,
     base: u16,
     /// The length of the last text.
@@ -42,7 +42,7 @@ struct Match {
     length: usize,
 }
 
-/// How far a text has been walked, and what its last place left to be decided.
+/// How far a text has been walked, and the match at the last place, which is not decided yet.
 struct Walk {
     at: usize,
     found: Match,
@@ -56,14 +56,14 @@ impl Matcher {
         Self { heads: zeros(), chain: zeros(), base: 0, used: 0 }
     }
 
-    /// Fills blocks with the literals and matches of a text. `flush` empties one that is full, and is told up to where
-    /// in the text it goes; the last one stays.
+    /// Fills blocks with the literals and matches of a text. `flush` empties a full block, and gets the end of the
+    /// block in the text. The last block is not flushed.
     pub fn match_text(&mut self, text: &[u8], block: &mut Block, flush: &mut dyn FnMut(&mut Block, usize)) {
         self.start(text.len());
         let mut walk = Walk { at: 0, found: NO_MATCH, literal_is_pending: false };
         let mut moved = 0;
         loop {
-            // Places count from where the window begins.
+            // Places count from the beginning of the window.
             let ahead = &text[moved..];
             self.match_window(ahead, end_of_view(ahead.len()), &mut walk, block, &mut |block, end| {
                 flush(block, moved + end);
@@ -81,7 +81,7 @@ impl Matcher {
         }
     }
 
-    /// Walks up to `stop`, taking a match only if the next place has no longer one.
+    /// Walks up to `stop`. Takes a match only if there is no longer one at the next place.
     fn match_window(
         &mut self,
         text: &[u8],
@@ -144,7 +144,7 @@ impl Matcher {
     }
 
     fn start(&mut self, length: usize) {
-        // This text's places lie above all of the last one's.
+        // The places of this text are greater than all places of the last one.
         let start = usize::from(self.base) + self.used;
         self.used = length;
         if start + length <= u16::MAX.into() {
@@ -155,14 +155,15 @@ impl Matcher {
         }
     }
 
-    /// Counts places from where the next window begins. Those before it are none.
+    /// Counts places from the beginning of the next window. Places before it become none.
     fn move_window(&mut self) {
         for place in self.heads.iter_mut().chain(self.chain.iter_mut()) {
             *place = place.saturating_sub(WINDOW as u16);
         }
     }
 
-    /// Notes the three bytes at a place and gives the last place of the same, with `base`; none is `base` or less.
+    /// Records the three bytes at a place, and returns the last place of the same bytes with `base` added, or at most
+    /// `base` for none.
     #[inline]
     fn insert(&mut self, text: &[u8], at: usize) -> u16 {
         let Some(&[a, b, c]) = text.get(at..at + MIN_MATCH) else {
@@ -175,9 +176,9 @@ impl Matcher {
         head
     }
 
-    /// Notes places until the bytes of one have been seen before, and gives that place and its head; from `end` on none.
-    /// So it goes for most bytes of a session, as ids and tokens are random. Measured: 10,000 instructions less for a
-    /// login than with one place at a time.
+    /// Records places until the bytes of one have occurred before, or up to `end`. Returns that place and its head.
+    /// Most bytes of a session have not occurred before, as ids and tokens are random. Measured: 10,000 instructions
+    /// less for a login than with one place at a time.
     fn insert_until_known(&mut self, text: &[u8], at: usize, end: usize) -> (usize, u16) {
         let Some(&[a, b, ..]) = text[at..].first_chunk::<2>() else {
             return (end, 0);
@@ -207,7 +208,7 @@ impl Matcher {
         let mut best = Match { start: 0, length: length.min(ahead.len()) };
         let mut steps = if length >= GOOD_LENGTH { MAX_CHAIN / 4 } else { MAX_CHAIN };
         let out_of_reach = self.base + at.saturating_sub(MAX_DISTANCE) as u16;
-        // A longer match has the best one's last byte, and one more.
+        // A longer match also has the last byte of the best match, and one more.
         let mut wanted = pair_at(ahead, best.length - 1);
         while wanted.is_some() {
             if pair_at(text, start + best.length - 1) == wanted {
@@ -236,7 +237,7 @@ fn zeros<const LENGTH: usize>() -> Box<[u16; LENGTH]> {
     vec![0; LENGTH].try_into().expect("a vector of this very length")
 }
 
-/// Up to where a text is walked before the window moves on.
+/// Up to which place a text is walked before the window moves.
 fn end_of_view(length: usize) -> usize {
     let moves_at = WINDOW + MAX_DISTANCE + usize::from(length >= 2 * WINDOW);
     length.min(moves_at)
@@ -252,7 +253,7 @@ fn word_at(text: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*text.get(at..at + 8)?.first_chunk()?))
 }
 
-/// How many bytes of `ahead` the longer `text` begins with.
+/// How many bytes at the beginning of `ahead` and of the longer `text` are equal.
 fn common_length(text: &[u8], ahead: &[u8]) -> usize {
     let mut length = 0;
     while let (Some(one), Some(other)) = (word_at(text, length), word_at(ahead, length)) {

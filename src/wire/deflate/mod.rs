@@ -1,17 +1,16 @@
 //! The deflate of classic zlib at level 6, bit for bit.
 //!
-//! A cookie must come out with the very bytes that CPython's zlib would give it. zlib itself is made for streams that
-//! come in pieces: most of its time on a text of a few hundred bytes goes into clearing tables of 64 KB and filling a
-//! window. This is the same algorithm for one text at a time: the same matches, the same blocks, the same trees, the
-//! same bits.
+//! A cookie must have exactly the bytes that CPython's zlib would give it. zlib itself is made for streams that come in
+//! pieces: for a text of a few hundred bytes it spends most of its time on clearing tables of 64 KB and filling a
+//! window. This is the same algorithm for one text at a time, with the same matches, blocks, trees and bits.
 //!
-//! Why it is kept: no other library promises zlib's bytes, and zlib itself costs much more. Measured at level 6, its
-//! stream reset for each text: 143,200 instructions for a session of Flask-Login, 276 bytes of JSON, against 37,800 here;
-//! 116,200 against 26,400 for 109 bytes, 179,400 against 75,500 for 594 bytes. For texts of 100 KB it is zlib that is
-//! cheaper, by a quarter.
+//! Why not a library: no other library promises zlib's bytes, and zlib itself costs much more. Measured at level 6,
+//! with zlib's stream reset for each text: 143,200 instructions for a session of Flask-Login, 276 bytes of JSON,
+//! against 37,800 here; 116,200 against 26,400 for 109 bytes, 179,400 against 75,500 for 594 bytes. For texts of 100 KB
+//! zlib is cheaper, by a quarter.
 //!
 //! Source: RFC 1950 and RFC 1951 for the format; zlib's choices within it are those of its `deflate_slow` and
-//! `trees.c`. The tests compare with zlib on thousands of texts, or as many as `DEFLATE_CASES` says.
+//! `trees.c`. The tests compare with zlib on thousands of texts, or on as many as `DEFLATE_CASES` says.
 
 #![expect(clippy::cast_possible_truncation, reason = "no text is longer than 32 bits can tell, no symbol than 16")]
 
@@ -31,7 +30,7 @@ use matches::Matcher;
 use tables::{FIXED_DISTANCES, FIXED_LITERALS};
 use trees::{DISTANCES, LITERALS, Tree, TreeBuilder};
 
-/// What precedes the blocks: a window of 32 KB, level 6. The checksum follows them.
+/// The bytes before the blocks: a window of 32 KB, level 6. The checksum follows the blocks.
 const HEADER: [u8; 2] = [0x78, 0x9c];
 const CHECKSUM: usize = 4;
 
@@ -77,7 +76,7 @@ impl Deflater {
     }
 }
 
-/// Gives each block the form that takes the fewest bytes.
+/// Writes each block in the form that takes the fewest bytes.
 struct Coder {
     builder: TreeBuilder,
     literals: Tree,
@@ -85,7 +84,7 @@ struct Coder {
     header: Header,
 }
 
-/// The forms of a block, with the bits that announce them, lowest of which is that of the last block.
+/// The forms of a block. Each value is the three bits before the block; the lowest one is set in the last block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Stored = 0b000,
@@ -103,7 +102,7 @@ impl Coder {
         }
     }
 
-    /// Builds the trees of a block that covers so many bytes of the text.
+    /// Builds the trees of a block that covers `length` bytes of the text.
     fn prepare(&mut self, block: &Block, length: usize) -> Form {
         let Self { builder, literals, distances, header } = self;
         literals.build(builder, &block.literals);
@@ -120,7 +119,7 @@ impl Coder {
         }
     }
 
-    /// The bits that the block takes in a form; for a stored one an upper bound.
+    /// How many bits the block takes in a form. For a stored block this is an upper bound.
     fn bits(&self, form: Form, length: usize) -> usize {
         3 + match form {
             Form::Stored => 7 + 32 + 8 * length,
@@ -170,7 +169,7 @@ mod tests {
         let mut random = Random::new(std::env::var("DEFLATE_SEED").map_or(1, |seed| seed.parse().unwrap()));
         let mut won = 0;
         for case in 0..cases {
-            // A long one now and then: several windows, several blocks.
+            // Sometimes a long text, with several windows and several blocks.
             let text = random.text(if case % 100 == 0 { 300_000 } else { MAX_TEXT });
             let expected = by_zlib(&text);
             won += u32::from(expected.is_some());
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn extreme_texts_too() {
-        // Fibonacci frequencies make the deepest trees, and lengths that have to be cut.
+        // Fibonacci frequencies make the deepest trees, with lengths that have to be limited.
         let mut fibonacci = Vec::new();
         let (mut a, mut b) = (1, 1);
         for letter in 0..18 {
@@ -220,7 +219,7 @@ mod tests {
                         text.copy_within(at - back..at - back + 30, at);
                     }
                 }
-                // Something to be won, so that there is a result at all.
+                // Text that compresses well, so that there is a result.
                 text.extend(vec![b' '; 20_000]);
                 assert!(deflate_if_shorter(&text) == by_zlib(&text), "{text_end} {back}");
             }

@@ -8,12 +8,12 @@ pub const END_OF_BLOCK: usize = 256;
 pub const MIN_MATCH: usize = 3;
 pub const MAX_MATCH: usize = 258;
 
-/// The code lengths' alphabet beyond the lengths: the previous length 3 to 6 times, 3 to 10 zeros, 11 to 138 zeros.
+/// The symbols for runs of lengths: the previous length 3 to 6 times, 3 to 10 zeros, 11 to 138 zeros.
 pub const REPEAT: u8 = 16;
 pub const ZEROS: u8 = 17;
 pub const MANY_ZEROS: u8 = 18;
 
-/// A prefix code of one symbol, its first bit lowest.
+/// The prefix code of one symbol, with its first bit lowest.
 #[derive(Clone, Copy, Default)]
 pub struct Code {
     pub bits: u16,
@@ -25,7 +25,8 @@ pub const CODE_LENGTH_ORDER: [usize; CODE_LENGTH_SYMBOLS] =
 
 pub static CODE_LENGTH_EXTRA: [u8; CODE_LENGTH_SYMBOLS] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
 
-/// For each length code from 257 on its shortest length and the number of extra bits; the last stands for one length.
+/// For each length code from 257 on, its shortest length and the number of extra bits. The last code has only one
+/// length.
 pub static LENGTH_BASES: [(u16, u8); 29] = {
     let mut lengths = [(0, 0); 29];
     let mut length = MIN_MATCH as u16;
@@ -40,7 +41,7 @@ pub static LENGTH_BASES: [(u16, u8); 29] = {
     lengths
 };
 
-/// For each distance code its shortest distance and the number of extra bits.
+/// For each distance code, its shortest distance and the number of extra bits.
 pub static DISTANCE_BASES: [(u16, u8); DISTANCE_SYMBOLS] = {
     let mut distances = [(0, 0); DISTANCE_SYMBOLS];
     let mut distance = 1;

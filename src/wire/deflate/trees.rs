@@ -1,4 +1,4 @@
-//! Prefix codes for the symbols of a block, with zlib's choice among equally good ones.
+//! Prefix codes for the symbols of a block. Among equally good codes these are zlib's.
 
 use super::tables::{
     CODE_LENGTH_EXTRA, CODE_LENGTH_SYMBOLS, Code, DISTANCE_EXTRA, DISTANCE_SYMBOLS, FIXED_DISTANCES, FIXED_LITERALS,
@@ -8,7 +8,7 @@ use super::tables::{
 /// One of the three alphabets.
 pub struct Alphabet {
     symbols: usize,
-    /// For each symbol the number of bits that follow its code.
+    /// For each symbol, the number of bits after its code.
     extra_bits: &'static [u8],
     max_length: u8,
     /// The codes of a fixed block, if it has any.
@@ -28,7 +28,7 @@ pub struct Tree {
     pub codes: Vec<Code>,
     /// The symbols that have codes, in order.
     pub leaves: Vec<u16>,
-    /// What the symbols of the block take with these codes, and with the fixed ones, in bits.
+    /// The bits of all symbols in the block with these codes, and with the fixed ones.
     pub bits: usize,
     pub fixed_bits: usize,
 }
@@ -81,10 +81,10 @@ fn push_used(leaves: &mut Vec<u16>, frequencies: &[u16], first: usize) {
     }
 }
 
-/// At least two symbols get a code, since a code of one would have no bits.
+/// At least two symbols get codes, because the code of a single symbol would have no bits.
 fn collect_leaves(leaves: &mut Vec<u16>, frequencies: &[u16]) {
     leaves.clear();
-    // Most bytes occur in no session, and so most chunks are skipped. Measured: 1,600 instructions less for a login.
+    // Most bytes do not occur in a session, so most chunks are skipped. Measured: 1,600 instructions less for a login.
     let (chunks, rest) = frequencies.as_chunks::<8>();
     for (chunk, first) in chunks.iter().zip((0..).step_by(8)) {
         if *chunk != [0; 8] {
@@ -103,10 +103,10 @@ fn collect_leaves(leaves: &mut Vec<u16>, frequencies: &[u16]) {
 /// Leaves and the nodes above them.
 const NODES: usize = 2 * LITERAL_SYMBOLS;
 
-/// Finds the lengths of Huffman codes. Which of several equally good sets comes out depends on how ties are broken, and
-/// these are broken as zlib does: by a heap of frequencies and depths, into which the symbols go in order.
+/// Finds the lengths of Huffman codes. If several sets are equally good, the result depends on how ties are broken.
+/// They are broken as in zlib: by a heap of frequencies and depths, into which the symbols are put in order.
 pub struct TreeBuilder {
-    /// 1-based, the rarest at 1.
+    /// The heap begins at index 1, with the rarest node.
     heap: [Weighted; LITERAL_SYMBOLS + 2],
     /// The nodes from the root down, the rarest last.
     order: [u16; NODES],
@@ -114,14 +114,14 @@ pub struct TreeBuilder {
     lengths: [u8; NODES],
 }
 
-/// A node with its frequency and, where that is equal, its depth.
+/// A node, ordered by its frequency, and by its depth if frequencies are equal.
 #[derive(Clone, Copy)]
 struct Weighted(u32);
 
 impl Weighted {
     const HEAVIEST: Self = Self(u32::MAX);
 
-    /// No text has more symbols than 14 bits say, no tree of so few is deeper than 8 bits say, and nodes take 10.
+    /// The number of symbols fits into 14 bits, the depth of their tree into 8, and the number of a node into 10.
     fn new(frequency: u32, depth: u32, node: usize) -> Self {
         Self(frequency << 18 | depth << 10 | node as u32)
     }
@@ -130,13 +130,13 @@ impl Weighted {
         self.0 as u16 & 0x3ff
     }
 
-    /// A node above these two.
+    /// The parent of two nodes.
     fn join(self, other: Self, node: usize) -> Self {
         let depth = (self.0 >> 10 & 0xff).max(other.0 >> 10 & 0xff) + 1;
         Self::new((self.0 >> 18) + (other.0 >> 18), depth, node)
     }
 
-    /// Frequency and depth. These are at most those of another node where this is at most the whole of that.
+    /// Frequency and depth. If this is at most the whole value of another node, it is at most its weight.
     fn weight(self) -> u32 {
         self.0 & !0x3ff
     }
@@ -153,7 +153,7 @@ impl TreeBuilder {
             *place = Weighted::new(frequencies[usize::from(leaf)].max(1).into(), 0, leaf.into());
         }
         if leaves.len() == 2 {
-            // One of them may have been added for want of another.
+            // One of them may have been added so that there are two.
             leaves.sort_unstable();
         }
         self.join_nodes(leaves.len(), symbols);
@@ -166,7 +166,7 @@ impl TreeBuilder {
         for place in (1..=length / 2).rev() {
             self.sift_down(place, length, self.heap[place]);
         }
-        // What is joined goes from the back to the front.
+        // Joined nodes are stored from the back to the front.
         let mut front = 2 * length - 1;
         let mut node = symbols;
         while length > 1 {
@@ -186,8 +186,8 @@ impl TreeBuilder {
         self.order[0] = self.heap[1].node();
     }
 
-    /// Puts a node in the place of another, or below it. What stands behind the last place of the heap is heavier than
-    /// all, so that the choice between two children takes no branch that could be mispredicted.
+    /// Puts a node at a place of the heap, or below it. The entry after the last place is heavier than all others, so
+    /// that the choice between two children needs no branch that could be mispredicted.
     fn sift_down(&mut self, mut place: usize, length: usize, node: Weighted) {
         let weight = node.weight();
         while 2 * place <= length {
@@ -203,8 +203,8 @@ impl TreeBuilder {
         self.heap[place] = node;
     }
 
-    /// Gives each leaf its depth as length, or, where that is too much, a longest code at the expense of the rarest
-    /// shorter ones.
+    /// Makes the depth of each leaf the length of its code. If that is too long, the code gets the greatest length, and
+    /// the rarest shorter codes become longer.
     fn limit_lengths(&mut self, nodes: usize, symbols: usize, max_length: u8) -> [u16; 16] {
         let mut counts = [0; 16];
         let mut overflow = 0;
@@ -242,7 +242,7 @@ impl TreeBuilder {
     }
 }
 
-/// The bits in reverse order. Processors need a dozen instructions for what two lookups tell.
+/// The bits in reverse order. Two look-ups are faster than a dozen instructions.
 fn reverse(bits: u16) -> u16 {
     static REVERSED: [u8; 256] = {
         let mut reversed = [0; 256];
