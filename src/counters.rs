@@ -12,7 +12,7 @@ use crate::guard::version_tag;
 use crate::protection::Kind;
 use crate::wire::sign::KeyAge;
 
-/// How an operation came out.
+/// How an operation ended.
 #[derive(Clone, Copy)]
 pub enum Outcome {
     /// All of it ran natively.
@@ -45,7 +45,7 @@ impl Tally {
         StageReport { native: self.native.load(Relaxed), declined: self.declined() }
     }
 
-    /// The same for a step of requests that may also have run natively as a whole.
+    /// The same for a step of requests, which also counts if the whole request ran natively.
     fn report_within(&self, whole: &Self) -> StageReport {
         StageReport { native: self.native.load(Relaxed) + whole.native.load(Relaxed), declined: self.declined() }
     }
@@ -56,7 +56,7 @@ impl Tally {
     }
 }
 
-/// Counts of one interface. Each figure is exact; two of them may be of slightly different moments.
+/// Counts of one interface. Each number is exact, but two numbers may be from slightly different moments.
 #[pyclass(frozen, module = "flask_fastsession._native")]
 #[derive(Default)]
 pub struct Counters {
@@ -65,11 +65,11 @@ pub struct Counters {
     pub dumps: Tally,
     pub loads: Tally,
     pub keys: KeyTally,
-    /// Steps of requests in which an app overrides another one; all others have these steps run natively.
+    /// Steps of requests in which an app overrides another step. In all other requests these steps run natively.
     pub serializer: Tally,
     pub cookies: Tally,
     pub headers: Tally,
-    /// Cookies that were read, by their kind.
+    /// How many cookies of each kind were read.
     kinds: [AtomicU64; 2],
     too_large_when_sealed: AtomicU64,
 }
@@ -91,10 +91,10 @@ impl Counters {
     }
 }
 
-/// Counts of the keys that had signed what was read.
+/// Counts of the keys by which cookies were signed that were read.
 #[derive(Default)]
 pub struct KeyTally {
-    /// By how many keys are newer; the last place is for all that are older still.
+    /// By the number of newer keys. The last place counts all older keys.
     by_age: [AtomicU64; MAX_AGE + 1],
     old_digests: AtomicU64,
 }
@@ -123,7 +123,7 @@ struct KeysReport {
 
 #[derive(Serialize)]
 struct Report {
-    /// How classes are known to be stock's.
+    /// How the guard knows that classes are stock's.
     guard: &'static str,
     open: StageReport,
     save: StageReport,
@@ -163,7 +163,7 @@ impl Counters {
         Self::default()
     }
 
-    /// Return the counts as a plain dict.
+    /// Returns the counts as a plain dict.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Self { open, save, dumps, loads, keys, serializer, cookies, headers, kinds, too_large_when_sealed } = self;
         let [signed, encrypted] = kinds.each_ref().map(|count| count.load(Relaxed));
@@ -186,12 +186,12 @@ impl Counters {
         Ok(pythonize(py, &report)?)
     }
 
-    /// Count a cookie that was signed in a step of its own, and would be too large if it were encrypted.
+    /// Counts a cookie that was signed in a separate step, and would be too large if it were encrypted.
     fn _count_too_large_when_encrypted(&self) {
         self.count_too_large_when_sealed();
     }
 
-    /// Deep and pickled copies of an interface begin to count anew.
+    /// Deep and pickled copies of an interface begin with new counters.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, ()) {
         (slf.get_type().into_any(), ())
     }

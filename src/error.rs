@@ -1,4 +1,4 @@
-//! Ways in which native code stops short of an answer.
+//! The ways in which native code ends without an answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,7 +8,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::key_cache::intern;
 
-/// Makes an enum of the reasons, with all of them in a list, their names and what they mean.
+/// Makes an enum of the reasons, and a list of all reasons with their names and meanings.
 macro_rules! reasons {
     ($($variant:ident $name:literal $meaning:literal,)*) => {
         /// Why stock code answered instead. The names appear in `FastSessionInterface.stats()` and in the docs.
@@ -67,7 +67,7 @@ reasons! {
     Response "response" "the response class sets cookies or headers in its own way",
 }
 
-/// Return the names of the reasons why stock code answers, and what each means.
+/// Returns the names of the reasons why stock code answers, and what each means.
 #[pyfunction]
 pub fn reasons() -> Vec<(&'static str, &'static str)> {
     Reason::ALL.iter().map(|reason| (reason.name(), reason.meaning())).collect()
@@ -76,29 +76,29 @@ pub fn reasons() -> Vec<(&'static str, &'static str)> {
 /// What ends a native attempt without an answer.
 #[derive(Debug)]
 pub enum Fallback {
-    /// Equality with stock cannot be shown here: stock answers.
+    /// Native code cannot show that its answer would equal stock's: stock answers.
     Decline(Reason),
-    /// The token is certainly malformed, forged or expired; itsdangerous words the exception.
+    /// The token is certainly malformed, forged or expired. itsdangerous raises the exception.
     Reject(Refusal),
-    /// The same, where itsdangerous could not: it would read the clock again.
+    /// The same, but native code makes the exception, because itsdangerous would read the clock again.
     RejectWith(PyErr),
-    /// Stock would have let this very exception pass.
+    /// An exception that stock would also have raised.
     Raise(PyErr),
-    /// There is something to see to that is not native: the caller does, and calls again. It is not counted.
+    /// Python code has to do something first. The caller does it, and calls again. This is not counted.
     Defer,
 }
 
 /// Why a cookie opens no session. The names are those of the signal `session_refused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is no token, or a session class refuses what it says.
+    /// It is not a token, or the session class refuses its data.
     Malformed,
     /// None of the keys has signed it.
     Forged,
     Expired,
-    /// It was signed or sealed later than now.
+    /// It was signed or sealed at a time in the future.
     Future,
-    /// It is signed, where only encrypted cookies are read.
+    /// It is signed, but only encrypted cookies are read.
     NotEncrypted,
 }
 
@@ -115,13 +115,13 @@ impl Refusal {
 }
 
 impl Fallback {
-    /// For an error in code that may be anybody's: stock is to meet it again, unless it is no `Exception` but something
-    /// like a `KeyboardInterrupt` or a timeout, which nobody may hold up.
+    /// For an error in code that is not ours. Stock runs the same code and meets the error again, unless it is not an
+    /// `Exception`, such as a `KeyboardInterrupt` or a timeout, which has to pass at once.
     pub fn after(error: PyErr, py: Python<'_>, reason: Reason) -> Self {
         if error.is_instance_of::<PyException>(py) { Self::Decline(reason) } else { Self::Raise(error) }
     }
 
-    /// The same, but for errors that stock is to raise itself, at its own time.
+    /// The same for errors that stock has to raise itself, at its own time.
     pub fn declining(self, py: Python<'_>, reason: Reason) -> Self {
         match self {
             Self::Raise(error) => Self::after(error, py, reason),
@@ -138,17 +138,18 @@ impl From<Reason> for Fallback {
 
 const FAILED: &str = "native code of flask-fastsession failed; see stderr";
 
-/// One to be raised where there is no memory for another.
+/// The exception for the case that there is no memory to make one.
 static PREPARED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Makes the exception that is raised when no memory is left; to be done while the package is imported.
+/// Makes the exception that is raised when no memory is left. Called when the package is imported.
 pub fn prepare(py: Python<'_>) -> PyResult<()> {
     PREPARED.get_or_try_init(py, || PyResult::Ok(PySystemError::new_err(FAILED).into_value(py).into_any())).map(|_| ())
 }
 
-/// Runs native code, and turns a panic in it into a `SystemError`: a `BaseException`, as PyO3 would raise, ends a worker.
+/// Runs native code, and turns a panic in it into a `SystemError`. PyO3 would raise a `BaseException`, which ends a
+/// worker.
 ///
-/// The panics known are PyO3's own, where the interpreter has no memory for an object.
+/// The only known panics are PyO3's own, if the interpreter has no memory for an object.
 pub fn contained<T>(act: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err(Python::attach(failure)))
 }
@@ -160,7 +161,7 @@ fn failure(py: Python<'_>) -> PyErr {
         (Ok(Ok(error)), _) => error,
         (_, Some(prepared)) => {
             let prepared = prepared.bind(py);
-            // That of an earlier time would keep its frames alive.
+            // The traceback of an earlier use would keep its frames alive.
             let _ = prepared.setattr(intern!(py, "__traceback__"), py.None());
             PyErr::from_value(prepared.clone())
         }

@@ -1,11 +1,11 @@
-//! The names of the checks, and a build that leaves some of them out: the change matrix has to fail then, for each.
+//! The names of the checks, and a build that can leave out each of them, to show that the change matrix then fails.
 //!
-//! In all other builds no check can be left out, and nothing of this remains.
+//! In all other builds no check can be left out, and this module compiles to nothing.
 
 /// Whether a check is passed, or is left out.
 #[inline]
 pub fn passes(name: &str, is_passed: bool) -> bool {
-    // Asked first, so that it is known by then.
+    // Called first, so that the name of the check is recorded.
     is_left_out(name) || is_passed
 }
 
@@ -29,7 +29,7 @@ mod left_out {
         names.split(',').map(str::to_owned).collect()
     });
 
-    /// All that were asked for in this process.
+    /// The names of all checks that were made in this process.
     static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
     pub fn is_left_out(name: &str) -> bool {
@@ -37,7 +37,7 @@ mod left_out {
         LEFT_OUT.iter().any(|left_out| left_out == name)
     }
 
-    /// Return the names of all checks that were made in this process.
+    /// Returns the names of all checks that were made in this process.
     #[pyfunction]
     pub fn guard_checks() -> Vec<String> {
         KNOWN.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()

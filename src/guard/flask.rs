@@ -1,8 +1,7 @@
 //! The guard of requests: the hooks of Flask's session interface, app, request and response.
 //!
-//! As in `json`, each function looks at what a step depends on, at this very call: methods by their names on the
-//! class, since tests patch them, and the classes of apps, requests and responses by the namespaces that decide what
-//! they inherit.
+//! As in `json`, each function checks at each call what a step depends on: methods by their names on the class, since
+//! tests patch them, and the classes of apps, requests and responses by the namespaces that they inherit from.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -20,10 +19,10 @@ use crate::guard::version_tag;
 use crate::key_cache::intern;
 use crate::types::is_exactly;
 
-/// What the request path compares with, as it stood when this package was imported.
+/// The objects that the request path compares with, as they were when this package was imported.
 pub struct FlaskParts {
     pub app: StockClass,
-    /// The same for apps with a key on their class, and whether that is a mere value.
+    /// The same for apps with a key on their class, and whether that key is text or bytes.
     pub app_but_key: StockClass,
     plain_keys: Verdicts,
     pub config: StockClass,
@@ -32,7 +31,7 @@ pub struct FlaskParts {
     pub headers: StockClass,
     pub environ_headers: Py<PyType>,
     pub has_fallback_keys: bool,
-    /// Whether reading from a session leaves no trace in it, as since Flask 3.1.3.
+    /// Whether reading `permanent` does not mark a session as accessed, as since Flask 3.1.3.
     pub reads_are_silent: bool,
     pub dump_cookie: Py<PyAny>,
     /// Where requests and responses find the functions for cookies.
@@ -46,24 +45,24 @@ pub struct FlaskParts {
     /// The globals of `flask.sessions`, in which stock finds the class `datetime`.
     pub sessions_globals: Py<PyDict>,
     pub fast_session: Py<PyType>,
-    /// The same where sessions can be revoked.
+    /// The same if sessions can be revoked.
     pub revocable_session: Py<PyType>,
     pub revocable: StockClass,
-    /// `flask_fastsession.signing.URLSafeTimedSerializer`, the one class whose methods are known to be native.
+    /// `flask_fastsession.signing.URLSafeTimedSerializer`, the only class whose methods are native.
     pub fast_serializer: Py<PyType>,
     /// `Signer` and `TimestampSigner` of the same module.
     pub fast_signers: [Py<PyType>; 2],
-    /// Whether sessions are neither accessed nor modified by what their class says.
+    /// Whether `accessed` and `modified` are false on the class of sessions.
     are_new_sessions_untouched: bool,
-    /// What `CallbackDict` calls when a session is changed; `None` where a session has more state than that.
+    /// The function that `CallbackDict` calls when a session changes; `None` if a session has more state than that.
     pub on_update: Option<Py<PyAny>>,
     stock_session: Py<PyAny>,
     pub fast_interface: Py<PyType>,
-    /// The base of ours that stands right before stock's interface.
+    /// Our base class right before stock's interface in the order of bases.
     last_of_ours: Py<PyAny>,
     open_hooks: Vec<Hook>,
     save_hooks: Vec<Hook>,
-    /// Methods of stock's interface that stand behind ours.
+    /// Methods of stock's interface that ours call with `super()`.
     open_base: Vec<Hook>,
     save_base: Vec<Hook>,
     serializer_base: Vec<Hook>,
@@ -71,11 +70,12 @@ pub struct FlaskParts {
     save_method: Hook,
     /// `__getattribute__` of interfaces.
     look_up: Vec<Hook>,
-    /// Whether an interface opens, and saves, as Flask's does; whether sessions of ours are as Flask made them.
+    /// Whether an interface opens, and saves, as Flask's does.
     opens: Verdicts,
     saves: Verdicts,
-    /// Whether ours are followed by Flask's own methods.
+    /// Whether `super()` in our methods finds Flask's own.
     makes_serializers: Verdicts,
+    /// Whether the session class is ours by default.
     opens_own_sessions: Verdicts,
     opens_in_steps: Verdicts,
     saves_in_steps: Verdicts,
@@ -89,18 +89,18 @@ pub struct FlaskParts {
     cookie_options: Vec<Py<PyString>>,
 }
 
-/// What was seen of an interface that has Flask's own methods.
+/// What the guard has seen of an interface with Flask's own methods.
 pub struct InterfaceView {
-    /// Whether its class alone decides on its attributes, but for its options.
+    /// Whether all its attributes are its class's, except for its options.
     is_bare: bool,
-    /// The tag of its class in that case, if there is one; or 0.
+    /// In that case the version tag of its class, if it has one, or else 0.
     pub tag: u32,
 }
 
 struct Hook {
     name: Py<PyString>,
     method: Py<PyAny>,
-    /// Only ever in a build for the change matrix.
+    /// Only true in a build for the change matrix.
     is_left_out: bool,
 }
 
@@ -121,7 +121,7 @@ const GETTERS: [&str; 7] = [
     "get_cookie_httponly",
 ];
 
-/// The options of the session cookie; the last came with Flask 3.1.
+/// The options of the session cookie. The last one is new in Flask 3.1.
 pub const COOKIE_OPTIONS: [&str; 8] = [
     "SESSION_COOKIE_NAME",
     "SESSION_COOKIE_DOMAIN",
@@ -133,7 +133,7 @@ pub const COOKIE_OPTIONS: [&str; 8] = [
     "SESSION_COOKIE_PARTITIONED",
 ];
 
-/// What is used of a session's class, reading it and making one included.
+/// The attributes of a session's class that are used, also to make or copy a session.
 const SESSION_NAMES: &[&str] = &[
     "permanent",
     "modified",
@@ -143,7 +143,7 @@ const SESSION_NAMES: &[&str] = &[
     "__new__",
     "__bool__",
     "__len__",
-    // A dict that is made of it looks at this one before it calls others.
+    // dict(session) looks for this one before it calls others.
     "__iter__",
     "__getattribute__",
     "__setattr__",
@@ -151,7 +151,7 @@ const SESSION_NAMES: &[&str] = &[
 
 static PARTS: PyOnceLock<FlaskParts> = PyOnceLock::new();
 
-/// A session, and what became of it during the request.
+/// A session, and whether it was accessed or modified during the request.
 pub struct PlainSession<'a, 'py> {
     pub data: &'a Bound<'py, PyDict>,
     pub is_accessed: bool,
@@ -159,7 +159,7 @@ pub struct PlainSession<'a, 'py> {
 }
 
 impl FlaskParts {
-    /// Looks at Flask; to be done while the package is imported.
+    /// Looks up Flask's objects. Called when the package is imported.
     pub fn remember(py: Python<'_>) -> PyResult<()> {
         PARTS.get_or_try_init(py, || Self::look_up(py)).map(|_| ())
     }
@@ -296,7 +296,7 @@ impl FlaskParts {
         })
     }
 
-    /// Whether stock's `open_session` would be called, and find Flask's own methods on the interface.
+    /// Whether stock's `open_session` would be called, and would find Flask's own methods on the interface.
     pub fn open_hooks_are_stock(
         &self,
         interface: &Bound<'_, PyAny>,
@@ -306,7 +306,8 @@ impl FlaskParts {
         self.makes_plain_serializers(interface.py()).map(|()| view)
     }
 
-    /// The same for `save_session`, but for what makes its serializer: only a session that is written has one made.
+    /// The same for `save_session`, except for the method that makes its serializer, which is not called for a session
+    /// that is not written.
     pub fn save_hooks_are_stock(
         &self,
         interface: &Bound<'_, PyAny>,
@@ -315,7 +316,7 @@ impl FlaskParts {
         self.are_stock(interface, own, &self.saves, &self.save_hooks, &self.save_base)
     }
 
-    /// Whether what `super().get_signing_serializer(app)` would make is known.
+    /// Whether `super().get_signing_serializer(app)` would call Flask's own method.
     pub fn makes_stock_serializers(
         &self,
         interface: &Bound<'_, PyAny>,
@@ -357,7 +358,7 @@ impl FlaskParts {
         Ok(InterfaceView { is_bare: has_only_options, tag: if has_only_options { version_tag::of(&class) } else { 0 } })
     }
 
-    /// Whether Flask's `get_signing_serializer` makes a serializer of itsdangerous's, as that is known.
+    /// Whether Flask's `get_signing_serializer` would make itsdangerous's own serializer.
     pub fn makes_plain_serializers(&self, py: Python<'_>) -> Result<(), Reason> {
         if !self.makes_timed_serializers.is_stock(py) {
             return Err(Reason::Hook);
@@ -374,19 +375,19 @@ impl FlaskParts {
         let hooks = self.open_hooks.iter().chain(&self.save_hooks).enumerate();
         let seen = self.open_hooks.len();
         hooks
-            // Some are in both lists.
+            // Some hooks are in both lists.
             .filter(move |(at, hook)| *at < seen || !self.open_hooks.iter().any(|known| known.name.is(&hook.name)))
             .filter(move |(_, hook)| !hook.is_in(&look, py) || is_own(hook.name.bind(py)))
             .map(|(_, hook)| hook.name.to_string())
     }
 
-    /// The globals of modules in which Flask and Werkzeug find what native code knows.
+    /// The module globals in which Flask and Werkzeug find functions that native code replaces.
     pub const fn globals(&self) -> [&Global; 4] {
         [&self.makes_timed_serializers, &self.catches_bad_signatures, &self.parses_cookies, &self.dumps_cookies]
     }
 
-    /// Whether what ours leave to the next class is left to this method of stock's: `class Mine(FastSessionInterface,
-    /// Theirs)` puts another one in between, if that extends stock's as well.
+    /// Whether `super()` in our methods finds this method of stock's. With `class Mine(FastSessionInterface, Theirs)`
+    /// it may find a method of `Theirs`, if that class also extends stock's.
     fn is_next<'py>(&self, method: &Hook, look: &Look<'py>, py: Python<'py>) -> bool {
         let mut later = look.order().iter().skip_while(|class| !class.is(&self.last_of_ours));
         let is_stock_next = later.nth(1).is_some_and(|class| class.is(&self.stock_interface));
@@ -394,7 +395,7 @@ impl FlaskParts {
         is_stock_next && (method.is_left_out || found.is_some_and(|found| found.is(&method.method)))
     }
 
-    /// Whether the apps of a class are as stock's but for a key that stands on the class, as text or bytes.
+    /// Whether the apps of a class are like stock's, except for a key on the class that is text or bytes.
     pub fn has_plain_key(&self, class: &Bound<'_, PyType>) -> bool {
         let is_plain = |look: &Look<'_>| {
             look.find(intern!(class.py(), "secret_key")).is_some_and(|key| {
@@ -409,7 +410,7 @@ impl FlaskParts {
         self.catches_bad_signatures.is_stock(py)
     }
 
-    /// Whether anybody is to hear of cookies that open no session; if it cannot be told, somebody might.
+    /// Whether the signal for refused cookies may have receivers. True if that is unknown.
     pub fn reports_refusals(&self, py: Python<'_>) -> bool {
         let receivers = self.session_refused.bind(py).getattr(intern!(py, "receivers"));
         receivers.and_then(|receivers| receivers.is_truthy()).unwrap_or(true)
@@ -420,7 +421,7 @@ impl FlaskParts {
         self.parses_cookies.is_stock(py)
     }
 
-    /// What `interface.session_class` gives.
+    /// What `interface.session_class` returns.
     pub fn session_class<'py>(
         &self,
         interface: &Bound<'py, PyAny>,
@@ -440,8 +441,7 @@ impl FlaskParts {
         interface.getattr(intern!(py, "session_class"))
     }
 
-    /// Whether making an instance of this class does what is known of `FastSession`, and the function that it calls
-    /// then.
+    /// The function that sessions of this class call when they change, if instances are made as those of `FastSession`.
     pub fn plain_session_class(&self, class: &Bound<'_, PyAny>) -> Option<&Py<PyAny>> {
         let is_plain = class.is(&self.fast_session)
             && self.session.is_stock(self.fast_session.bind(class.py()))
@@ -449,15 +449,15 @@ impl FlaskParts {
         self.on_update.as_ref().filter(|_| is_plain)
     }
 
-    /// The class of sessions of ours, if [`Self::plain_session_class`] knows what they do.
+    /// Our class of sessions.
     pub fn class_of_sessions(&self, are_revocable: bool) -> &Py<PyType> {
         if are_revocable { &self.revocable_session } else { &self.fast_session }
     }
 
-    /// A session of our own class that nobody has hung anything onto.
+    /// A session of our own class without additional attributes.
     pub fn plain_session<'a, 'py>(&self, session: &'a Bound<'py, PyAny>) -> Option<PlainSession<'a, 'py>> {
         let py = session.py();
-        // A proxy is not even to be looked through.
+        // A proxy is not resolved.
         let is_stock = if is_exactly(session, &self.fast_session) {
             self.session.is_stock(self.fast_session.bind(py))
         } else {
@@ -472,7 +472,7 @@ impl FlaskParts {
         }
         let mut known = 1;
         let mut is_set = |name| {
-            // A session that nobody has read or written has no more of its own.
+            // A session that was neither read nor written has at most one attribute of its own.
             let found = if own.len() > 1 { own.get_item(name).ok()? } else { None };
             found.map_or(Some(false), |value| {
                 known += 1;
@@ -484,7 +484,7 @@ impl FlaskParts {
         is_plain.then_some(PlainSession { data: session.cast().ok()?, is_accessed, is_modified })
     }
 
-    /// The `session_class` that an interface would have but for the descriptor on `FastSessionInterface`.
+    /// The `session_class` that an interface would have without the descriptor on `FastSessionInterface`.
     fn inherited_session_class<'py>(
         &self,
         owner: &Bound<'py, PyType>,
@@ -514,9 +514,8 @@ impl FlaskParts {
     }
 }
 
-/// Stands for a session class of ours as long as Flask's interface has its own; someone may replace that.
-///
-/// A descriptor, as `FastSessionInterface.session_class`.
+/// The descriptor `FastSessionInterface.session_class`. It returns our session class as long as Flask's interface has
+/// its own, and otherwise the class that has replaced that.
 #[pyclass(frozen, module = "flask_fastsession._native")]
 pub struct DefaultSessionClass(Py<PyType>);
 
@@ -551,30 +550,31 @@ pub fn own_attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDi
     object.getattr(intern!(object.py(), "__dict__")).ok()?.cast_into_exact().ok()
 }
 
-/// Whether a dict is known to have this key; if it cannot tell, it might.
+/// Whether a dict has this key. True if that is unknown, because the look-up has raised an exception.
 pub fn holds(dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> bool {
     !dict.is_empty() && dict.contains(key).unwrap_or(true)
 }
 
-/// Whether an interface has no attributes of its own but what `__init__` sets for its options, which hide none of its class.
+/// Whether an interface has no attributes of its own except those that `__init__` sets for its options. Those hide no
+/// attribute of its class.
 fn has_only_options(own: &Bound<'_, PyDict>) -> bool {
     let py = own.py();
     let is_there = |name| usize::from(own.contains(name).unwrap_or(false));
     own.is_empty() || own.len() == is_there(intern!(py, "_options")) + is_there(intern!(py, "_minds_options"))
 }
 
-/// Look at Flask, now that the package's own classes are there.
+/// Looks up Flask's objects, after the package's own classes were made.
 #[pyfunction]
 pub fn remember_flask(py: Python<'_>) -> PyResult<()> {
     FlaskParts::remember(py)
 }
 
-/// What a response has of its own, if Flask's and Werkzeug's methods set its cookies.
+/// The own attributes of a response, if Flask's and Werkzeug's methods set its cookies.
 pub fn own_of_response<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>, Reason> {
     let py = response.py();
     let own =
         own_attributes(response).filter(|_| parts.response.is_stock(&response.get_type())).ok_or(Reason::Response)?;
-    // The other two hooks are properties, which an instance cannot hide.
+    // The other two hooks are properties, which an attribute of an instance cannot hide.
     let is_shadowed = !checks::passes("response.set_cookie", !holds(&own, intern!(py, "set_cookie")))
         || !checks::passes("response.delete_cookie", !holds(&own, intern!(py, "delete_cookie")));
     if is_shadowed || !parts.dumps_cookies.is_stock(py) { Err(Reason::Response) } else { Ok(own) }
@@ -588,7 +588,7 @@ pub fn header_list<'py>(parts: &FlaskParts, response: &Bound<'py, PyAny>) -> Res
         .ok()
         .flatten()
         .filter(|headers| parts.headers.is_stock(&headers.get_type()));
-    // The list is all that headers have; anything more is somebody's hook.
+    // Headers have only the list. Any other attribute may be a hook.
     let own = headers.and_then(|headers| own_attributes(&headers)).filter(|own| own.len() == 1);
     let list = own.and_then(|own| own.get_item(intern!(py, "_list")).ok().flatten());
     list.and_then(|list| list.cast_into_exact().ok()).ok_or(Reason::Response)

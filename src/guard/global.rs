@@ -1,4 +1,4 @@
-//! A name in a module, where a library finds a function or class of its own. Anybody may put another one there.
+//! A name in a module, by which a library finds a function or class of its own. Any code may replace it.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -11,7 +11,7 @@ pub struct Global {
     key: Py<PyString>,
     namespace: Py<PyDict>,
     original: Py<PyAny>,
-    /// Only ever in a build for the change matrix.
+    /// Only true in a build for the change matrix.
     is_left_out: bool,
 }
 
@@ -27,7 +27,7 @@ impl Global {
         })
     }
 
-    /// Whether the original stands there now.
+    /// Whether the module has the original now.
     pub fn is_stock(&self, py: Python<'_>) -> bool {
         let found = self.namespace.bind(py).get_item(&self.key).ok().flatten();
         self.is_left_out || found.is_some_and(|found| found.is(&self.original))

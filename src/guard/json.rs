@@ -1,9 +1,9 @@
 //! The guard of tokens: which of their steps may run natively, and why not.
 //!
 //! Stock is a stack of hooks: an attribute, a subclass, a provider or a tag may change any step at any time. Each
-//! function here looks at what one stage depends on, as it stands at this very call, and gives either what the stage
-//! needs or the [`Reason`] for leaving it to stock. The stages stand apart, so that an app with a JSON provider of its
-//! own still signs and verifies natively.
+//! function here checks at each call what one stage depends on. It returns either what the stage needs, or the
+//! [`Reason`] for leaving it to stock. The stages are separate, so that an app with its own JSON provider still signs
+//! and verifies natively.
 
 use std::sync::Arc;
 
@@ -24,13 +24,13 @@ use crate::wire::json_format::TextOptions;
 use crate::wire::sign::SigningKeys;
 use crate::wire::tags::Tag;
 
-/// The attributes that `itsdangerous.Serializer` gives to an instance. One more, and somebody has put a hook there.
+/// The number of attributes that `itsdangerous.Serializer` sets on an instance. Any other attribute may be a hook.
 const ATTRIBUTES: usize = 8;
 
-/// How a serializer is set up, found to be a way that native code knows.
+/// The setup of a serializer that native code supports.
 ///
-/// It is remembered, so that at the next call the attributes need only be found to be the same objects, and those of
-/// them that can be changed in place to hold the same.
+/// It is kept, so that the next call only compares the identities of the attributes, and the items of those attributes
+/// that can be changed in place.
 pub struct Setup {
     pub keys: Arc<SigningKeys>,
     inputs: SignerInputs,
@@ -44,10 +44,10 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Looks at a serializer: neither subclassed, nor hooked, nor made for bytes, and signing as we do.
+    /// Checks that a serializer is neither subclassed, nor hooked, nor made for bytes, and signs as native code does.
     pub fn of(serializer: &Bound<'_, PyAny>) -> Result<Self, Fallback> {
         let py = serializer.py();
-        // Held still: another thread may be changing them.
+        // Copied, because another thread may be changing them.
         let attributes = attributes_of(serializer)?.copy().map_err(|_| Reason::Serializer)?;
         let get = |name| attributes.get_item(name).ok().flatten().ok_or(Reason::Serializer);
         if attributes.len() != ATTRIBUTES || !get(intern!(py, "is_text_serializer"))?.is(PyBool::new(py, true)) {
@@ -84,7 +84,7 @@ impl Setup {
         })
     }
 
-    /// Whether this is still how the serializer is set up.
+    /// Whether this is still the setup of the serializer.
     pub fn is_current(&self, serializer: &Bound<'_, PyAny>) -> bool {
         let py = serializer.py();
         let Ok(attributes) = attributes_of(serializer) else {
@@ -119,7 +119,7 @@ impl Setup {
                 .all(|(options, signer)| signer.is_still(secret_keys, &options))
     }
 
-    /// Shows the garbage collector what is held.
+    /// Visits the objects for the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.inputs.traverse(visit)?;
         for (name, value) in &self.attributes {
@@ -175,12 +175,12 @@ fn attributes_of<'py>(serializer: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDic
 
 // --- JSON text ------------------------------------------------------------------------------------------------------
 
-/// Whether nobody has put other methods into a class of a library.
+/// Whether the methods of a library's class were not replaced.
 pub fn is_unpatched(known: &StockClass, class: &Py<PyType>, py: Python<'_>) -> Result<(), Reason> {
     if known.is_stock(class.bind(py)) { Ok(()) } else { Err(Reason::Patched) }
 }
 
-/// How `serializer.dumps` would write now, `app` being the [`current_app`].
+/// How `serializer.dumps` would write now. `app` is the [`current_app`].
 pub fn text_writable<'py>(
     serializer: &Bound<'py, PyAny>,
     app: Option<&Bound<'py, PyAny>>,
@@ -210,15 +210,15 @@ pub fn text_writable<'py>(
     Ok((TextOptions { sort_keys: option(sort_keys)?, ensure_ascii: option(ensure_ascii)? }, tags))
 }
 
-/// Whether `serializer.loads` would read as native code does, but for its tags, which are looked at where they occur.
+/// Whether `serializer.loads` would read as native code does. Tags are not checked here, but when they occur in a text.
 pub fn text_readable<'py>(serializer: &Bound<'py, PyAny>) -> Result<Tags<'py>, Fallback> {
     Ok(Json::of(serializer)?.text_readable()?)
 }
 
-/// JSON of Flask's that writes what a serializer has it write as it is made.
+/// Flask's JSON, for a serializer. Stock writes something with it when it makes the serializer.
 pub struct Json<'py> {
     tags: Tags<'py>,
-    /// What the provider has of its own, if there is a current app.
+    /// The own attributes of the provider, if there is a current app.
     provider: Option<Bound<'py, PyDict>>,
 }
 
@@ -234,7 +234,7 @@ impl<'py> Json<'py> {
         Ok(Self { tags, provider: provider.transpose()? })
     }
 
-    /// The tags to read with, if reading is Flask's own as well.
+    /// The tags to read with, if reading is also Flask's own.
     pub fn text_readable(self) -> Result<Tags<'py>, Reason> {
         let py = self.tags.py();
         let stock = Stock::get(py);
@@ -244,7 +244,7 @@ impl<'py> Json<'py> {
     }
 }
 
-/// The tags of one serializer. New ones may be registered at any time, by anyone.
+/// The tags of one serializer. Any code may register new ones at any time.
 pub struct Tags<'py> {
     serializer: Bound<'py, PyAny>,
     stock: &'static Stock,
@@ -257,7 +257,7 @@ impl<'py> Tags<'py> {
         is_tagged.then(|| Self { serializer: serializer.clone(), stock }).ok_or(Reason::JsonTags)
     }
 
-    /// Those of a serializer that tags and untags by Flask's own methods.
+    /// The tags of a serializer that tags and untags with Flask's own methods.
     pub fn of_stock_methods(serializer: &Bound<'py, PyAny>) -> Result<Self, Reason> {
         let stock = Stock::get(serializer.py());
         let tags = Self::of(serializer)?;
@@ -279,7 +279,7 @@ impl<'py> Tags<'py> {
         if checks::passes("serializer.order", is_stock) { Ok(()) } else { Err(Reason::JsonTags) }
     }
 
-    /// Whether the serializer takes this key for this tag, or for none, as we do.
+    /// Whether the serializer has this tag for this key, or none, as native code does.
     pub fn agree_on(&self, key: &Bound<'py, PyString>, tag: Option<Tag>) -> bool {
         let tags = self.serializer.getattr(intern!(key.py(), "tags"));
         let found = tags.ok().and_then(|tags| tags.cast_exact::<PyDict>().ok()?.get_item(key).ok());
@@ -292,7 +292,7 @@ impl<'py> Tags<'py> {
     }
 }
 
-/// What `flask.current_app` stands for now, unless it is false; outside an app context there is none.
+/// The app behind `flask.current_app`, unless it is false; `None` outside of an app context.
 pub fn current_app(py: Python<'_>) -> Result<Option<Bound<'_, PyAny>>, Fallback> {
     let unknown = |error| Fallback::after(error, py, Reason::JsonProvider);
     let context = Stock::get(py).get_app_context.bind(py).call0().map_err(unknown)?;
@@ -310,7 +310,7 @@ fn provider_of<'py>(app: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Fallba
     app.getattr(intern!(py, "json")).map_err(|error| Fallback::after(error, py, Reason::JsonProvider))
 }
 
-/// What a provider has of its own, if its class is as known and the method Flask's; a subclass may override others.
+/// The own attributes of a provider, if the known methods are Flask's. A subclass may override others.
 fn own_of_provider<'py>(
     known: &StockClass,
     provider: &Bound<'py, PyAny>,
@@ -320,7 +320,7 @@ fn own_of_provider<'py>(
     own.ok_or(Reason::JsonProvider)
 }
 
-/// Whether a provider has an attribute of its own in front of its class's.
+/// Whether an attribute of the provider itself hides that of its class.
 fn is_shadowed(own: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> bool {
     let is_left_out = cfg!(feature = "mutants") && checks::is_left_out(&format!("provider.{name}"));
     !is_left_out && holds(own, name)

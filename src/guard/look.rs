@@ -1,7 +1,7 @@
-//! A look at a class: what stands under some names in its namespace and those of its bases.
+//! A look at a class: the objects under some names in its namespace and those of its bases.
 //!
-//! Whatever was looked up is written down, so that it can be seen later whether a look would find the same again. That
-//! takes a fraction of the first look, and is how the guard works where classes have no version tags.
+//! All look-ups are recorded, so that a later check can tell whether they would find the same objects again. This check
+//! takes a fraction of the time of the first look. The guard uses it for classes without version tags.
 
 use std::cell::RefCell;
 
@@ -11,10 +11,10 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use crate::guard::checks;
 use crate::key_cache::intern;
 
-/// A class, its bases in the order in which they are searched, and what was looked up in them so far.
+/// A class, its bases in the order in which they are searched, and what was found in them so far.
 pub struct Look<'py> {
     order: Vec<Bound<'py, PyAny>>,
-    /// The `__mro__` that the order comes from; `None` where it, or what the classes in it have, cannot be told.
+    /// The `__mro__` that the order comes from; `None` if it, or the namespace of a class in it, cannot be read.
     mro: Option<Bound<'py, PyTuple>>,
     namespaces: Vec<Namespace<'py>>,
     seen: RefCell<Vec<Seen<PyAny>>>,
@@ -23,11 +23,11 @@ pub struct Look<'py> {
 /// The `__dict__` of a class, which is a proxy.
 struct Namespace<'py> {
     names: Bound<'py, PyAny>,
-    /// Whether nobody can change it: that of a built-in class.
+    /// Whether it cannot change, because the class is built in.
     is_fixed: bool,
 }
 
-/// What stood under a name in one namespace.
+/// What was found under a name in one namespace.
 struct Seen<Namespace> {
     namespace: Py<Namespace>,
     name: Py<PyString>,
@@ -52,7 +52,7 @@ impl<'py> Look<'py> {
         &self.order
     }
 
-    /// What instances find under this name, descriptors left alone.
+    /// What instances find under this name. Descriptors are not called.
     pub fn find(&self, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
         self.find_all(name).next()
     }
@@ -63,7 +63,7 @@ impl<'py> Look<'py> {
         self.look_up(self.namespaces.get(at + 1..)?, name).next()
     }
 
-    /// What stands under this name in the class and in each base that has it, one after the other.
+    /// The objects under this name in the class and in each base that has it, in order.
     pub fn find_all<'a>(&'a self, name: &'a Bound<'py, PyString>) -> impl Iterator<Item = Bound<'py, PyAny>> + 'a {
         self.look_up(&self.namespaces, name)
     }
@@ -86,7 +86,7 @@ impl<'py> Look<'py> {
         })
     }
 
-    /// What was looked up, to be looked up again; `None` where it cannot be told where that would be.
+    /// The recorded look-ups, to be repeated later; `None` if the order of the bases is not known.
     pub fn keep(self, verdict: bool) -> Option<KeptLook> {
         let mro = self.mro?;
         let behind = |seen: Seen<PyAny>| {
@@ -97,7 +97,7 @@ impl<'py> Look<'py> {
     }
 }
 
-/// A look at a class, and the verdict that rests on what it found and on nothing else.
+/// A look at a class, and the verdict that follows from what it found and nothing else.
 pub struct KeptLook {
     mro: Py<PyTuple>,
     seen: Vec<Seen<PyDict>>,
@@ -105,12 +105,12 @@ pub struct KeptLook {
 }
 
 impl KeptLook {
-    /// Whether the look was at the class with this `__mro__`. Python makes another tuple where the bases change.
+    /// Whether the look was at the class with this `__mro__`. Python makes a new tuple when the bases change.
     pub fn is_of(&self, mro: &Bound<'_, PyTuple>) -> bool {
         checks::passes("look.mro", mro.is(&self.mro))
     }
 
-    /// Whether each name stands where it stood, and nowhere before.
+    /// Whether each name is still in the same namespace, and in none before it.
     pub fn finds_the_same(&self, py: Python<'_>) -> bool {
         let is_same = |seen: &Seen<PyDict>| {
             let namespace = seen.namespace.bind(py);
@@ -133,14 +133,14 @@ fn value_in<'py>(namespace: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> 
     if namespace.contains(name).unwrap_or(false) { namespace.get_item(name).ok() } else { None }
 }
 
-/// The dict behind the `__dict__` of a class. Through the proxy, each look-up costs twice as much.
+/// The dict behind the `__dict__` of a class, which is a proxy. Look-ups in the proxy cost twice as much.
 fn dict_behind(proxy: &Bound<'_, PyAny>) -> PyResult<Py<PyDict>> {
     let get_referents = proxy.py().import("gc")?.getattr("get_referents")?;
     let (dict,): (Bound<'_, PyDict>,) = get_referents.call1((proxy,))?.cast_into::<PyList>()?.to_tuple().extract()?;
     Ok(dict.unbind())
 }
 
-/// Whether Python lets nobody set the attributes of a class.
+/// Whether Python does not allow setting attributes of a class.
 fn is_built_in(class: &Bound<'_, PyAny>) -> PyResult<bool> {
     /// `Py_TPFLAGS_IMMUTABLETYPE`
     const IMMUTABLE: u64 = 1 << 8;

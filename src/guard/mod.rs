@@ -1,8 +1,8 @@
-//! Is this still stock? What of a request may run natively at this very call, and why not.
+//! Is this still stock? The guard decides at each call which parts of a request may run natively, and why not.
 //!
-//! Every answer comes from looking at what stands there now. What a class has under some names is looked at once and holds
-//! for as long as the class keeps its version tag. Classes without one are looked at each time, and so are config values,
-//! keys, the attributes of instances and the globals of modules.
+//! Every answer comes from the current objects. The attributes of a class are looked up once, and the result is valid
+//! for as long as the class keeps its version tag. Classes without a tag are checked at each call, and so are config
+//! values, keys, the attributes of instances and the globals of modules.
 
 pub mod checks;
 pub mod flask;

@@ -1,4 +1,4 @@
-//! The names of what is not stock's, for people: which attribute made a stage decline.
+//! The names of attributes that are not stock's, to tell people which attribute made a stage decline.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -9,11 +9,11 @@ use crate::guard::stock::Stock;
 use crate::guard::stock_class::StockClass;
 use crate::types::is_exactly;
 
-/// Pairs of an owner and an attribute of it.
+/// Pairs of an owner and the name of its attribute.
 struct Names(Vec<(&'static str, String)>);
 
 impl Names {
-    /// Those of a class that differ, and those that an instance has of its own.
+    /// Adds the attributes of a class that differ, and those of the instance itself.
     fn look_at(&mut self, owner: &'static str, known: &StockClass, instance: &Bound<'_, PyAny>, own: &[&str]) {
         let class = instance.get_type();
         let attributes = own_attributes(instance);
@@ -36,7 +36,7 @@ impl Names {
     }
 }
 
-/// Return the owners and names of whatever stands in the way of native code, of these parts of a request.
+/// Returns the owners and names of all attributes that make native code decline, of these parts of a request.
 #[pyfunction]
 pub fn overridden(
     interface: &Bound<'_, PyAny>,

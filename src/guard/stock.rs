@@ -1,4 +1,4 @@
-//! What stock is made of: the classes and functions that the guard compares with.
+//! The classes and functions of stock that the guard compares with.
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -13,17 +13,17 @@ use crate::types::Types;
 use crate::wire::json_format::TextOptions;
 use crate::wire::tags::{self, Tag};
 
-/// The parts of stock, as they stood when this package was imported.
+/// The parts of stock, as they were when this package was imported.
 pub struct Stock {
     pub types: Types,
     /// `itsdangerous.URLSafeTimedSerializer`.
     pub timed_serializer: Py<PyType>,
     pub signature_expired: Py<PyType>,
     pub bad_signature: Py<PyType>,
-    /// `zlib.compress`, and whether ours gives the same bytes.
+    /// `zlib.compress`, and whether our deflate gives the same bytes.
     pub compress: Py<PyAny>,
     pub compresses_alike: bool,
-    /// `itsdangerous.encoding.int_to_bytes`, which says what is wrong with a timestamp.
+    /// `itsdangerous.encoding.int_to_bytes`, which raises the exception for an invalid timestamp.
     pub int_to_bytes: Py<PyAny>,
     pub timestamp_signer: Py<PyType>,
     pub signer_class: StockClass,
@@ -36,28 +36,28 @@ pub struct Stock {
     pub json_loads: Global,
     pub tagged_serializer: Py<PyType>,
     pub tagged_class: StockClass,
-    /// Flask's tag classes in the order in which values are offered to them, and those with a key in the order of
+    /// Flask's tag classes in the order in which they check a value, and those with a key in the order of
     /// [`tags::TABLE`].
     pub tag_classes: Vec<Py<PyType>>,
     pub keyed_tags: Vec<Py<PyType>>,
-    /// JSON providers that write, and that read, as Flask's does.
+    /// The classes of JSON providers that write, and that read, as Flask's does.
     pub writing_provider: StockClass,
     pub reading_provider: StockClass,
-    /// Providers whose options for text are on their class what they are in Flask, and which those are if they are plain.
+    /// The classes of providers with the same options for text as Flask's class; and these options, if they are plain.
     pub provider_options: StockClass,
     pub text_options: Option<TextOptions>,
     pub timed_serializer_class: StockClass,
     pub static_method: Py<PyType>,
-    /// The list that is `default_fallback_signers`, in which anybody may put something.
+    /// The list `default_fallback_signers`, to which any code may add signers.
     fallback_signers: Py<PyAny>,
-    /// Gives the current app context or `None`: `get` of the variable behind `flask.current_app`.
+    /// `get` of the context variable behind `flask.current_app`. It returns the current app context or `None`.
     pub get_app_context: Py<PyAny>,
 }
 
 static STOCK: PyOnceLock<Stock> = PyOnceLock::new();
 
 impl Stock {
-    /// Looks stock up; to be done while the package is imported.
+    /// Looks up the parts of stock. Called when the package is imported.
     pub fn remember(py: Python<'_>) -> PyResult<()> {
         let stock = STOCK.get_or_try_init(py, || Self::look_up(py))?;
         if stock.timed_globals.is(py.import("itsdangerous.timed")?.dict()) {
@@ -73,7 +73,7 @@ impl Stock {
         STOCK.get(py).expect("set as the native module is initialized")
     }
 
-    /// Whether a serializer that Flask makes has itsdangerous's own signer, and no other ones to fall back on.
+    /// Whether a serializer that Flask makes has itsdangerous's own signer, and no fallback signers.
     pub fn makes_plain_serializers(&self, py: Python<'_>) -> Result<(), Reason> {
         let is_stock = self.timed_serializer_class.is_stock(self.timed_serializer.bind(py));
         let has_no_other = self.fallback_signers.bind(py).cast_exact::<PyList>().is_ok_and(PyListMethods::is_empty);
@@ -81,7 +81,7 @@ impl Stock {
         if is_stock && has_no_other { Ok(()) } else { Err(Reason::Signer) }
     }
 
-    /// The globals of modules in which stock finds what native code knows.
+    /// The module globals in which stock finds functions that native code replaces.
     pub const fn globals(&self) -> [&Global; 2] {
         [&self.json_dumps, &self.json_loads]
     }
@@ -140,7 +140,7 @@ impl Stock {
             text_options: option("sort_keys")?
                 .zip(option("ensure_ascii")?)
                 .map(|(sort_keys, ensure_ascii)| TextOptions { sort_keys, ensure_ascii }),
-            // A serializer is made by having the provider write something.
+            // "dumps" as well, because the provider writes something when a serializer is made.
             reading_provider: StockClass::new("provider", &provider, &["loads", "dumps", "__getattribute__"]),
             get_app_context: py
                 .import("functools")?
@@ -151,8 +151,8 @@ impl Stock {
     }
 }
 
-/// A function or property of a class or module, if it is the library's own. What somebody has put in its place before
-/// this package was imported is replaced by an object that nothing is the same as.
+/// A function or property of a class or module, if it is the library's own. If it was replaced before this package was
+/// imported, returns a new object, to which nothing is identical.
 pub fn library_original(owner: &Bound<'_, PyAny>, name: &str, module: &str) -> PyResult<Py<PyAny>> {
     let found = owner.getattr(name)?;
     let is_original = if found.hasattr("fget")? {
@@ -163,11 +163,11 @@ pub fn library_original(owner: &Bound<'_, PyAny>, name: &str, module: &str) -> P
     if is_original { Ok(found.unbind()) } else { Ok(owner.py().get_type::<PyAny>().call0()?.unbind()) }
 }
 
-/// Whether a function, a property or another descriptor was made in one of these modules, or in one below.
+/// Whether a function, a property or another descriptor is defined in one of these modules, or in a submodule.
 pub fn is_defined_in(descriptor: &Bound<'_, PyAny>, modules: &[&str]) -> bool {
     let function = descriptor.getattr("fget").unwrap_or_else(|_| descriptor.clone());
     let module_of = |object: &Bound<'_, PyAny>| object.getattr("__module__")?.extract::<String>();
-    // Descriptors of other kinds do not say where they come from, but their class does.
+    // Other kinds of descriptors have no `__module__`, but their class has one.
     let module = module_of(&function).or_else(|_| module_of(descriptor.get_type().as_any()));
     let is_below = |module: &str, root: &&str| {
         module == *root || module.strip_prefix(root).is_some_and(|rest| rest.starts_with('.'))
@@ -190,13 +190,13 @@ const fn tag_class_name(tag: Tag) -> &'static str {
     }
 }
 
-/// Whether the interpreter's zlib is a classic one, so that ours yields the same bytes.
+/// Whether the interpreter's zlib is a classic one, so that our deflate gives the same bytes.
 fn compresses_alike(zlib: &Bound<'_, PyModule>) -> PyResult<bool> {
     let version: String = zlib.getattr("ZLIB_RUNTIME_VERSION")?.extract()?;
     if version.contains("ng") {
         return Ok(false);
     }
-    // Some systems carry a zlib that is tuned for speed under the old name; its bytes give it away.
+    // Some systems have a zlib that is tuned for speed, with the version of the classic one. Its output shows that.
     let sample: Vec<u8> = (0..4000u32).map(|n| b'!' + (n.wrapping_mul(n >> 3) % 61) as u8).collect();
     for text in [&sample[..], &sample[..300], &b"{\"_fresh\":true,\"_id\":\"abc\",\"_user_id\":\"abc\"}".repeat(9)] {
         let theirs: Vec<u8> = zlib.getattr("compress")?.call1((PyBytes::new(zlib.py(), text),))?.extract()?;

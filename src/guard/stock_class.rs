@@ -1,4 +1,4 @@
-//! Classes of Flask's, and those of their subclasses that leave some attributes alone.
+//! Classes of Flask's, and the subclasses that do not override some of their attributes.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -11,16 +11,16 @@ use crate::key_cache::intern;
 
 /// A class, and the attributes by which native code knows what its instances do.
 pub struct StockClass {
-    /// The attributes as they stood at import, those that were not there included; `None` if one was somebody else's.
+    /// The attributes as they were at import, absent ones included; `None` if one of them had been replaced.
     attributes: Option<Vec<Attribute>>,
-    /// The class and its bases at import, where their order counts: `super()` finds what comes next in it.
+    /// The class and its bases at import, if their order matters because methods call others with `super()`.
     order: Option<Vec<Py<PyAny>>>,
     verdicts: Verdicts,
 }
 
 struct Attribute {
     name: Py<PyString>,
-    /// Only ever in a build for the change matrix.
+    /// Only true in a build for the change matrix.
     is_left_out: bool,
     value: Option<Py<PyAny>>,
 }
@@ -35,16 +35,16 @@ impl Attribute {
     }
 }
 
-/// Where the attributes come from, as long as nobody has put others in their place.
+/// The packages that define the attributes, if they were not replaced.
 const LIBRARIES: [&str; 4] = ["flask", "werkzeug", "itsdangerous", "flask_fastsession"];
 
-/// Attributes that are no methods, properties or classes. Whoever asks for one of them reads its value each time, unless
-/// that cannot change without being another object.
+/// Attributes that are not methods, properties or classes. Code that uses one of them reads its value at each call,
+/// unless the value is immutable.
 const DATA: [&str; 7] =
     ["modified", "accessed", "on_update", "default_fallback_signers", "__new__", "sort_keys", "ensure_ascii"];
 
 impl StockClass {
-    /// The label is for the names of the checks.
+    /// `label` is used in the names of the checks.
     pub fn new(label: &str, reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
         let py = reference.py();
         let look = Look::at(reference);
@@ -58,13 +58,13 @@ impl StockClass {
         Self { attributes: names.iter().map(attribute).collect(), order: None, verdicts: Verdicts::new() }
     }
 
-    /// The same for a class whose methods call others by `super()`.
+    /// The same for a class whose methods call others with `super()`.
     pub fn with_order(label: &str, reference: &Bound<'_, PyType>, names: &[&str]) -> Self {
         let order = Look::at(reference).order().iter().map(|class| class.clone().unbind()).collect();
         Self { order: Some(order), ..Self::new(label, reference, names) }
     }
 
-    /// Whether the instances of a class have these attributes from the reference, as that was at import.
+    /// Whether the instances of a class have the attributes that the reference had at import.
     pub fn is_stock(&self, class: &Bound<'_, PyType>) -> bool {
         self.verdicts.get(class, |look| self.is_found_by(look, class.py()))
     }
@@ -83,7 +83,7 @@ impl StockClass {
         attributes.iter().all(|attribute| attribute.is_left_out || attribute.is_in(look, py))
     }
 
-    /// The names of the attributes that a class has not from the reference.
+    /// The names of the attributes of a class that are not the reference's.
     pub fn replaced_in(&self, class: &Bound<'_, PyType>) -> impl Iterator<Item = String> {
         let look = Look::at(class);
         let attributes = self.attributes.iter().flatten();
@@ -91,10 +91,10 @@ impl StockClass {
     }
 }
 
-/// Whether an attribute is what its library gave it, and was not replaced before this package was imported.
+/// Whether an attribute is its library's own, and was not replaced before this package was imported.
 fn is_library_s(name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> bool {
     let is_built_in = || is_defined_in(value, &["builtins", "collections"]);
-    // A bare value in the place of a method is of a built-in class, too.
+    // A value in place of a method is of a built-in class, too.
     let may_be_built_in = || {
         !value.is_instance_of::<PyType>()
             && (value.hasattr(intern!(value.py(), "__get__")).unwrap_or(false)

@@ -1,5 +1,5 @@
-//! Answers about classes, each kept for as long as the version tag of the class stays what it was, or, where it has none,
-//! for as long as another look at the class finds the same.
+//! Answers about classes. An answer is kept for as long as the version tag of the class does not change or, if the
+//! class has none, for as long as another look at the class finds the same objects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,15 +11,15 @@ use crate::cache::Cache;
 use crate::guard::look::{KeptLook, Look, mro_of};
 use crate::guard::version_tag;
 
-/// Answers to one question about classes. An answer may rest only on what is found by a [`Look`]: the bases of a class and
-/// the objects under some names. A tag stands for no more than that.
+/// Answers to one question about classes. An answer may depend only on what a [`Look`] finds: the bases of a class and
+/// the objects under some names. A tag stands for nothing else.
 pub struct Verdicts {
     by_tag: [AtomicU64; SLOTS],
     /// For classes without a tag.
     by_look: Cache<KeptLook>,
 }
 
-/// An app has one class of each kind as a rule. Two whose tags share a slot are looked at in turns.
+/// Usually an app has one class of each kind. Two classes whose tags share a slot replace each other's answers.
 const SLOTS: usize = 16;
 
 /// How often a class was looked at in full, in this process.
@@ -30,7 +30,7 @@ impl Verdicts {
         Self { by_tag: [const { AtomicU64::new(0) }; SLOTS], by_look: Cache::new() }
     }
 
-    /// What `look` finds out about a class, or has found out since the class last changed.
+    /// What `judge` returns for a class, or has returned since the class last changed.
     pub fn get<'py>(&self, class: &Bound<'py, PyType>, judge: impl FnOnce(&Look<'py>) -> bool) -> bool {
         let tag = version_tag::of(class);
         if tag != 0 {
@@ -62,7 +62,7 @@ impl Verdicts {
                 self.by_look.insert(&Arc::new(kept));
             }
         } else if before == version_tag::of(class) {
-            // Else looking has run somebody's code, which has changed the class.
+            // Otherwise the look has run Python code that has changed the class.
             self.slot(before).store(u64::from(before) << 1 | u64::from(verdict), Relaxed);
         }
         verdict
@@ -73,7 +73,7 @@ impl Verdicts {
     }
 }
 
-/// Return how often a class was looked at in full, in this process. It stands still while no class changes.
+/// Returns how often a class was looked at in full in this process. The number does not grow while no class changes.
 #[pyfunction]
 pub fn guard_look_ups() -> u64 {
     LOOK_UPS.load(Relaxed)

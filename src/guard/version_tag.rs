@@ -1,12 +1,13 @@
 //! The version tag of a class: a number that CPython changes whenever the class, or one that it inherits from, changes.
 //!
-//! CPython's own caches of attributes rest on it (`tp_version_tag`, `Objects/typeobject.c`): setting or deleting a name
-//! on a class or one of its bases, or assigning `__bases__`, takes the tag away from the class and all its subclasses,
-//! and the next look-up gives them another one that no class had before. 0 is no tag. From CPython 3.12 on a class is
-//! given no more tags after about a thousand changes.
+//! CPython's own caches of attributes depend on it (`tp_version_tag`, `Objects/typeobject.c`). Setting or deleting a
+//! name on a class or one of its bases, or assigning `__bases__`, removes the tag from the class and all its
+//! subclasses. The next look-up gives them a new tag that no class had before. 0 means no tag. From CPython 3.12 on, a
+//! class gets no more tags after about a thousand changes.
 //!
-//! The field is not part of the stable ABI, and on a free-threaded build another thread may be changing it; there, and on
-//! versions of CPython whose rules are not known here, no class has a tag, and look-ups are made each time.
+//! The field is not part of the stable ABI, and on a free-threaded build another thread may be changing it. In these
+//! builds, and on versions of CPython whose rules are not known here, no class has a tag, and look-ups are made each
+//! time.
 
 use crate::key_cache::intern;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,17 +18,17 @@ use pyo3::types::{PyDict, PyType};
 /// Whether tags were found to behave as described above, when the package was imported.
 static TRUSTED: AtomicBool = AtomicBool::new(false);
 
-/// The tag of a class; 0 where it has none.
+/// The tag of a class; 0 if it has none.
 pub fn of(class: &Bound<'_, PyType>) -> u32 {
     if TRUSTED.load(Relaxed) { read(class) } else { 0 }
 }
 
-/// Whether verdicts may rest on tags in this process.
+/// Whether verdicts are kept by tags in this process.
 pub fn are_trusted() -> bool {
     TRUSTED.load(Relaxed)
 }
 
-/// Changes classes made for the purpose, and trusts tags only if each change is seen.
+/// Changes classes that are made for this test, and trusts tags only if each change is noticed.
 pub fn test(py: Python<'_>) -> PyResult<()> {
     if !cfg!(tags) {
         return Ok(());
@@ -62,7 +63,7 @@ pub fn test(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Has the interpreter give a class a tag, if it has none: any look-up does.
+/// Lets the interpreter give a class a tag, if it has none. Any look-up does that.
 pub fn give(class: &Bound<'_, PyType>) {
     let _ = class.getattr(intern!(class.py(), "__init__"));
 }
@@ -71,10 +72,10 @@ pub fn give(class: &Bound<'_, PyType>) {
 #[expect(unsafe_code, reason = "PyO3 has no safe way to read the field; it replaces some hundred look-ups a request")]
 fn read(class: &Bound<'_, PyType>) -> u32 {
     let class = class.as_type_ptr();
-    // SAFETY: the pointer comes from a `Bound`, so it points to a live class and the GIL is held. Only holders of the GIL
-    // write to these two fields. This build is for one version of CPython, whose layout of the struct PyO3 knows.
+    // SAFETY: the pointer comes from a `Bound`, so it points to a live class and the GIL is held. Only holders of the
+    // GIL write to these two fields. This build is for one version of CPython, whose layout of the struct PyO3 knows.
     let (flags, tag) = unsafe { ((*class).tp_flags, (*class).tp_version_tag) };
-    // Before 3.13 a tag may be left over from before a change; the flag then says that it no longer holds.
+    // Before 3.13 a tag may remain after a change, and the flag says that it is not valid any more.
     if cfg!(Py_3_13) || flags & pyo3::ffi::Py_TPFLAGS_VALID_VERSION_TAG != 0 { tag } else { 0 }
 }
 
