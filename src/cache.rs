@@ -1,19 +1,20 @@
-//! What was found out lately, kept by an interface for as long as that lives, or by the process.
+//! A cache of the latest entries, owned by an interface or by the process.
 //!
-//! All caches of the crate, with who owns each, how much it holds, and what a fork does to it:
+//! All caches of the crate, with the owner and the capacity of each:
 //!
-//! * [`Cache`] of `AppSetup`, of `Unusable` (`setup`) and of two kinds of `CookieSetup` (`cookie_setup`): an interface, 16
-//!   each.
+//! * [`Cache`] of `AppSetup`, of `Unusable` (`setup`) and of two kinds of `CookieSetup` (`cookie_setup`): an interface,
+//!   16 each.
 //! * [`Cache`] of `AppOptions` (`policies`): an interface, 16.
 //! * `KNOWN_SIGNERS` (`keys`): the process, 64.
-//! * `Verdicts` (`guard::verdicts`): the process, 16 for each question by version tags, which are atomic, and where classes
-//!   have none a [`Cache`] of 16 looks at them.
-//! * `SPARE` (`key_cache`): the process, 8 sets of 128 names. Not waited for where it is locked.
+//! * `Verdicts` (`guard::verdicts`): the process, 16 for each question by version tags, in atomics, and a [`Cache`] of
+//!   16 looks at classes that have no tags.
+//! * `SPARE` (`key_cache`): the process, 8 sets of 128 names. Code never waits for its lock.
 //! * `setup` of a serializer (`serializer`): that serializer, one.
-//! * `PACKED` (`wire::payload`), the tables of `wire::inflate` and of `wire::deflate`: a thread, of one size each.
+//! * `PACKED` (`wire::payload`), the tables of `wire::inflate` and of `wire::deflate`: a thread, of a fixed size each.
 //!
-//! A child process goes on with a copy of each, which holds true there as well. Whoever forks holds the GIL, and nothing
-//! gives that away while it holds one of these locks, so no child finds one locked that it has to wait for.
+//! After a fork the child has a copy of each, which is valid there, too. The thread that forks holds the GIL, and no
+//! code releases the GIL while it holds one of these locks. So the child never waits for a lock that another thread
+//! held.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,10 +26,10 @@ pub trait Holds {
     fn held(&self) -> impl Iterator<Item = &Py<PyAny>>;
 }
 
-/// The few things found out last, latest last.
+/// The latest entries, the latest last.
 pub struct Cache<T>(Mutex<Vec<Arc<T>>>);
 
-/// An interface serves one app as a rule, with its five classes.
+/// Usually an interface serves one app, which has five classes.
 const CAPACITY: usize = 16;
 
 impl<T> Cache<T> {
@@ -45,7 +46,7 @@ impl<T> Cache<T> {
         let forgotten = (things.len() >= CAPACITY).then(|| things.remove(0));
         things.push(Arc::clone(thing));
         drop(things);
-        // Letting go of objects may run Python code, so not under the lock.
+        // Dropping objects may run Python code, so this is done without the lock.
         drop(forgotten);
     }
 

@@ -1,5 +1,5 @@
-//! What time it is, by the clocks that stock reads: `time.time` when it signs and verifies, `datetime.now` when it says
-//! when a cookie expires. Tests stop them or put others in their place, in many ways.
+//! The time, by the clocks that stock reads: `time.time` to sign and verify, and `datetime.now` for the date at which a
+//! cookie expires. Tests freeze or replace these clocks in many ways.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
@@ -12,14 +12,14 @@ use crate::key_cache::intern;
 use crate::types::Types;
 use crate::wire::http_date::DateTime;
 
-/// `time.time`, where stock's signer finds it now; or what is raised when it looks for it.
+/// `time.time`, as stock's signer finds it now, or the exception that looking for it raises.
 pub struct Clock<'py> {
     py: Python<'py>,
     time: PyResult<Bound<'py, PyAny>>,
 }
 
 impl<'py> Clock<'py> {
-    /// The clock, if the signer reads it in the way that native code does, and it does not look at who is asking.
+    /// The clock, if the signer reads it as native code does, and if the clock does not depend on its caller.
     pub fn of_signer(py: Python<'py>) -> Result<Self, Fallback> {
         let stock = Stock::get(py);
         is_unpatched(&stock.signer_class, &stock.timestamp_signer, py)?;
@@ -31,7 +31,7 @@ impl<'py> Clock<'py> {
         }
     }
 
-    /// The second that stock's signer would read now. Whatever is raised passes through, as it does in stock.
+    /// The second that stock's signer would read now. Exceptions pass through, as they do in stock.
     pub fn now(self) -> Result<i128, Fallback> {
         let now = self.time.and_then(|time| time.call0()).map_err(Fallback::Raise)?;
         if let Ok(seconds) = now.cast_exact::<PyFloat>()
@@ -43,7 +43,7 @@ impl<'py> Clock<'py> {
         now.extract().map_err(|_| Reason::Clock.into())
     }
 
-    /// The second to sign with, or what itsdangerous says of one that has no place in a timestamp.
+    /// The second to sign with, or the exception of itsdangerous if it does not fit into a timestamp.
     pub fn timestamp(self) -> Result<u64, Fallback> {
         let py = self.py;
         let now = self.now()?;
@@ -55,8 +55,8 @@ impl<'py> Clock<'py> {
 
     /// The date `lifetime` from now, and the second to sign with.
     ///
-    /// Stock reads one clock for the one and then another for the other. Where both are the system's, one reading
-    /// serves for both, as if no time passed between.
+    /// Stock reads one clock for the date, and then another one for the second. If both are the system's, this reads
+    /// one clock once, as if no time passed in between.
     pub fn date_and_timestamp(self, lifetime: &Lifetime, parts: &FlaskParts) -> Result<(Vec<u8>, u64), Fallback> {
         let py = self.py;
         if let Some(lifetime) = lifetime.seconds
@@ -66,13 +66,13 @@ impl<'py> Clock<'py> {
             return Ok((date.format().to_vec(), now.unsigned_abs()));
         }
         let date = date_by_datetime(py, lifetime, parts).map_err(|error| Fallback::after(error, py, Reason::Clock))?;
-        // Somebody's `datetime.now` may have set the other clock.
+        // A replaced `datetime.now` may have set the other clock.
         Ok((date.into_bytes(), Self::of_signer(py)?.timestamp()?))
     }
 
-    /// The second that both clocks show, where nobody has put another in the place of either.
+    /// The second that both clocks show, if neither was replaced.
     fn system_second(&self, parts: &FlaskParts) -> Option<i64> {
-        /// Closer to the next second, one clock may already be in it: the other counts in microseconds.
+        /// Closer to the next second the clocks may differ, because `datetime` counts in microseconds.
         const CLOSE: f64 = 1.0 - 5e-6;
         let py = self.py;
         let time = self.time.as_ref().ok()?;
@@ -85,13 +85,13 @@ impl<'py> Clock<'py> {
     }
 }
 
-/// Freezegun's gives the real time to callers in modules that it was told to ignore.
+/// Freezegun's clock returns the real time to callers in modules that it ignores.
 fn looks_at_its_caller(clock: &Bound<'_, PyAny>) -> bool {
     let module = clock.getattr(intern!(clock.py(), "__module__"));
     module.is_ok_and(|module| module.extract().is_ok_and(|module: String| module.starts_with("freezegun")))
 }
 
-/// What `int()` makes of a float that is not too large to tell.
+/// What `int()` returns for a float, if it is small enough to be exact.
 fn whole(seconds: f64) -> Option<i64> {
     const PLAIN: f64 = 9e15;
     #[expect(clippy::cast_possible_truncation, reason = "as int() does")]
@@ -101,7 +101,7 @@ fn whole(seconds: f64) -> Option<i64> {
 /// How long a session lasts.
 pub struct Lifetime {
     pub timedelta: Py<PyAny>,
-    /// `None` where it is not made of whole seconds.
+    /// `None` if it is not a whole number of seconds.
     pub seconds: Option<i64>,
 }
 

@@ -1,4 +1,5 @@
-//! The `Set-Cookie` lines of an app's session cookie, rendered once by Werkzeug and filled in at each response.
+//! The `Set-Cookie` lines of an app's session cookie. Werkzeug renders a template once, which is filled at each
+//! response.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub struct CookieSetup {
 }
 
 impl CookieSetup {
-    /// The templates for what the config says now.
+    /// The templates for the current options in the config.
     pub fn find<'py>(
         cache: &Cache<Self>,
         interface: &Bound<'py, PyAny>,
@@ -30,7 +31,7 @@ impl CookieSetup {
         config: &Bound<'py, PyDict>,
     ) -> Result<Arc<Self>, Fallback> {
         let py = interface.py();
-        // Most often the ones known last are right, so they are not copied before that is seen.
+        // Usually the latest templates are right, so compare with those before anything is copied.
         let latest = cache.get(|_| true);
         let is_same = |(name, known): (&Bound<'_, PyString>, &Py<PyAny>)| {
             let is_found = config.get_item(name).is_ok_and(|found| found.is_some_and(|found| found.is(known)));
@@ -63,7 +64,7 @@ impl CookieSetup {
         Self::keep(py, cache, parts, inputs, options)
     }
 
-    /// The templates for options as Werkzeug's `dump_cookie` takes them, the name as `key`.
+    /// The templates for options as Werkzeug's `dump_cookie` takes them, with the name as `key`.
     pub fn of_options(
         cache: &Cache<Self>,
         parts: &FlaskParts,
@@ -93,7 +94,7 @@ impl CookieSetup {
             deletion: render_deletion(py, parts, &options)?,
             inputs: inputs.into_iter().map(Bound::unbind).collect(),
         });
-        // What went wrong once may go well the next time.
+        // A failure is not kept, because the next attempt may succeed.
         if setup.of_permanent.is_some() && setup.of_others.is_some() && setup.deletion.is_some() {
             cache.insert(&setup);
         }
@@ -117,7 +118,7 @@ impl Holds for CookieSetup {
     }
 }
 
-/// Has Werkzeug render a cookie with gaps; `None` where it or what gives the options refuses.
+/// Lets Werkzeug render a cookie with gaps; `None` if Werkzeug, or the function for the options, raises an exception.
 fn render_template<'py>(
     py: Python<'py>,
     parts: &FlaskParts,
@@ -155,7 +156,7 @@ fn render<'py>(
 ) -> Result<Option<String>, Fallback> {
     let line = || {
         let options = options()?;
-        // Whether it is too long is looked at each time.
+        // The size is checked at each response instead.
         options.set_item("max_size", 0)?;
         parts.dump_cookie.bind(py).call((), Some(&options))?.extract()
     };
@@ -166,7 +167,7 @@ fn render<'py>(
     }
 }
 
-/// Whether a cookie's option is the same value for as long as it is the same object.
+/// Whether the same object always means the same value for an option of a cookie.
 fn is_plain_option(option: &Bound<'_, PyAny>) -> bool {
     option.is_none() || option.is_exact_instance_of::<PyBool>() || is_text_or_bytes(option)
 }

@@ -1,7 +1,8 @@
-//! JSON text to session values: objects are built as the text is read, and untagged as each one closes.
+//! JSON text to session values: objects are built while the text is read, and untagged when they are complete.
 //!
-//! Source: `flask.json.tag.TaggedJSONSerializer.loads` over `json.loads`. serde_json reads strictly the grammar of
-//! RFC 8259; whatever Python reads beyond it, or reads differently, ends the attempt, and stock reads the text anew.
+//! Source: `flask.json.tag.TaggedJSONSerializer.loads` over `json.loads`. serde_json strictly follows the grammar of
+//! RFC 8259. If Python reads something beyond it, or reads it differently, native code declines, and stock reads the
+//! text.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -21,7 +22,7 @@ use crate::wire::http_date::DateTime;
 use crate::wire::payload::VerifiedText;
 use crate::wire::tags::{self, DICT_SUFFIX, Tag};
 
-/// From this magnitude on a float may be an integer too long for 64 bits, which serde_json rounds and Python does not.
+/// From this magnitude on a float may have been an integer beyond 64 bits, which serde_json rounds and Python does not.
 const FIRST_DOUBTFUL_FLOAT: f64 = 9.2e18;
 
 /// Reads tagged JSON.
@@ -29,7 +30,7 @@ pub fn from_text<'py>(text: &VerifiedText, tags: &Tags<'py>) -> Result<Bound<'py
     read(text.as_bytes(), tags, |builder, deserializer| builder.deserialize(deserializer))
 }
 
-/// Reads tagged JSON into an empty session, a dict of whatever class, whose own methods are not called.
+/// Reads tagged JSON into an empty session, of any subclass of `dict`. The class's own methods are not called.
 pub fn into_session<'py>(text: &VerifiedText, tags: &Tags<'py>, session: &Bound<'py, PyDict>) -> Result<(), Reason> {
     let value =
         read(text.as_bytes(), tags, |builder, deserializer| Session { builder, session }.deserialize(deserializer))?;
@@ -55,12 +56,12 @@ fn read<'py>(
     let py = tags.py();
     let (names, declined) = (RefCell::new(KeyCache::borrow()), Cell::new(None));
     let builder = Builder { py, tags, names: &names, declined: &declined, depth: 0 };
-    // Read as a whole, so that serde_json need not validate each string.
+    // Validated as a whole, so that serde_json need not validate each string.
     let text = str::from_utf8(text).map_err(|_| Reason::JsonText)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = deserialize(builder, &mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     names.into_inner().give_back();
-    // All that serde_json itself finds wrong is in the text.
+    // An error of serde_json itself is an error in the text.
     value.map_err(|_| declined.get().unwrap_or(Reason::JsonText))
 }
 
@@ -72,7 +73,7 @@ struct Builder<'a, 'py> {
     py: Python<'py>,
     tags: &'a Tags<'py>,
     names: &'a RefCell<KeyCache>,
-    /// Why what is well-formed is left to stock.
+    /// Why a well-formed text is left to stock.
     declined: &'a Cell<Option<Reason>>,
     depth: usize,
 }
@@ -141,13 +142,13 @@ impl<'py> Builder<'_, 'py> {
         if self.depth < MAX_DEPTH { Ok(inner) } else { Err(self.decline(Reason::Depth)) }
     }
 
-    /// The error that ends the attempt. Serde's own say nothing but that, so the reason is put aside.
+    /// An error that ends the attempt. Serde's errors have only text, so the reason is stored in `declined`.
     fn decline<E: serde::de::Error>(self, reason: Reason) -> E {
         self.declined.set(Some(reason));
         E::custom("left to stock")
     }
 
-    /// Reads the members of an object into an empty dict, and untags that.
+    /// Reads the members of an object into an empty dict, and untags the dict.
     fn fill<'de, A: MapAccess<'de>>(
         self,
         dict: Bound<'py, PyDict>,
@@ -163,7 +164,7 @@ impl<'py> Builder<'_, 'py> {
             last = Some((key, value));
         }
         if dict.len() != members {
-            // Of equal names the last value counts, and the others are not even untagged.
+            // Of members with equal names only the last counts. Stock does not even untag the others.
             return Err(self.decline(Reason::TagValue));
         }
         match last {
@@ -174,7 +175,7 @@ impl<'py> Builder<'_, 'py> {
         }
     }
 
-    /// The value that a dict of one member stands for; `None` where only stock can tell.
+    /// The value that a dict of one member stands for; `None` if stock has to decide.
     #[inline(never)]
     fn untag(self, key: &Name<'py>, value: &Bound<'py, PyAny>, dict: Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
         if !self.tags.agree_on(&key.name, key.tag) {
@@ -184,7 +185,7 @@ impl<'py> Builder<'_, 'py> {
     }
 }
 
-/// The value that stands behind a tag; `None` where only stock can tell.
+/// The value of a tagged value; `None` if stock has to decide.
 pub fn untagged<'py>(tag: Tag, value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let py = value.py();
     let types = Types::get(py);
@@ -199,7 +200,7 @@ pub fn untagged<'py>(tag: Tag, value: &Bound<'py, PyAny>) -> Option<Bound<'py, P
     }
 }
 
-/// The dict that had its one key disguised.
+/// The dict with the suffix of its only key removed.
 fn unprotect<'py>(protected: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
     if protected.len() != 1 {
         return None;
@@ -211,7 +212,7 @@ fn unprotect<'py>(protected: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
     Some(dict.into_any())
 }
 
-/// Builds a session from a JSON object; no other value is one.
+/// Builds a session from a JSON object. Any other JSON value is not a session.
 struct Session<'a, 'py> {
     builder: Builder<'a, 'py>,
     session: &'a Bound<'py, PyDict>,
@@ -228,7 +229,7 @@ impl<'de, 'py> DeserializeSeed<'de> for Session<'_, 'py> {
 impl<'de, 'py> Visitor<'de> for Session<'_, 'py> {
     type Value = Bound<'py, PyAny>;
 
-    /// Asked for where the text is of another type: that is well-formed, but no session.
+    /// serde calls this if the text has a value of another type: it is well-formed, but not a session.
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.builder.declined.set(Some(Reason::Session));
         formatter.write_str("the members of a session")
@@ -239,7 +240,7 @@ impl<'de, 'py> Visitor<'de> for Session<'_, 'py> {
     }
 }
 
-/// The name of an object's member, and the tag it may be.
+/// The name of an object's member, and the tag with that key, if any.
 struct Name<'py> {
     name: Bound<'py, PyString>,
     tag: Option<Tag>,

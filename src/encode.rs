@@ -1,8 +1,8 @@
-//! Session values to JSON text: tagged on the walk, written as Python's `json` writes it.
+//! Session values to JSON text: tagged during the walk, and written as Python's `json` writes it.
 //!
 //! Source: `flask.json.tag.TaggedJSONSerializer.dumps` over `json.dumps(..., separators=(",", ":"))`. Only values of
-//! exact built-in types are written, so no Python code runs during the walk and giving up leaves no trace. serde_json
-//! carries the grammar.
+//! exact built-in types are written. So no Python code runs during the walk, and declining has no side effects.
+//! serde_json implements the grammar.
 
 use std::cell::{Cell, RefCell};
 
@@ -17,7 +17,8 @@ use crate::wire::base64;
 use crate::wire::json_format::{PythonFormatter, Text, TextOptions};
 use crate::wire::tags::{DICT_SUFFIX, Tag};
 
-/// Deeper values are left to stock, whose own limit is the interpreter's stack. Ours is the thread's, which may be small.
+/// Deeper values are left to stock. Its limit is the interpreter's, but this walk uses the thread's stack, which may be
+/// small.
 pub const MAX_DEPTH: usize = 20;
 
 /// Writes a value as tagged JSON, UTF-8 encoded.
@@ -25,7 +26,7 @@ pub fn to_text<'py>(value: &Bound<'py, PyAny>, options: TextOptions, tags: &Tags
     write(value, options, tags, |value, serializer| value.serialize(serializer))
 }
 
-/// Writes what `dict(session)` gives for a session that is a dict of whatever class.
+/// Writes what `dict(session)` returns for a session of any subclass of `dict`.
 pub fn session_to_text<'py>(
     session: &Bound<'py, PyDict>,
     options: TextOptions,
@@ -54,12 +55,12 @@ fn write<'py>(
     }
 }
 
-/// What stays the same during one walk.
+/// The state of one walk.
 struct Walk<'a, 'py> {
     types: &'static Types,
     tags: &'a Tags<'py>,
     sort_keys: bool,
-    /// Why the walk ended early; serde's errors carry only text.
+    /// Why the walk ended early, because serde's errors have only text.
     declined: Cell<Reason>,
 }
 
@@ -71,7 +72,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// A value on its way into text.
+/// A value to be written.
 struct Value<'a, 'py> {
     object: &'a Bound<'py, PyAny>,
     walk: &'a Walk<'a, 'py>,
@@ -89,7 +90,7 @@ impl<'py> Value<'_, 'py> {
 
     fn dict<S: Serializer>(&self, dict: &Bound<'py, PyDict>, serializer: S) -> Result<S::Ok, S::Error> {
         let items = RefCell::new(Vec::with_capacity(dict.len()));
-        // Held still while it is copied: another thread may be at it where there is no GIL.
+        // Locked while it is copied, because without a GIL another thread may change it.
         let copied = dict.locked_for_each(|key, value| {
             items.borrow_mut().push((key.cast_into_exact::<PyString>()?, value));
             Ok(())
@@ -110,7 +111,7 @@ impl<'py> Value<'_, 'py> {
             }
         }
         if self.walk.sort_keys {
-            // The order of UTF-8 is that of code points, hence that of `str`.
+            // UTF-8 sorts like code points, and so like `str`.
             members.sort_unstable_by_key(|&(key, _)| key);
         }
         let mut object = serializer.serialize_map(Some(members.len()))?;
@@ -146,7 +147,7 @@ impl<'py> Value<'_, 'py> {
         if float.is_finite() { serializer.serialize_f64(float) } else { Err(self.walk.decline(Reason::Number)) }
     }
 
-    /// The types that sessions hold less often.
+    /// The types that are rarer in sessions.
     #[inline(never)]
     fn tagged_scalar<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let types = self.walk.types;
@@ -217,7 +218,7 @@ impl Serialize for Tuple<'_, '_> {
     }
 }
 
-/// A dict whose one key is a tag, with that key disguised.
+/// A dict whose only key is a tag, with a suffix appended to this key.
 struct ProtectedDict<'a, 'py> {
     key: &'a str,
     value: Value<'a, 'py>,

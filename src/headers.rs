@@ -7,7 +7,7 @@ use crate::error::{Fallback, Reason};
 use crate::guard::flask::{self, FlaskParts};
 use crate::key_cache::intern;
 
-/// The headers of a response, as the list of pairs in which Werkzeug keeps them.
+/// The headers of a response: Werkzeug's list of pairs.
 pub struct Headers<'a, 'py> {
     list: Bound<'py, PyList>,
     response: &'a Bound<'py, PyAny>,
@@ -32,7 +32,7 @@ impl<'a, 'py> Headers<'a, 'py> {
         if is_accessed { Ok(()) } else { self.add_vary() }
     }
 
-    /// Adds `Cookie` to the `Vary` header; one that says something else is for Werkzeug to read.
+    /// Adds `Cookie` to the `Vary` header. A header with another value is left to Werkzeug.
     pub fn add_vary(&self) -> Result<(), Fallback> {
         let py = self.list.py();
         match self.list.iter().find_map(|header| Vary::of(&header)) {
@@ -47,7 +47,7 @@ impl<'a, 'py> Headers<'a, 'py> {
     }
 }
 
-/// A `Vary` header, or one that may be.
+/// A header that is, or may be, `Vary`.
 enum Vary {
     Cookie,
     Other,

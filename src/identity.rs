@@ -1,7 +1,7 @@
 //! What a session that can be revoked carries, and the list that refuses it.
 //!
-//! In a cookie it is one member of the session's JSON: `"_fastsession":[id, cursor, user, 1]`, where `id` is base64, and
-//! `user` and the mark of a user that the app has named itself may be absent.
+//! In a cookie the identity is one member of the session's JSON: `"_fastsession":[id, cursor, user, 1]`. `id` is
+//! base64. The `1` means that the app has named the user itself; it and `user` may be absent.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,7 +17,7 @@ use crate::error::contained;
 use crate::key_cache::intern;
 use crate::revoked::{Id, Kept, Revoked};
 
-/// The key in a session's JSON, which no app sees.
+/// The key in a session's JSON. Apps do not see it.
 pub const KEY: &str = "_fastsession";
 
 /// The id of a session, the cursor at which its user was bound, and that user.
@@ -31,14 +31,14 @@ pub struct Identity {
     /// Whether the app has named the user, rather than Flask-Login.
     #[pyo3(get)]
     is_named: bool,
-    /// What stands in the JSON. Nobody but the encoder sees it.
+    /// The member of the JSON. Only the encoder uses it.
     #[pyo3(get)]
     value: Py<PyList>,
 }
 
 #[pymethods]
 impl Identity {
-    /// `id` has 16 bytes; raise `ValueError` for any other number of them.
+    /// `id` has 16 bytes. Raises `ValueError` for any other length.
     #[new]
     #[pyo3(signature = (id, cursor = 0, user = None, is_named = false))]
     fn new(
@@ -65,7 +65,7 @@ impl Identity {
         PyBytes::new(py, &self.id)
     }
 
-    /// A session that is copied or pickled takes it along.
+    /// A session that is copied or pickled keeps its identity.
     #[expect(clippy::type_complexity, reason = "a class and its arguments")]
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
@@ -78,7 +78,7 @@ impl Identity {
 }
 
 impl Identity {
-    /// What a cookie of ours says. `None` for anything else, which only an app without revocations can have signed.
+    /// The identity in a cookie; `None` for any other value, which only an app without revocations can have signed.
     fn read(value: &Bound<'_, PyAny>) -> Option<Self> {
         let value = value.cast_exact::<PyList>().ok()?;
         let mut id = Id::default();
@@ -95,12 +95,12 @@ impl Identity {
         Some(Self { id, cursor, user, is_named: value.len() == 4, value: value.clone().unbind() })
     }
 
-    /// What stands in the JSON.
+    /// The member of the JSON.
     pub fn value(&self) -> &Py<PyList> {
         &self.value
     }
 
-    /// Whether Flask-Login has logged in nobody else since the identity was written.
+    /// Whether Flask-Login's user is still the one that the identity names.
     fn is_of_login(&self, session: &Bound<'_, PyDict>) -> PyResult<bool> {
         let py = session.py();
         let Some(login) = session.get_item(intern!(py, "_user_id"))? else {
@@ -121,7 +121,7 @@ impl Identity {
 #[pyclass(frozen, module = "flask_fastsession._native")]
 pub struct RevokedList {
     revoked: RwLock<Revoked>,
-    /// The time of `time.monotonic()` at which it is to be fetched, as the bits of a float.
+    /// The time of `time.monotonic()` at which the list has to be fetched, as the bits of a float.
     due: AtomicU64,
 }
 
@@ -136,15 +136,15 @@ impl RevokedList {
         self.read().count()
     }
 
-    /// Refuse a session from now on, by its 16 bytes of id. `until` is in whole seconds since 1970.
+    /// Refuses a session from now on, by its id of 16 bytes. `until` is in whole seconds since 1970.
     fn add_session(&self, id: &[u8], until: u64) -> PyResult<()> {
         let id = id_of(id)?;
         self.write().add_session(id, seconds(until));
         Ok(())
     }
 
-    /// Refuse the sessions that were bound to a user before `cursor`, but those to keep: pairs of an id and a cursor.
-    /// `user` is what `hash_user` gives.
+    /// Refuses the sessions that were bound to a user before `cursor`, except those in `keep`: pairs of an id and a
+    /// cursor. `user` is what `hash_user` returns.
     #[expect(clippy::needless_pass_by_value, reason = "what PyO3 makes of a list")]
     fn add_user(&self, user: &[u8], cursor: u64, until: u64, keep: Vec<(Vec<u8>, u64)>) -> PyResult<()> {
         let user = id_of(user)?;
@@ -158,7 +158,7 @@ impl RevokedList {
         self.read().refuses(&identity.id, identity.cursor, || identity.hash_of_user(py))
     }
 
-    /// Take the identity out of a session that was just opened. `None` if it has none, `False` if it is refused.
+    /// Takes the identity out of a session that was just opened. `None` if it has none, `False` if it is refused.
     fn take<'py>(&self, session: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let py = session.py();
         contained(|| {
@@ -186,7 +186,7 @@ impl RevokedList {
         self.due.store(due.to_bits(), Relaxed);
     }
 
-    /// Have what another list has, and give it what this one had.
+    /// Swaps the entries of two lists.
     fn swap(&self, other: &Self) {
         if !std::ptr::eq(self, other) {
             let theirs = std::mem::take(&mut *other.write());
@@ -195,12 +195,12 @@ impl RevokedList {
         }
     }
 
-    /// Forget the entries whose `until` is not after `now`.
+    /// Removes the entries whose `until` is not after `now`.
     fn remove_expired(&self, now: u64) {
         self.write().remove_expired(seconds(now));
     }
 
-    /// What another list lacks: sessions as `(id, until)`, and users as `(hash, cursor, until, keep)`.
+    /// The entries that another list lacks: sessions as `(id, until)`, and users as `(hash, cursor, until, keep)`.
     #[expect(clippy::type_complexity, reason = "two lists of tuples")]
     fn missing_in<'py>(
         &self,
@@ -210,7 +210,7 @@ impl RevokedList {
         if std::ptr::eq(self, other) {
             return (Vec::new(), Vec::new());
         }
-        // Objects are made once the locks are given back.
+        // Python objects are made after the locks are released.
         let (sessions, users) = {
             let (mine, others) = (self.read(), other.read());
             (mine.sessions_missing_in(&others), mine.users_missing_in(&others))
@@ -224,8 +224,8 @@ impl RevokedList {
 }
 
 impl RevokedList {
-    /// The identity of a session that was just opened, taken out of it; `None` where Python code has to see to it, and
-    /// the session is as it was: it may be refused, or from before, or another user's by now.
+    /// Takes the identity out of a session that was just opened. `None` if Python code has to decide, because the
+    /// session may be refused, or from before revocations, or of another user by now. Then the session is unchanged.
     pub fn admit<'py>(&self, session: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, Identity>>> {
         let py = session.py();
         let key = intern!(py, "_fastsession");
@@ -248,7 +248,7 @@ impl RevokedList {
     }
 }
 
-/// Return the hash by which a user is listed: no list and no store names them.
+/// Returns the hash of a user for the list, so that neither the list nor a store has the names of users.
 #[pyfunction]
 pub fn hash_user<'py>(py: Python<'py>, user: &str) -> Bound<'py, PyBytes> {
     PyBytes::new(py, &hash_of(user))
@@ -264,16 +264,16 @@ fn id_of(bytes: &[u8]) -> PyResult<Id> {
     bytes.try_into().map_err(|_| PyValueError::new_err("an id has 16 bytes"))
 }
 
-/// The list counts until 2106.
+/// Seconds since 1970 in 32 bits, which last until 2106. Later times are cut to that.
 fn seconds(time: u64) -> u32 {
     u32::try_from(time).unwrap_or(u32::MAX)
 }
 
-/// What native code needs of `Revocations` to open and save sessions by itself.
+/// What native code needs from `Revocations` to open and save sessions by itself.
 pub struct NativeRevocations {
     pub list: Py<RevokedList>,
     pub revocations: Py<PyAny>,
-    /// `time.monotonic`, looked up at each call since tests replace it.
+    /// The module `time`. Its `monotonic` is looked up at each call, since tests replace it.
     time: Py<PyModule>,
 }
 
@@ -282,13 +282,13 @@ impl NativeRevocations {
         Ok(Self { list, revocations, time: py.import("time")?.unbind() })
     }
 
-    /// Whether a request may go by the list without asking the store.
+    /// Whether a request may use the list without asking the store.
     pub fn is_recent(&self, py: Python<'_>) -> PyResult<bool> {
         let now: f64 = self.time.bind(py).call_method0(intern!(py, "monotonic"))?.extract()?;
         Ok(now < self.list.get().due())
     }
 
-    /// Whether a session that was just opened is admitted by the list alone. It has its identity then.
+    /// Whether the list alone admits a session that was just opened. If so, the session has its identity afterwards.
     pub fn admits(&self, session: &Bound<'_, PyDict>) -> PyResult<bool> {
         let py = session.py();
         let Some(identity) = self.list.get().admit(session)? else {
@@ -299,19 +299,19 @@ impl NativeRevocations {
         Ok(true)
     }
 
-    /// The identity of a session that is about to be saved, if nothing has become of it in this request but its data.
+    /// The identity of a session that is about to be saved, if this request has changed nothing but its data.
     pub fn identity_of<'py>(session: &Bound<'py, PyDict>) -> Option<Bound<'py, Identity>> {
         session.getattr(intern!(session.py(), "_revocable")).ok()?.cast_into::<Identity>().ok()
     }
 
-    /// Whether it may be put into the data: nobody has revoked it meanwhile, and the app has put nothing in its place.
+    /// Whether the identity may be put into the data: it is not revoked, and the app has stored nothing at its key.
     pub fn may_save(&self, session: &Bound<'_, PyDict>, identity: &Bound<'_, Identity>) -> bool {
         let is_free = !session.contains(intern!(session.py(), "_fastsession")).unwrap_or(true);
         is_free && !self.list.get().refuses(session.py(), identity.get())
     }
 }
 
-/// The data of a session with its identity in it, which goes when this is dropped.
+/// The data of a session with its identity in it. Dropping this removes the identity.
 pub struct WithIdentity<'a, 'py>(&'a Bound<'py, PyDict>);
 
 impl<'a, 'py> WithIdentity<'a, 'py> {
@@ -323,7 +323,7 @@ impl<'a, 'py> WithIdentity<'a, 'py> {
 
 impl Drop for WithIdentity<'_, '_> {
     fn drop(&mut self) {
-        // Fails only if it has gone already.
+        // Fails only if the key was removed already.
         let _ = self.0.del_item(intern!(self.0.py(), "_fastsession"));
     }
 }

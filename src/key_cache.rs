@@ -1,16 +1,17 @@
-//! Names kept as Python strings: those that native code looks up, and those of an object's members, since sessions spell
-//! the same few again and again.
+//! Names kept as Python strings: those that native code looks up, and those of the members of objects, because sessions
+//! use the same few names again and again.
 //!
-//! Processes fork while other threads are in here. Whoever forks holds the GIL, so nothing here gives it away half-way,
-//! and no thread keeps Python objects to itself, which it would drop at its end without the GIL.
+//! A process may fork while other threads are in this module. The thread that forks holds the GIL. So nothing here
+//! releases the GIL half-way, and no Python objects are in thread-local storage, where a thread would drop them at its
+//! end without the GIL.
 
 use std::sync::{Mutex, OnceLock};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// A name as an interned Python string, made at its first use. Unlike PyO3's `intern!`, whose first use lets go of the
-/// GIL, it leaves nothing half-made to a process that is forked meanwhile.
+/// A name as an interned Python string, made at its first use. PyO3's `intern!` releases the GIL at its first use, and
+/// a process that is forked at this moment would get a half-made string. This macro keeps the GIL.
 macro_rules! intern {
     ($py:expr, $name:literal) => {{
         static NAME: std::sync::OnceLock<pyo3::Py<pyo3::types::PyString>> = std::sync::OnceLock::new();
@@ -19,17 +20,17 @@ macro_rules! intern {
 }
 pub(crate) use intern;
 
-/// What `intern!` gives.
+/// The function behind `intern!`.
 pub fn interned<'a, 'py>(kept: &'a OnceLock<Py<PyString>>, py: Python<'py>, name: &str) -> &'a Bound<'py, PyString> {
     if let Some(string) = kept.get() {
         return string.bind(py);
     }
-    // Not by `get_or_init`: other threads are not to wait for this one while it uses the interpreter.
+    // Not by `get_or_init`, where other threads would wait for this one while it uses the interpreter.
     let string = PyString::intern(py, name).unbind();
     kept.get_or_init(|| string).bind(py)
 }
 
-/// Longer names are made anew each time.
+/// Longer names, in bytes, are not kept.
 const MAX_LENGTH: usize = 30;
 
 const SLOTS: usize = 128;
@@ -43,7 +44,7 @@ struct Name {
     string: Py<PyString>,
 }
 
-/// Sets of names that nobody is using. One is enough where threads take turns.
+/// Sets of names that are not in use. With a GIL one is enough.
 static SPARE: Mutex<Vec<KeyCache>> = Mutex::new(Vec::new());
 
 const MAX_SPARE: usize = 8;
@@ -51,7 +52,7 @@ const MAX_SPARE: usize = 8;
 impl KeyCache {
     /// Takes a set of names that no other reader has.
     pub fn borrow() -> Self {
-        // Never waited for: a forked process may find it locked for good.
+        // Without waiting, because in a forked process the lock may stay locked for ever.
         let spare = SPARE.try_lock().ok().and_then(|mut spare| spare.pop());
         spare.unwrap_or_else(|| Self(Box::new([const { None }; SLOTS])))
     }
@@ -65,7 +66,8 @@ impl KeyCache {
         }
     }
 
-    /// The name as a string: the same object as last time, its hash known, if no other name has taken its place.
+    /// The name as a string. It is the same object as last time, with its hash cached, unless another name took its
+    /// slot.
     pub fn get<'py>(&mut self, py: Python<'py>, text: &str) -> Bound<'py, PyString> {
         let Some(slot) = self.slot_of(text.as_bytes()) else {
             return PyString::new(py, text);

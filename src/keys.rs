@@ -1,4 +1,4 @@
-//! The keys of a signer, as itsdangerous derives them, kept by value.
+//! The keys of a signer, as itsdangerous derives them, kept by the values that they are derived from.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,18 +13,18 @@ use crate::key_cache::intern;
 use crate::types::is_exactly;
 use crate::wire::sign::SigningKeys;
 
-/// What `TimestampSigner` would be constructed with.
+/// The arguments that `TimestampSigner` would be constructed with.
 pub struct SignerInputs {
     secret_keys: Vec<Py<PyBytes>>,
     salt: Py<PyAny>,
     key_derivation: Py<PyString>,
     digest_method: Py<PyAny>,
-    /// Whether some option comes from the class, where anybody may change it.
+    /// Whether an option is a default of the class, which any code may change.
     takes_defaults: bool,
 }
 
 impl SignerInputs {
-    /// Takes what itsdangerous takes, in the types that `Serializer` keeps them in.
+    /// Takes the arguments of itsdangerous, in the types in which `Serializer` keeps them.
     pub fn new<'py>(
         secret_keys: &Bound<'py, PyList>,
         salt: &Bound<'py, PyAny>,
@@ -57,7 +57,7 @@ impl SignerInputs {
         })
     }
 
-    /// Takes what a signer has of its own.
+    /// Takes the attributes of a signer.
     pub fn of_signer<'py>(
         secret_keys: &Bound<'py, PyList>,
         salt: &Bound<'py, PyAny>,
@@ -73,7 +73,7 @@ impl SignerInputs {
         })
     }
 
-    /// Whether these containers still hold what they held.
+    /// Whether these containers still hold the same objects.
     pub fn are_in(&self, secret_keys: &Bound<'_, PyList>, signer_kwargs: &Bound<'_, PyDict>) -> bool {
         let py = secret_keys.py();
         let holds =
@@ -86,7 +86,7 @@ impl SignerInputs {
             && holds(intern!(py, "digest_method"), &self.digest_method)
     }
 
-    /// Gives the keys ready for use, derived at their first use.
+    /// The keys, ready for use. They are derived at their first use.
     pub fn signing_keys(&self, py: Python<'_>) -> Result<Arc<SigningKeys>, Fallback> {
         let by_value = KeyInputs {
             secret_keys: self.secret_keys.iter().map(|key| key.as_bytes(py)).collect(),
@@ -104,8 +104,8 @@ impl SignerInputs {
         Ok(keys)
     }
 
-    /// Has itsdangerous derive each key, and makes sure that native HMAC does with the newest what its own does. So
-    /// the digest is known by what it yields, whatever its name, and a policy that forbids one forbids it here as well.
+    /// Lets itsdangerous derive each key, and checks that native HMAC makes the same signature with the newest key. So
+    /// the digest is recognized by its output, not by its name, and a policy that forbids a digest applies here, too.
     fn derive(&self, py: Python<'_>) -> Result<SigningKeys, Fallback> {
         const PROBE: &[u8] = b"flask-fastsession";
         let reference = self.derive_by_reference(py, PROBE);
@@ -137,7 +137,7 @@ impl SignerInputs {
         Ok((derived, signature))
     }
 
-    /// Shows the garbage collector what is held.
+    /// Visits the objects for the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.salt)?;
         visit.call(&self.digest_method)
@@ -149,7 +149,7 @@ fn plain_keys(secret_keys: &Bound<'_, PyList>) -> Result<Vec<Py<PyBytes>>, Reaso
     keys.collect::<Result<_, _>>().map_err(|_| Reason::Keys)
 }
 
-/// The inputs by value; the digest method counts by identity.
+/// The inputs by value. Digest methods are compared by identity.
 struct KeyInputs<'a> {
     secret_keys: Vec<&'a [u8]>,
     salt: Option<&'a [u8]>,
@@ -157,17 +157,17 @@ struct KeyInputs<'a> {
     digest_method: &'a Py<PyAny>,
 }
 
-/// Inputs with the keys that came of them.
+/// Inputs, and the keys that were derived from them.
 struct KnownSigner {
     secret_keys: Vec<Vec<u8>>,
     salt: Option<Vec<u8>>,
     key_derivation: String,
-    /// Kept alive, so that its identity stays its own.
+    /// Kept alive, so that no other object gets its address.
     digest_method: Py<PyAny>,
     keys: Arc<SigningKeys>,
 }
 
-/// The signers used lately, latest last. A process has one or two; a test suite may have many.
+/// The signers used lately, the latest last. A process has one or two; a test suite may have many.
 static KNOWN_SIGNERS: RwLock<Vec<KnownSigner>> = RwLock::new(Vec::new());
 
 const MAX_KNOWN_SIGNERS: usize = 64;
@@ -191,8 +191,7 @@ impl KeyInputs<'_> {
     }
 }
 
-// Under the lock nothing is made or let go of that belongs to Python: that may run Python code, which may come here
-// again.
+// No Python object is made or dropped under the lock: that may run Python code, which may need the same lock.
 
 fn find_known(inputs: &KeyInputs<'_>) -> Option<Arc<SigningKeys>> {
     let known = KNOWN_SIGNERS.read().unwrap_or_else(PoisonError::into_inner);
@@ -207,20 +206,20 @@ fn remember(signer: KnownSigner) {
     drop(forgotten);
 }
 
-/// Whether keeping a digest method for good keeps nothing else alive, as a bound method or a closure would.
+/// Whether keeping a digest method alive keeps nothing else alive, as a bound method or a closure would.
 fn is_plain_function(digest_method: &Bound<'_, PyAny>) -> bool {
     if let Ok(function) = digest_method.cast_exact::<PyCFunction>() {
         return function.getattr("__self__").is_ok_and(|owner| owner.is_none() || owner.is_instance_of::<PyModule>());
     }
     let holds_nothing = |name: &str| digest_method.getattr(name).is_ok_and(|held| held.is_none());
     let holds_text = |name: &str| digest_method.getattr(name)?.extract::<Option<Vec<Bound<'_, PyBytes>>>>();
-    // Not by `PyType::name`, whose first use lets go of the GIL.
+    // Not by `PyType::name`, which releases the GIL at its first use.
     let class_name = digest_method.get_type().getattr(intern!(digest_method.py(), "__name__"));
     let is_function = class_name.is_ok_and(|name| name.eq("function").unwrap_or(false));
     is_function && holds_nothing("__closure__") && holds_nothing("__kwdefaults__") && holds_text("__defaults__").is_ok()
 }
 
-/// A salt as bytes; `None` stands for that of `itsdangerous.Signer`.
+/// A salt as bytes; `None` stands for the default of `itsdangerous.Signer`.
 fn bytes_of<'a>(salt: &'a Bound<'_, PyAny>) -> Result<Option<&'a [u8]>, Reason> {
     if salt.is_none() {
         Ok(None)
@@ -233,7 +232,7 @@ fn bytes_of<'a>(salt: &'a Bound<'_, PyAny>) -> Result<Option<&'a [u8]>, Reason> 
     }
 }
 
-/// The native digest that makes signatures of this many bytes.
+/// The native digest whose signatures have this many bytes.
 const fn digest_of_length(length: usize) -> Option<&'static str> {
     match length {
         20 => Some("sha1"),

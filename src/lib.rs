@@ -2,30 +2,32 @@
 //!
 //! A tour, from the outside in:
 //!
-//! * `request` is the way of a session through a request: from the Cookie header to the view, and back into the response.
-//!   Read it first; `protection` signs or encrypts its cookie, `headers` is its end, and `steps` the same for apps that
-//!   override a step. `serializer` does the same for tokens in other hands, and `sealer` for encrypted ones; `record` does
-//!   the JSON alone, for sessions in a store, and `signer` the signature alone.
-//!   `policies` is the native part of the options beyond Flask's.
-//! * `guard` says what of it may run natively at this very call, and why not. `keys` has itsdangerous derive the keys,
-//!   `setup` keeps what was derived from an app's config in a `cache`, `cookie_setup` its `Set-Cookie` lines, and `clock`
-//!   reads the clocks that stock reads.
-//! * [`wire`] knows no Python: the steps from a payload to a cookie and back.
-//! * [`revoked`] is the list of revocations, without Python as well, and `identity` what a session carries to be found there.
-//! * `encode` and `decode` are the JSON step, with the Python `types` and the `key_cache`; `tagging` is what is left of it
-//!   where an app's own provider writes and reads JSON.
+//! * `request` is the path of a session through a request: from the Cookie header to the view, and back into the
+//!   response. Read it first. `protection` signs or encrypts the cookie, `headers` adds it to the response, and `steps`
+//!   has each step by itself, for apps that override one. `serializer` is the path of a token outside of requests,
+//!   `sealer` that of an encrypted one; `record` does only the JSON, for sessions in a store, and `signer` only the
+//!   signature. `policies` is the native part of the options beyond Flask's.
+//! * `guard` decides at each call which steps may run natively, and why not. `keys` lets itsdangerous derive the keys,
+//!   `setup` keeps what was derived from an app's config in a `cache`, `cookie_setup` keeps its `Set-Cookie` lines, and
+//!   `clock` reads the clocks that stock reads.
+//! * [`wire`] has the steps from a payload to a cookie and back. It does not use Python.
+//! * [`revoked`] is the list of revocations, also without Python. `identity` is what a session carries to be found
+//!   there.
+//! * `encode` and `decode` are the JSON step, with the Python `types` and the `key_cache`. `tagging` is the rest of
+//!   that step if an app's own provider writes and reads JSON.
 //! * `error` lists why native code may fall back, and `counters` counts how often it did.
 //!
-//! The rule over all rules is to decline rather than differ: native code answers only what it can show to be equal to
-//! Flask's own answer, and leaves all else to Flask's own code.
+//! The first rule is to decline rather than differ: native code answers only if it can show that its answer is equal to
+//! Flask's, and otherwise leaves the call to Flask's own code. Comments call Flask's, Werkzeug's and itsdangerous's own
+//! code *stock*.
 
-// `guard::version_tag` has the one exception.
+// The only exception is in `guard::version_tag`.
 #![deny(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
 pub mod revoked;
 pub mod wire;
 
-// All other modules know Python; without them the crate is built for fuzzing and for Miri.
+// All other modules use Python. For fuzzing and for Miri the crate is built without them.
 #[cfg(feature = "python")]
 mod cache;
 #[cfg(feature = "python")]

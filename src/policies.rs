@@ -1,6 +1,7 @@
-//! The native part of what sessions do beyond Flask: which options an app has, and those that are decided natively.
+//! The native part of the options beyond Flask's: which options an app has, and those that native code applies.
 //!
-//! `python/flask_fastsession/policies.py` has the rest, and calls with [`NativePolicies`] once it has seen to that. Where there is no rest, native code goes by what it was given before.
+//! `python/flask_fastsession/policies.py` applies the other options, and then calls with [`NativePolicies`]. If an app
+//! has no other options, native code uses the policies that it was given before.
 
 use std::iter;
 
@@ -13,14 +14,14 @@ use crate::error::{Fallback, Reason};
 use crate::key_cache::intern;
 use crate::types::Types;
 
-/// The options of which native code knows.
+/// The options that native code applies.
 #[pyclass(frozen, module = "flask_fastsession._native")]
 pub struct NativePolicies {
-    /// Whether of several cookies the first that is valid counts, rather than the first.
+    /// Whether the first valid one of several cookies counts, rather than the first one.
     pub accepts_any: bool,
-    /// How many seconds a cookie may be old that is not sent anew, if there is such an option.
+    /// From which age in seconds on an unchanged cookie is sent again, if the option is set.
     refresh_after: Option<f64>,
-    /// Whether sessions are to say when their cookie was signed.
+    /// Whether sessions get the time when their cookie was signed.
     pub keeps_time: bool,
 }
 
@@ -31,7 +32,7 @@ impl NativePolicies {
         Self { accepts_any, refresh_after, keeps_time }
     }
 
-    /// Pickled along with the interface that has it.
+    /// An interface is pickled together with its policies.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, (bool, Option<f64>, bool)) {
         let &Self { accepts_any, refresh_after, keeps_time } = slf.get();
         (slf.get_type(), (accepts_any, refresh_after, keeps_time))
@@ -39,7 +40,7 @@ impl NativePolicies {
 }
 
 impl NativePolicies {
-    /// Whether the cookie that a session was read from is young enough to be left as it is.
+    /// Whether the cookie that a session was read from is young enough not to be sent again.
     pub fn is_fresh(&self, session: &Bound<'_, PyDict>) -> Result<bool, Fallback> {
         let py = session.py();
         let Some(refresh_after) = self.refresh_after else {
@@ -56,26 +57,26 @@ impl NativePolicies {
     }
 }
 
-/// Cookies of one name that are looked at, at most: each costs a signature.
+/// The most cookies of one name that are read, because each costs a signature.
 pub const MOST_COOKIES: usize = 16;
 
-/// A shorter life of a session, in whole seconds.
+/// The lifetime for a session with a shorter life than the app's, in whole seconds.
 pub fn shorter_life(py: Python<'_>, seconds: i64) -> Result<Lifetime, Fallback> {
     let timedelta =
         Types::get(py).timedelta(seconds.into_pyobject(py).map_err(PyErr::from).map_err(Fallback::Raise)?.as_any());
     Ok(Lifetime { timedelta: timedelta.ok_or(Reason::MaxAge)?.unbind(), seconds: Some(seconds) })
 }
 
-/// The options of an interface for one app, its config included, which is read once.
+/// The options of an interface for one app, with those in the app's config, which is read once.
 pub struct AppOptions {
     app: Py<PyWeakrefReference>,
     pub options: Py<PyAny>,
-    /// Those that native code sees to, if there are no others.
+    /// The options that native code applies, if there are no others.
     pub native: Option<Py<NativePolicies>>,
 }
 
 impl AppOptions {
-    /// For an app that can be referred to weakly: an interface may outlive those that it serves.
+    /// Refers to the app weakly, because an interface may outlive its apps. Fails for an app without weak references.
     pub fn new(app: &Bound<'_, PyAny>, options: Py<PyAny>, native: Option<Py<NativePolicies>>) -> PyResult<Self> {
         Ok(Self { app: PyWeakrefReference::new(app)?.unbind(), options, native })
     }

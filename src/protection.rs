@@ -1,4 +1,5 @@
-//! What protects an app's session cookies: a signature, encryption, or either while an app changes from one to the other.
+//! The protection of an app's session cookies: a signature, encryption, or either while an app changes from one to the
+//! other.
 
 use std::sync::Arc;
 
@@ -14,9 +15,9 @@ use crate::wire::sign::{KeyAge, SigningKeys};
 use crate::wire::{token, zlib};
 
 pub struct Protection {
-    /// What new cookies are made with.
+    /// The keys for new cookies.
     pub writes: Keys,
-    /// What is read besides.
+    /// The keys of the other kind, if cookies of that kind are also read.
     pub accepts: Option<Keys>,
     /// Whether texts are deflated before they are sealed.
     pub compresses: bool,
@@ -27,7 +28,7 @@ pub enum Keys {
     Sealing(Arc<SealingKeys>),
 }
 
-/// How a cookie that was read is protected.
+/// How a cookie is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Signed,
@@ -43,21 +44,21 @@ impl Keys {
     }
 }
 
-/// What a genuine cookie says.
+/// The content of a genuine cookie.
 pub struct Read<'t> {
     pub text: VerifiedText,
     /// When it was signed or sealed, in seconds since 1970.
     pub made_at: u64,
     pub kind: Kind,
     pub key: KeyAge,
-    /// The base64 of a signed cookie, which may be kept where the session still says the same.
+    /// The payload of a signed cookie, which may be kept if the session's text is still the same.
     pub payload: Option<&'t [u8]>,
     /// Whether a cookie made now would be of the same kind, by the same key and digest.
     pub is_current: bool,
 }
 
 impl Protection {
-    /// Reads a cookie, by the one kind of keys that can have made it.
+    /// Reads a cookie with the only kind of keys that can have made it.
     pub fn read<'t>(&self, token: &'t [u8]) -> Result<Read<'t>, Fallback> {
         let keys = self.keys_for(token);
         let mut read = match keys {
@@ -77,8 +78,8 @@ impl Protection {
         if self.writes.kind() == kind { &self.writes } else { accepts }
     }
 
-    /// A cookie for a text, but for its time, and what this counts as. `unpacked_from` is the payload of the signed cookie
-    /// that the text was read from.
+    /// A cookie for a text, without its time, and how this is counted. `unpacked_from` is the payload of the signed
+    /// cookie that the text was read from.
     pub fn draft(
         &self,
         py: Python<'_>,
@@ -108,7 +109,8 @@ impl Protection {
         self.writes.kind() == Kind::Signed
     }
 
-    /// How long the cookie of a text will be when an app that signs, and reads what is encrypted, goes on to encrypt.
+    /// How long the token of a text would be if it were encrypted, in characters. `None` unless the app signs its
+    /// cookies and also reads encrypted ones, as before a change to encryption.
     pub fn length_when_sealed(&self, text: &[u8]) -> Option<usize> {
         matches!((&self.writes, &self.accepts), (Keys::Signing(_), Some(_))).then(|| seal::token_length(text.len()))
     }
@@ -129,7 +131,7 @@ fn read_sealed<'t>(keys: &SealingKeys, token: &[u8]) -> Result<Read<'t>, Fallbac
     Ok(Read { text, made_at, kind: Kind::Sealed, key, payload: None, is_current: false })
 }
 
-/// Why what is no sealed token of ours is refused, where only such tokens are read.
+/// Why a token is refused that no key opens.
 fn refusal_of_sealed(token: &[u8]) -> Refusal {
     if token::split(token).is_some() {
         Refusal::NotEncrypted
@@ -140,7 +142,7 @@ fn refusal_of_sealed(token: &[u8]) -> Refusal {
     }
 }
 
-/// A cookie that only lacks its time.
+/// A cookie without its time.
 pub enum Draft<'k> {
     Signed { keys: &'k SigningKeys, payload: Vec<u8> },
     Sealed { keys: &'k SealingKeys, text: Vec<u8>, deflated: Option<Vec<u8>> },

@@ -1,6 +1,6 @@
-//! The tagged JSON of sessions that are kept in a store: text alone, neither compressed nor signed.
+//! The tagged JSON of sessions that are kept in a store. It is neither compressed nor signed.
 //!
-//! Source: `flask.json.tag.TaggedJSONSerializer`, to which all is left that native code cannot show to be the same.
+//! Source: `flask.json.tag.TaggedJSONSerializer`.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -9,7 +9,7 @@ use crate::error::{Fallback, contained};
 use crate::guard::json;
 use crate::{decode, encode};
 
-/// What `serializer.dumps(value)` gives, UTF-8 encoded; `None` where stock is to write it.
+/// What `serializer.dumps(value)` returns, UTF-8 encoded; `None` if stock has to write it.
 #[pyfunction]
 pub fn dump_tagged<'py>(
     serializer: &Bound<'py, PyAny>,
@@ -26,7 +26,7 @@ pub fn dump_tagged<'py>(
     })
 }
 
-/// What `serializer.loads(text)` gives; `NotImplemented` where stock is to read it.
+/// What `serializer.loads(text)` returns; `NotImplemented` if stock has to read it.
 #[pyfunction]
 pub fn load_tagged<'py>(serializer: &Bound<'py, PyAny>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     contained(|| {

@@ -5,12 +5,12 @@
 //! session -> encode -> payload, kept or packed -> timestamp -> signature -> Set-Cookie, Vary -> response
 //! ```
 //!
-//! Where cookies are encrypted, opening stands in the place of verifying and unpacking, and sealing in that of all that
-//! makes a payload and signs it: `protection` has both.
+//! If cookies are encrypted, opening replaces verifying and unpacking, and sealing replaces packing and signing:
+//! `protection` has both.
 //!
-//! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. Where something is not plain
-//! the stock method is to be called in its place, before anything was changed: by Python code, so that stock and all
-//! that it calls, an app's own code among it, run with no native code beneath.
+//! Source: `flask.sessions.SecureCookieSessionInterface.open_session` and `save_session`. If native code declines, it
+//! has changed nothing, and the stock method is called in its place. Python code calls it, so that stock and everything
+//! that stock calls, such as an app's own code, run without native code below them on the stack.
 
 use std::sync::{Arc, OnceLock};
 
@@ -39,24 +39,24 @@ use crate::wire::cookie::{self, Template};
 use crate::wire::token;
 use crate::{decode, encode, steps};
 
-/// The native half of `FastSessionInterface`; Flask's class is the other.
+/// The native half of `FastSessionInterface`. The other half is Flask's class.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
 pub struct SessionInterfaceMixin {
     pub counters: Py<Counters>,
-    /// What was last found out about the apps served, and about their cookies.
+    /// What is known about the apps of this interface, and about their cookies.
     pub apps: AppSetups,
     cookies: Cache<CookieSetup>,
-    /// The same for what the getters of a subclass gave.
+    /// The same for the options that the getters of a subclass returned.
     pub own_cookies: Cache<CookieSetup>,
     /// The options for each app.
     options: Cache<AppOptions>,
-    /// Set where sessions can be revoked, and no other option needs Python code.
+    /// Set if sessions can be revoked, and no other option needs Python code.
     revocations: OnceLock<NativeRevocations>,
 }
 
 #[pymethods]
 impl SessionInterfaceMixin {
-    /// Takes whatever the `__init__` of a subclass takes; without one, nothing by position.
+    /// Takes any arguments that the `__init__` of a subclass takes. Without such a method, takes no positional ones.
     #[new]
     #[classmethod]
     #[pyo3(signature = (*args, **_kwargs))]
@@ -81,12 +81,12 @@ impl SessionInterfaceMixin {
         })
     }
 
-    /// A copy needs no arguments, and counts anew.
+    /// A copy needs no arguments. Its counters begin at zero.
     fn __getnewargs__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyTuple> {
         PyTuple::empty(slf.py())
     }
 
-    /// Open and save sessions by this list, which are left to the caller where `minds_options` says so.
+    /// Opens and saves sessions by this list, though `_minds_options` is set on the interface.
     fn _revoke_by(&self, py: Python<'_>, list: Py<RevokedList>, revocations: Py<PyAny>) -> PyResult<()> {
         let _ = self.revocations.set(NativeRevocations::new(py, list, revocations)?);
         Ok(())
@@ -131,8 +131,8 @@ impl SessionInterfaceMixin {
         Ok(())
     }
 
-    /// The session of a request, or `NotImplemented` where stock is to open it. Without `policies`, also where there may be
-    /// options to see to, or somebody to tell of a cookie that opens no session; with them, why it opens none.
+    /// The session of a request, or `NotImplemented` if stock has to open it. Without `policies` also if there may be
+    /// options to apply, or receivers of the signal for refused cookies. With `policies`, a refused cookie returns why.
     #[pyo3(name = "_open_session", signature = (app, request, policies = None))]
     fn open_session<'py>(
         slf: &Bound<'py, Self>,
@@ -152,11 +152,11 @@ impl SessionInterfaceMixin {
         })
     }
 
-    /// What Flask's `get_signing_serializer` gives, or `NotImplemented` where that is to be called. Where an app's own
-    /// JSON provider is to write something first, as it does in Flask, a tuple of what that method gives.
+    /// What Flask's `get_signing_serializer` returns, or `NotImplemented` if that has to be called. A tuple of it if an
+    /// app's own JSON provider has to write something first, as it does in Flask.
     fn _new_serializer<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         contained(|| match steps::new_serializer(slf, app) {
-            // An app that is served for the first time.
+            // The first request of an app.
             Ok(None) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
             Ok(Some(made)) => {
                 slf.get().counters.get().serializer.count(Outcome::Native);
@@ -169,7 +169,7 @@ impl SessionInterfaceMixin {
         })
     }
 
-    /// Whether [`find_cookie`] may be asked in the place of `request.cookies`.
+    /// Whether [`find_cookie`] may be called in place of `request.cookies`.
     fn _finds_cookies(slf: &Bound<'_, Self>, request: &Bound<'_, PyAny>) -> PyResult<bool> {
         contained(|| {
             let header = cookie_header(FlaskParts::get(slf.py()), request).and_then(|header| {
@@ -180,7 +180,7 @@ impl SessionInterfaceMixin {
         })
     }
 
-    /// What `request.cookies.get(self.get_cookie_name(app))` gives where both are Flask's own; else `NotImplemented`.
+    /// What `request.cookies.get(self.get_cookie_name(app))` returns if both are Flask's own, or else `NotImplemented`.
     fn _find_token<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
@@ -197,7 +197,7 @@ impl SessionInterfaceMixin {
         })
     }
 
-    /// Finds out what `_new_serializer` is to know of an app, if it can be.
+    /// Finds out what `_new_serializer` needs to know about an app, if that is possible.
     fn _learn_setup<'py>(slf: &Bound<'py, Self>, app: &Bound<'py, PyAny>) -> PyResult<()> {
         contained(|| {
             let parts = FlaskParts::get(slf.py());
@@ -218,8 +218,8 @@ impl SessionInterfaceMixin {
         contained(|| Ok(FlaskParts::get(slf.py()).is_followed_by_stock(slf.as_any(), is_saving)))
     }
 
-    /// The value of the header that `response.set_cookie` would add, or `None` where that is to be called. The options are
-    /// those of Werkzeug's `dump_cookie`, the name as `key`.
+    /// The value of the header that `response.set_cookie` would add, or `None` if that has to be called. The options
+    /// are those of Werkzeug's `dump_cookie`, with the name as `key`.
     fn _cookie_line<'py>(
         slf: &Bound<'py, Self>,
         app: &Bound<'py, PyAny>,
@@ -244,8 +244,8 @@ impl SessionInterfaceMixin {
         contained(|| step(&slf.get().counters.get().headers, steps::deletion_line_for(slf, app, response, options)))
     }
 
-    /// Saves a session, or gives `False` where stock is to save it, or without `policies` the caller to see to options.
-    /// `lifetime` is in seconds, if it is not Flask's.
+    /// Saves a session. Returns `False` if stock has to save it or, without `policies`, if the caller has to apply
+    /// options. `lifetime` is in seconds, if it is not Flask's.
     #[pyo3(name = "_save_session", signature = (app, session, response, policies = None, lifetime = None))]
     fn save_session<'py>(
         slf: &Bound<'py, Self>,
@@ -268,7 +268,7 @@ impl SessionInterfaceMixin {
     }
 }
 
-/// Where sessions can be revoked, Python code calls again after a decline, which is counted then.
+/// If sessions can be revoked, Python code calls again after a decline. Only the second call is counted.
 fn counted_later(
     interface: &Bound<'_, SessionInterfaceMixin>,
     policies: Option<&Bound<'_, NativePolicies>>,
@@ -280,7 +280,7 @@ fn counted_later(
     }
 }
 
-/// Counts why stock is to answer, unless the answer is an exception already.
+/// Counts why stock has to answer, unless the answer is an exception already.
 fn fall_back(tally: &Tally, stop: Fallback) -> PyResult<()> {
     match stop {
         Fallback::Raise(error) | Fallback::RejectWith(error) => Err(error),
@@ -292,7 +292,7 @@ fn fall_back(tally: &Tally, stop: Fallback) -> PyResult<()> {
     }
 }
 
-/// What a step gives, or `None` where stock is to take it, and counts which of the two.
+/// The result of a step, or `None` if stock has to do it. Counts which of the two.
 fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     match taken {
         Ok(answer) => {
@@ -303,17 +303,17 @@ fn step<T>(tally: &Tally, taken: Result<T, Fallback>) -> PyResult<Option<T>> {
     }
 }
 
-/// What a session is opened or saved by beyond Flask's rules.
+/// The options beyond Flask's that apply when a session is opened or saved.
 struct Beyond<'a> {
-    /// Whether Python code calls, which sees to the rest and is told why a cookie opens no session.
+    /// Whether the caller is Python code that applies the other options, and is told why a cookie opens no session.
     is_asked: bool,
     policies: Option<&'a NativePolicies>,
     revocations: Option<&'a NativeRevocations>,
 }
 
-/// What Python code has found an app to need, where it calls for the first time: deferred to it unless nothing is left to
-/// it. `__init__` sets `_minds_options` on an interface that has options for it, and the app's config may have some until it
-/// was read. A copy of an interface has not been told of its revocations again.
+/// The options of an app, as Python code has found them. Defers to Python code if it has not, or if it has to apply
+/// some. `__init__` sets `_minds_options` on an interface that has options for Python code. The app's config may have
+/// some until it was read. A copy of an interface has no native revocations.
 fn options_of(
     interface: &Bound<'_, SessionInterfaceMixin>,
     own: &Bound<'_, PyDict>,
@@ -328,7 +328,7 @@ fn options_of(
 }
 
 impl<'a> Beyond<'a> {
-    /// By what Python code says as it calls again, with revocations of its own; or by what it has said before.
+    /// With the policies that Python code passes when it calls again, or with the options that it has remembered.
     fn of(
         interface: &'a Bound<'_, SessionInterfaceMixin>,
         asked: Option<&'a NativePolicies>,
@@ -340,7 +340,7 @@ impl<'a> Beyond<'a> {
     }
 }
 
-// --- In -------------------------------------------------------------------------------------------------------------
+// --- Open -----------------------------------------------------------------------------------------------------------
 
 fn open<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
@@ -359,7 +359,7 @@ fn open<'py>(
     let Some(setup) = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)? else {
         return Ok(py.None().into_bound(py));
     };
-    // Stock makes a serializer first, which has the JSON provider write something, cookie or not.
+    // Stock makes a serializer first, even without a cookie, and the JSON provider writes something for that.
     let json = json::Json::of(setup.serializer.bind(py))?;
     let header = cookie_header(parts, request)?;
     let header = header.as_ref().map_or(Ok(""), |header| header.to_str().map_err(|_| Reason::CookieHeader))?;
@@ -387,7 +387,7 @@ fn open<'py>(
     let read = |cookie| read_session(parts, interface, &interface_view, &setup, &tags, &beyond, cookie);
     let mut attempt = read(cookie);
     if let Err(Fallback::Reject(refusal)) = attempt {
-        // Why the first was refused is told, unless another is valid.
+        // If no cookie is valid, the reason for the first one counts.
         let found = others.map(read).find(|other| !matches!(other, Err(Fallback::Reject(_))));
         attempt = found.unwrap_or(Err(Fallback::Reject(refusal)));
     }
@@ -410,8 +410,8 @@ fn open<'py>(
     }
 }
 
-/// The session that a cookie holds, deferred where Python code has to see whether it is revoked. All that may decline comes
-/// before the clock is read.
+/// The session in a cookie, deferred if Python code has to decide whether it is revoked. Everything that may decline
+/// comes before the clock is read.
 fn read_session<'py>(
     parts: &FlaskParts,
     interface: &Bound<'py, SessionInterfaceMixin>,
@@ -425,7 +425,7 @@ fn read_session<'py>(
     let &Beyond { policies, revocations, .. } = beyond;
     let max_age = setup.max_age.ok_or(Reason::MaxAge)?;
     let Read { text, made_at, kind, key, payload, is_current } = setup.protection.read(cookie.as_bytes())?;
-    // Stock takes a clock or a session class that raises `BadSignature` for a bad signature.
+    // Stock treats a `BadSignature` that the clock or the session class raises like a bad signature.
     let raised = |error| {
         if Stock::get(py).is_bad_signature(&error, py) {
             Fallback::Reject(Refusal::Malformed)
@@ -470,7 +470,7 @@ fn read_session<'py>(
         session.setattr(intern!(py, "modified"), true).map_err(Fallback::Raise)?;
     }
     if policies.is_some_and(|policies| policies.keeps_time) {
-        // A class of the app's own may have no place for it; its sessions are refreshed as in Flask.
+        // An app's own class may not have this attribute. Its sessions are then refreshed as in Flask.
         let _ = session.setattr(intern!(py, "_signed_at"), made_at);
     }
     Ok(session)
@@ -489,14 +489,14 @@ fn new_session<'py>(
             let class = parts.class_of_sessions(revocations.is_some());
             empty_session(class.bind(py), on_update.bind(py)).map(Bound::into_any)
         }
-        // Whether such a session can be revoked, Python code has to see.
+        // Python code has to find out whether a session of this class can be revoked.
         None if revocations.is_some() => return Err(Fallback::Defer),
         None => class.call0(),
     };
     session.map_err(Fallback::Raise)
 }
 
-/// What `FastSession()` gives, without passing through its `__init__` and that of `CallbackDict`.
+/// What `FastSession()` returns, without calling its `__init__` and that of `CallbackDict`.
 fn empty_session<'py>(class: &Bound<'py, PyType>, on_update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = on_update.py();
     let session = Types::get(py).new_dict(class)?;
@@ -504,7 +504,7 @@ fn empty_session<'py>(class: &Bound<'py, PyType>, on_update: &Bound<'py, PyAny>)
     Ok(session)
 }
 
-/// The `Cookie` header of a request whose `cookies` would be read from it.
+/// The `Cookie` header of a request, if stock would read `request.cookies` from it.
 pub fn cookie_header<'py>(
     parts: &FlaskParts,
     request: &Bound<'py, PyAny>,
@@ -515,12 +515,12 @@ pub fn cookie_header<'py>(
     }
     let own = own_attributes(request).ok_or(Reason::Request)?;
     let headers = own.get_item(intern!(py, "headers")).ok().flatten().ok_or(Reason::Request)?;
-    // Stock asks them for a list of the cookies, which they read from an environ of their own.
+    // Stock calls `headers.getlist("Cookie")`, which reads the headers' own environ.
     let of_headers = Some(&headers).filter(|headers| is_exactly(headers, &parts.environ_headers));
     let of_headers = of_headers.and_then(own_attributes).ok_or(Reason::Request)?;
     let lists_stock =
         checks::passes("request headers.getlist", of_headers.len() == 1 || !holds(&of_headers, intern!(py, "getlist")));
-    // Cookies may also have been read before, or put there.
+    // The cookies may have been read before, or set by somebody.
     let is_hooked = !checks::passes("request.cookies", !holds(&own, intern!(py, "cookies")))
         || !checks::passes("request.dict_storage_class", !holds(&own, intern!(py, "dict_storage_class")));
     if is_hooked || !lists_stock {
@@ -532,7 +532,7 @@ pub fn cookie_header<'py>(
     header.map(|header| header.cast_into_exact().map_err(|_| Reason::CookieHeader)).transpose()
 }
 
-// --- Out ------------------------------------------------------------------------------------------------------------
+// --- Save -----------------------------------------------------------------------------------------------------------
 
 fn save<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
@@ -553,7 +553,8 @@ fn save<'py>(
     let PlainSession { data, is_accessed, is_modified } = parts.plain_session(session).ok_or(Reason::Session)?;
     let template = CookieSetup::find(&interface.get().cookies, interface, parts, config)?;
     let identity = match revocations {
-        // What nobody has touched needs none. Whatever else has none has become, or becomes, another session.
+        // An empty session that is not modified needs no identity. Any other session without one is, or becomes, a new
+        // session.
         Some(_) if !data.is_empty() || is_modified => {
             Some(NativeRevocations::identity_of(data).ok_or(Fallback::Defer)?)
         }
@@ -579,7 +580,7 @@ fn save<'py>(
     }
     parts.makes_plain_serializers(py)?;
     let view = app_config.view(parts, app)?;
-    // What is raised here, stock is to raise: by then it has set Vary.
+    // Stock has to raise the exceptions from here: by then it has set Vary.
     let setup = AppSetup::find(&interface.get().apps, interface, &interface_view, &view)
         .map_err(|stop| stop.declining(py, Reason::Keys))?;
     let setup = setup.ok_or(Reason::Keys)?;
@@ -607,7 +608,7 @@ fn save<'py>(
     Ok(())
 }
 
-/// The end of it where there is no cookie to be set.
+/// The last step if there is no cookie to set.
 fn add_vary_if(is_accessed: bool, response: &Bound<'_, PyAny>) -> Result<(), Fallback> {
     if is_accessed { Headers::of(response)?.add_vary() } else { Ok(()) }
 }
@@ -618,21 +619,21 @@ pub fn deletion_line<'s>(
     config: &Bound<'_, PyDict>,
     setup: &'s CookieSetup,
 ) -> Result<&'s str, Fallback> {
-    // The response asks the current app for the size from which on it warns.
+    // The response asks the current app above which size it warns.
     json::current_app(app.py())?.filter(|current| current.is(app)).ok_or(Reason::App)?;
     let line = setup.for_deletion()?;
     if line.chars().count() > max_cookie_size(config)? { Err(Reason::Size.into()) } else { Ok(line) }
 }
 
-/// The `Set-Cookie` line for a session, and what it counts as.
+/// The `Set-Cookie` line for a session, and how it is counted.
 struct CookieLine<'py> {
     line: Bound<'py, PyString>,
     outcome: Outcome,
-    /// Whether the line will exceed `MAX_COOKIE_SIZE` when the app goes on to encrypt what it still signs.
+    /// Whether the line would exceed `MAX_COOKIE_SIZE` if the app encrypted its cookies, which it still signs.
     is_too_large_when_sealed: bool,
 }
 
-/// Makes that line. All that may decline comes before the clocks are read.
+/// Makes that line. Everything that may decline comes before the clocks are read.
 fn cookie_line<'py>(
     parts: &FlaskParts,
     app: &Bound<'py, PyAny>,
@@ -666,7 +667,7 @@ fn cookie_line<'py>(
     Ok(CookieLine { line, outcome, is_too_large_when_sealed })
 }
 
-/// The payload that the session was loaded from, if it still says the same.
+/// The payload that the session was loaded from, if the session's text is still the same.
 fn payload_of<'py>(session: &Bound<'py, PyDict>, text: &[u8]) -> Option<Bound<'py, PyBytes>> {
     let loaded = session.getattr(intern!(session.py(), "_loaded")).ok()?;
     let (payload, loaded_text): (Bound<'py, PyBytes>, Bound<'py, PyBytes>) = loaded.extract().ok()?;
@@ -680,13 +681,13 @@ pub fn max_cookie_size(config: &Bound<'_, PyDict>) -> Result<usize, Reason> {
     Ok(if size == 0 { usize::MAX } else { size })
 }
 
-/// `session.permanent`, read without leaving a trace.
+/// `session.permanent`, read without marking the session as accessed.
 fn is_permanent(session: &Bound<'_, PyDict>) -> Result<bool, Reason> {
     let value = session.get_item(intern!(session.py(), "_permanent"));
     value.and_then(|value| value.map_or(Ok(false), |value| value.is_truthy())).map_err(|_| Reason::Session)
 }
 
-/// The trace that stock's reading of `session.permanent` leaves up to Flask 3.1.2.
+/// Up to Flask 3.1.2, stock marks the session as accessed when it reads `session.permanent`.
 fn mark_accessed(parts: &FlaskParts, session: &Bound<'_, PyDict>) -> Result<(), Fallback> {
     if parts.reads_are_silent {
         return Ok(());

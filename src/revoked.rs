@@ -1,20 +1,21 @@
-//! The revocations that a process knows of: sessions by their id, and users by a hash of theirs.
+//! The revocations that a process knows: sessions by their ids, and users by hashes of their names.
 //!
-//! Knows no Python. A million sessions take 45 MB, a million users 61 MB; while a table grows, half as much on top.
+//! Does not use Python. A million sessions take 45 MB, and a million users 61 MB. While a table grows, it takes half as
+//! much in addition.
 
 use std::collections::HashMap;
 
-/// An id of a session, or the hash of a user.
+/// The id of a session, or the hash of a user.
 pub type Id = [u8; 16];
 
-/// A session that a revocation of its user leaves alone, and the cursor at which it was bound to that user.
+/// A session that a revocation of its user keeps, and the cursor at which it was bound to that user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     pub id: Id,
     pub cursor: u64,
 }
 
-/// The latest revocation of a user. Four bytes are the unit, so that a million of them take no padding.
+/// The latest revocation of a user. It is made of units of four bytes, so that entries need no padding.
 #[derive(Clone, Copy)]
 struct UserEntry {
     cursor: [u32; 2],
@@ -45,7 +46,7 @@ pub struct RevokedUser {
 pub struct Revoked {
     sessions: HashMap<Id, u32>,
     users: HashMap<Id, UserEntry>,
-    /// What the entries in `users` keep, if anything: few do.
+    /// The sessions that entries in `users` keep. Few entries keep any.
     kept: HashMap<Id, Vec<Kept>>,
 }
 
@@ -55,9 +56,10 @@ impl Revoked {
         *known = until.max(*known);
     }
 
-    /// Entries of one user become one: the later cursor, and what both of them leave alone.
+    /// Merges the entries of one user into one, with the later cursor. It keeps the sessions that neither entry
+    /// refuses.
     ///
-    /// A session that the later one keeps is refused by the earlier one if it was bound before that, and is not kept by it.
+    /// A session that only the later one keeps is refused if it was bound before the earlier one.
     pub fn add_user(&mut self, user: Id, cursor: u64, until: u32, keep: &[Kept]) {
         let Some(known) = self.users.get(&user).copied() else {
             self.users.insert(user, UserEntry::new(cursor, until));
@@ -85,7 +87,7 @@ impl Revoked {
         }
     }
 
-    /// Whether a session is refused. `user` hashes the one whose it is, and is not called where no user is revoked.
+    /// Whether a session is refused. `user` returns the hash of its user, and is not called if no user is revoked.
     pub fn refuses(&self, id: &Id, cursor: u64, user: impl FnOnce() -> Option<Id>) -> bool {
         if self.sessions.contains_key(id) {
             return true;
@@ -106,12 +108,12 @@ impl Revoked {
         self.sessions.len() + self.users.len()
     }
 
-    /// Forget the entries that no cookie can meet any more.
+    /// Removes the entries that have expired, because all cookies that they refuse have expired, too.
     pub fn remove_expired(&mut self, now: u32) {
         self.sessions.retain(|_, until| *until > now);
         self.users.retain(|_, entry| entry.until > now);
         self.kept.retain(|user, _| self.users.contains_key(user));
-        // What expired at once, perhaps after an attack, is not to stay allocated.
+        // Frees memory if many entries have expired at once, perhaps after an attack.
         if self.sessions.len() < self.sessions.capacity() / 4 {
             self.sessions.shrink_to_fit();
         }

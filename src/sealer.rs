@@ -1,4 +1,4 @@
-//! Encrypted tokens for Python code: `python/flask_fastsession/encrypted.py` makes serializers of them.
+//! Encrypted tokens for Python code: `python/flask_fastsession/encrypted.py` has serializers that use them.
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -24,7 +24,7 @@ pub struct Sealer {
 
 #[pymethods]
 impl Sealer {
-    /// Takes secret keys from oldest to newest; `None` where there is none, or one is empty.
+    /// Takes secret keys from oldest to newest; `None` if there is none, or if one is empty.
     #[staticmethod]
     #[expect(clippy::needless_pass_by_value, reason = "PyO3's signature")]
     fn new(
@@ -40,7 +40,7 @@ impl Sealer {
         Some(Self { keys, compresses, counters })
     }
 
-    /// What `serializer.dumps(value)` gives, UTF-8 encoded; `None` where Flask is to write it.
+    /// What `serializer.dumps(value)` returns, UTF-8 encoded; `None` if Flask has to write it.
     fn write<'py>(
         &self,
         serializer: &Bound<'py, PyAny>,
@@ -72,7 +72,7 @@ impl Sealer {
         contained(|| Ok(self.keys.open(token).is_some_and(|opened| opened.key().is_current())))
     }
 
-    /// What a token holds, or `None` where no key has sealed it.
+    /// The content of a token, or `None` if no key opens it.
     fn open(&self, py: Python<'_>, token: &[u8]) -> PyResult<Option<OpenedText>> {
         contained(|| {
             let Some(opened) = self.keys.open(token) else {
@@ -98,7 +98,7 @@ impl Sealer {
     }
 }
 
-/// What an attempt at JSON counts as that Flask is to make.
+/// How JSON is counted that Flask has to read or write.
 fn declined(stop: Fallback) -> PyResult<Outcome> {
     match stop {
         Fallback::Raise(error) | Fallback::RejectWith(error) => Err(error),
@@ -107,7 +107,7 @@ fn declined(stop: Fallback) -> PyResult<Outcome> {
     }
 }
 
-/// The text of a token that was opened, which nobody has read yet.
+/// The text of a token that was opened, before its JSON is read.
 #[pyclass(frozen, module = "flask_fastsession._native")]
 pub struct OpenedText {
     text: VerifiedText,
@@ -124,7 +124,7 @@ impl OpenedText {
         self.sealed_at
     }
 
-    /// How many keys are newer than the one that has sealed it.
+    /// How many keys are newer than the one that sealed it.
     #[getter]
     fn newer_keys(&self) -> usize {
         self.key.newer_keys
@@ -135,14 +135,14 @@ impl OpenedText {
         PyBytes::new(py, self.text.as_bytes())
     }
 
-    /// Count it as one that is too old, or of the future.
+    /// Counts the token as too old, or as one from the future.
     fn reject(&self) {
         if let Some(counters) = &self.counters {
             counters.get().loads.count(Outcome::Rejected);
         }
     }
 
-    /// What `serializer.loads(text)` gives; `NotImplemented` where Flask is to read it.
+    /// What `serializer.loads(text)` returns; `NotImplemented` if Flask has to read it.
     fn read<'py>(&self, serializer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = serializer.py();
         contained(|| {

@@ -5,10 +5,9 @@
 //! token -> split -> verify -> base64 -> inflate -> age -> JSON, untagged -> value
 //! ```
 //!
-//! Source: `itsdangerous.URLSafeTimedSerializer` with `flask.json.tag.TaggedJSONSerializer`. Where native code
-//! falls back, the stock method is called in its place with the same arguments; where only the JSON is not ours to read or
-//! write, stock does that part. It is Python code that calls stock, so that an app's own code runs with no native code
-//! beneath.
+//! Source: `itsdangerous.URLSafeTimedSerializer` with `flask.json.tag.TaggedJSONSerializer`. If native code falls back,
+//! the stock method is called in its place with the same arguments. If it declines only the JSON, stock does only that
+//! part. Python code calls stock, so that an app's own code runs without native code below it on the stack.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,11 +28,11 @@ use crate::{decode, encode};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
-/// The native half of `flask_fastsession.signing.URLSafeTimedSerializer`; itsdangerous's class is the other.
+/// The native half of `flask_fastsession.signing.URLSafeTimedSerializer`. The other half is itsdangerous's class.
 #[pyclass(frozen, subclass, module = "flask_fastsession._native")]
 pub struct TimedSerializerMixin {
     counters: Mutex<Option<Py<Counters>>>,
-    /// What the attributes were last found to say.
+    /// The setup by the attributes, as they were last seen.
     setup: Mutex<Option<Arc<Setup>>>,
 }
 
@@ -50,7 +49,7 @@ impl TimedSerializerMixin {
 
     fn replace_setup(&self, setup: Option<Arc<Setup>>) {
         let outdated = std::mem::replace(&mut *lock(&self.setup), setup);
-        // Letting go of objects may run Python code, so not under the lock.
+        // Dropping objects may run Python code, so this is done without the lock.
         drop(outdated);
     }
 
@@ -69,14 +68,14 @@ impl TimedSerializerMixin {
 
 #[pymethods]
 impl TimedSerializerMixin {
-    /// Takes whatever the class beside it takes; that one's `__init__` looks at it.
+    /// Takes any arguments. The `__init__` of itsdangerous's class checks them.
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { counters: Mutex::new(None), setup: Mutex::new(None) }
     }
 
-    /// A copy needs no arguments: all that is to be copied is in `__dict__`.
+    /// A copy needs no arguments, because all state to copy is in `__dict__`.
     fn __getnewargs__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyTuple> {
         PyTuple::empty(slf.py())
     }
@@ -93,7 +92,7 @@ impl TimedSerializerMixin {
         self.replace_setup(None);
     }
 
-    /// Count what this serializer does with `counters`.
+    /// Counts in `counters` what this serializer does.
     pub fn count_with(&self, counters: Py<Counters>) {
         *lock(&self.counters) = Some(counters);
     }
@@ -105,7 +104,7 @@ impl TimedSerializerMixin {
         }
     }
 
-    /// The token of a value; `None` where stock is to write the text, and `NotImplemented` where it is to do all.
+    /// The token of a value; `None` if stock has to write the text, and `NotImplemented` if it has to do everything.
     #[pyo3(name = "_dumps")]
     fn dumps<'py>(
         slf: &Bound<'py, Self>,
@@ -129,8 +128,8 @@ impl TimedSerializerMixin {
         contained(|| answer(slf.py(), dump_text(slf, text.as_bytes(), salt)))
     }
 
-    /// The token of what a session holds, which keeps the payload it was loaded from if it still says the same; else as
-    /// `_dumps`.
+    /// The token of a session's data, as from `_dumps`. Keeps the payload that the session was loaded from if its text
+    /// is still the same.
     fn _dumps_session<'py>(
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyDict>,
@@ -143,7 +142,7 @@ impl TimedSerializerMixin {
         })
     }
 
-    /// What a session is made of: the value of a token, and the payload and the text that it was read from.
+    /// The parts of a session: the value of a token, and the payload and the text that it was read from.
     fn _loads_session<'py>(
         slf: &Bound<'py, Self>,
         s: &Bound<'py, PyAny>,
@@ -156,7 +155,7 @@ impl TimedSerializerMixin {
         })
     }
 
-    /// The value of a token; [`UnreadText`] where stock is to read that, and `NotImplemented` where it is to do all.
+    /// The value of a token; [`UnreadText`] if stock has to read the text, `NotImplemented` if it has to do everything.
     #[pyo3(name = "_loads")]
     fn loads<'py>(
         slf: &Bound<'py, Self>,
@@ -173,7 +172,7 @@ impl TimedSerializerMixin {
     }
 }
 
-/// The text of a verified token, which stock is to read.
+/// The text of a verified token, for stock to read.
 #[pyclass(frozen, get_all, module = "flask_fastsession._native")]
 pub struct UnreadText {
     payload: Py<PyBytes>,
@@ -181,7 +180,7 @@ pub struct UnreadText {
     signed_at: u64,
 }
 
-/// What native code has to give and what it counts as, or why it has nothing.
+/// The answer of native code and how it is counted, or why there is none.
 type Attempt<'py> = Result<(Bound<'py, PyAny>, Outcome), Fallback>;
 
 fn answer<'py>(py: Python<'py>, attempt: Attempt<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -201,7 +200,7 @@ fn keys_for(setup: &Setup, salt: Argument<'_, '_>) -> Result<Arc<SigningKeys>, F
     salt.map_or_else(|| Ok(Arc::clone(&setup.keys)), |salt| setup.salted_keys(salt))
 }
 
-// --- Out ------------------------------------------------------------------------------------------------------------
+// --- Dump -----------------------------------------------------------------------------------------------------------
 
 fn dump<'py>(
     serializer: &Bound<'py, TimedSerializerMixin>,
@@ -243,7 +242,7 @@ fn dump_session<'py>(
     }
 }
 
-/// Packs a text, or keeps the payload that it was unpacked from, and signs that.
+/// Packs a text, or keeps the payload that it was unpacked from, and signs the payload.
 fn sign<'py>(py: Python<'py>, text: &[u8], unpacked_from: Option<&[u8]>, keys: &SigningKeys) -> Attempt<'py> {
     let mut outcome = Outcome::Native;
     let mut token = payload::pack_or_keep(text, unpacked_from, |text| {
@@ -257,8 +256,8 @@ fn sign<'py>(py: Python<'py>, text: &[u8], unpacked_from: Option<&[u8]>, keys: &
     Ok((PyString::from_bytes(py, &token).map_err(Fallback::Raise)?.into_any(), outcome))
 }
 
-/// What a text deflates to, if that is shorter, and what this counts as: where the interpreter's zlib gives other bytes
-/// than ours, it compresses.
+/// The deflated text, if it is shorter, and how this is counted. If the interpreter's zlib gives other bytes than ours,
+/// the interpreter's is called.
 pub fn deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<(Option<Vec<u8>>, Outcome), Fallback> {
     let stock = Stock::get(py);
     if stock.compresses_alike || zlib::cannot_win(text) {
@@ -269,7 +268,7 @@ pub fn deflate_if_shorter(py: Python<'_>, text: &[u8]) -> Result<(Option<Vec<u8>
     Ok(((deflated.len() + 1 < text.len()).then_some(deflated), Outcome::Declined(Reason::Zlib)))
 }
 
-// --- In -------------------------------------------------------------------------------------------------------------
+// --- Load -----------------------------------------------------------------------------------------------------------
 
 fn load<'py>(
     serializer: &Bound<'py, TimedSerializerMixin>,
@@ -336,7 +335,7 @@ fn load_session<'py>(
     }
 }
 
-/// The bytes of a token that may be looked at natively.
+/// The bytes of a token, if its type is one that native code reads.
 fn text_of<'a>(token: &'a Bound<'_, PyAny>) -> Result<&'a [u8], Reason> {
     if let Ok(text) = token.cast_exact::<PyString>() {
         text.to_str().map(str::as_bytes).map_err(|_| Reason::TokenType)
@@ -361,7 +360,7 @@ fn plain_seconds(max_age: Argument<'_, '_>) -> Result<Option<i64>, Reason> {
     max_age.filter(|max_age| !max_age.is_none()).map(|max_age| plain(max_age).ok_or(Reason::MaxAge)).transpose()
 }
 
-/// The exception of stock, worded here because stock would read the clock again.
+/// Raises stock's exception with the same text. Stock itself would read the clock again.
 fn reject_expired(
     serializer: &Bound<'_, TimedSerializerMixin>,
     verified: &Verified<'_>,

@@ -1,7 +1,8 @@
-//! What was found out about an app, kept by the values it depends on.
+//! What is known about an app, kept by the values that it depends on.
 //!
-//! An interface may serve several apps, and an app may change its config at any time. So whatever is kept is kept with
-//! the very objects from config and interface that it came from, and used only while those are what stands there.
+//! An interface may serve several apps, and an app may change its config at any time. So an entry is kept together with
+//! the objects from the config and the interface that it was made from. It is used only while those same objects are
+//! found there.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::types::{Types, is_exactly};
 use crate::wire::seal::SealingKeys;
 use crate::wire::sign::SigningKeys;
 
-/// What an app has to say, as far as it can be had without running anybody's code.
+/// The config and the key of an app, as far as they can be read without running any Python code of others.
 pub struct AppView<'py> {
     pub config: Bound<'py, PyDict>,
     pub secret_key: Bound<'py, PyAny>,
@@ -36,7 +37,7 @@ impl<'py> AppView<'py> {
     }
 }
 
-/// The config of an app that is as stock's, but perhaps for its key.
+/// The config of an app whose class is like stock's, except perhaps for its key.
 pub struct AppConfig<'py> {
     pub config: Bound<'py, PyDict>,
     has_key: bool,
@@ -56,7 +57,7 @@ impl<'py> AppConfig<'py> {
         Ok(Self { config: config.cast_into().map_err(|_| Reason::App)?, has_key })
     }
 
-    /// With the key, which Flask reads where a serializer is made.
+    /// Adds the key, which Flask reads when it makes a serializer.
     pub fn view(self, parts: &FlaskParts, app: &Bound<'py, PyAny>) -> Result<AppView<'py>, Reason> {
         let Self { config, has_key } = self;
         let py = app.py();
@@ -99,7 +100,7 @@ impl<'py> AppInputs<'py> {
     }
 }
 
-/// Those of the interface.
+/// The same objects of the interface.
 struct InterfaceInputs<'py> {
     salt: Bound<'py, PyAny>,
     key_derivation: Bound<'py, PyAny>,
@@ -123,7 +124,7 @@ impl<'py> InterfaceInputs<'py> {
         [&self.salt, &self.key_derivation, &self.digest_method, &self.serializer].into_iter()
     }
 
-    /// Whether they stand on the class as they are, so that no descriptor decides on them.
+    /// Whether the class has these objects themselves as its attributes, not descriptors that return them.
     fn stand_on(&self, class: &Bound<'py, PyType>) -> bool {
         let look = Look::at(class);
         let py = class.py();
@@ -141,10 +142,10 @@ impl<'py> InterfaceInputs<'py> {
     }
 }
 
-/// What is known of the apps served.
+/// What is known about the apps of an interface.
 pub struct AppSetups {
     usable: Cache<AppSetup>,
-    /// Those that native code cannot use, so that Flask need not make a serializer each time to find that out.
+    /// Setups that native code cannot use, so that Flask need not make a serializer at each request to find that out.
     unusable: Cache<Unusable>,
 }
 
@@ -164,7 +165,7 @@ impl AppSetups {
     }
 }
 
-/// The objects of app and interface by which native code is to decline, and why.
+/// The objects of app and interface that make native code decline, and why.
 struct Unusable {
     app_inputs: Vec<Py<PyAny>>,
     interface_inputs: Vec<Py<PyAny>>,
@@ -181,25 +182,26 @@ impl Holds for Unusable {
 pub struct AppSetup {
     app_inputs: Vec<Py<PyAny>>,
     interface_inputs: Vec<Py<PyAny>>,
-    /// The tag of the interface's class, if its attributes stand there as they are: under this tag they are the same. Or 0.
+    /// The version tag of the interface's class, if its attributes are plain objects: with the same tag they are the
+    /// same objects. Otherwise 0.
     interface_tag: u32,
     pub protection: Protection,
-    /// The serializer that was made to find this out, which nobody else has; `None` where nothing is signed.
+    /// The serializer that was made to find this out, and that no other code has; `None` if nothing is signed.
     signing_serializer: Option<Py<PyAny>>,
     /// What writes and reads JSON.
     pub serializer: Py<PyAny>,
     pub cookie_name: String,
-    /// `None` where stock is to say what is wrong with it, at the time when it does.
+    /// `None` if it is invalid: stock has to raise the exception, when it reads the lifetime.
     pub lifetime: Option<Lifetime>,
     pub max_age: Option<i64>,
-    /// How far the clocks of several machines may be apart, in seconds.
+    /// By how many seconds the clocks of several machines may differ.
     pub leeway: i64,
-    /// Whether what an older key has made, or is not protected as new cookies are, is to be made anew.
+    /// Whether a cookie is made anew if an older key has made it, or if it is not protected as new cookies are.
     pub resigns: bool,
 }
 
 impl AppSetup {
-    /// The setup for what app and interface say now; `None` without a secret key.
+    /// The setup for the current values of app and interface; `None` without a secret key.
     pub fn find<'py>(
         setups: &AppSetups,
         interface: &Bound<'py, PyAny>,
@@ -233,7 +235,7 @@ impl AppSetup {
             return Err(Reason::Hook.into());
         }
         let setup = Arc::new(setup);
-        // Where the class of signers decides on derivation or digest, it may decide otherwise next time.
+        // If the derivation or the digest is a default of the signers' class, that may change at any time.
         let is_decided = !of_interface.key_derivation.is_none() && !of_interface.digest_method.is_none();
         if is_decided || setup.signing_serializer.is_none() {
             setups.usable.insert(&setup);
@@ -241,7 +243,7 @@ impl AppSetup {
         Ok(Some(setup))
     }
 
-    /// The same, or `None` if it is not known yet: making it would derive keys, which stock does later.
+    /// The same, or `None` if it is not known yet. Making it would derive keys, which stock does later.
     pub fn known<'py>(
         setups: &AppSetups,
         interface: &Bound<'py, PyAny>,
@@ -271,7 +273,7 @@ impl AppSetup {
         }))
     }
 
-    /// Finds out what app and interface sign and seal with.
+    /// Finds out with which keys app and interface sign and seal.
     fn make<'py>(
         interface: &Bound<'py, PyAny>,
         view: &InterfaceView,
@@ -280,7 +282,7 @@ impl AppSetup {
     ) -> Result<Self, Fallback> {
         let py = interface.py();
         let class = interface.get_type();
-        // These are set as the interface is made.
+        // The options are set when the interface is made.
         let options = interface.getattr(intern!(py, "_options")).map_err(|_| Reason::Hook)?;
         let option = |name| options.getattr(name).map_err(|_| Reason::Hook);
         let is_set = |name| option(name)?.is_truthy().map_err(|_| Reason::Hook);
@@ -306,7 +308,7 @@ impl AppSetup {
         Ok(Self {
             app_inputs: of_app.each().map(|input| input.clone().unbind()).collect(),
             interface_inputs: of_interface.each().map(|input| input.clone().unbind()).collect(),
-            // Read once more at the end: what is called here may change the class.
+            // The tag is read again at the end, because code that was called here may have changed the class.
             interface_tag: if of_interface.stand_on(&class) && view.tag == version_tag::of(&class) {
                 view.tag
             } else {
@@ -326,7 +328,7 @@ impl AppSetup {
         })
     }
 
-    /// A serializer such as `get_signing_serializer` would make; whoever gets it may change all that it has. `None` where
+    /// A serializer such as `get_signing_serializer` would make. The caller may change all its attributes. `None` if
     /// cookies are, or may be, encrypted.
     pub fn new_serializer<'py>(&self, parts: &FlaskParts, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (Some(signing_serializer), None) = (&self.signing_serializer, &self.protection.accepts) else {
@@ -343,7 +345,7 @@ impl AppSetup {
     }
 }
 
-/// What an interface signs with.
+/// The keys that an interface signs with.
 struct Signing {
     keys: Arc<SigningKeys>,
     made_by_flask: Py<PyAny>,
@@ -351,7 +353,7 @@ struct Signing {
 }
 
 impl Signing {
-    /// Has the installed Flask make a serializer, and takes what that signs with.
+    /// Lets the installed Flask make a serializer, and takes its keys.
     fn make<'py>(
         interface: &Bound<'py, PyAny>,
         of_app: &AppInputs<'py>,
@@ -364,8 +366,8 @@ impl Signing {
         };
         let app = app_snapshot(of_app).map_err(|_| Reason::App)?;
         let name = intern!(interface.py(), "_make_serializer");
-        // Making a serializer has the JSON provider write something; one of the app's own is to notice only where
-        // Flask makes one.
+        // When a serializer is made, the JSON provider writes something. An app's own provider must notice that only
+        // when Flask makes one.
         let signing_serializer = if is_app_s_json_stock {
             interface.call_method1(name, (app,))
         } else {
@@ -377,7 +379,7 @@ impl Signing {
     }
 }
 
-/// What an interface seals with.
+/// The keys that an interface seals with.
 fn sealing_keys(
     of_app: &AppInputs<'_>,
     of_interface: &InterfaceInputs<'_>,
@@ -385,7 +387,7 @@ fn sealing_keys(
 ) -> Result<Arc<SealingKeys>, Reason> {
     let secrets = of_app.fallback_keys.iter().chain([&of_app.secret_key]);
     let secrets = secrets.map(bytes_of).collect::<Option<Vec<_>>>().ok_or(Reason::Keys)?;
-    // What is wrong with one is for Python code to say.
+    // Python code raises the exception for an empty key.
     if secrets.iter().any(|secret| secret.is_empty()) {
         return Err(Reason::Keys);
     }
@@ -395,7 +397,7 @@ fn sealing_keys(
     keys.map(Arc::new).ok_or(Reason::Keys)
 }
 
-/// That of `itsdangerous.Signer`.
+/// The default salt of `itsdangerous.Signer`.
 const DEFAULT_SALT: &[u8] = b"itsdangerous.Signer";
 
 fn text_of<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
@@ -407,13 +409,13 @@ fn bytes_of<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a [u8]> {
     value.cast_exact::<PyBytes>().map_or_else(|_| text_of(value).map(str::as_bytes), |bytes| Some(bytes.as_bytes()))
 }
 
-/// Calls a function where there is no current app.
+/// Calls a function outside of all app contexts.
 fn in_no_context<'py>(function: &Bound<'py, PyAny>, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let context = argument.py().import("contextvars")?.getattr("Context")?.call0()?;
     context.call_method1("run", (function, argument))
 }
 
-/// A list or dict of one's own, with such items; any other value itself.
+/// A deep copy of lists and dicts. Any other value is returned itself.
 fn copy_of(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     if let Ok(list) = value.cast_exact::<PyList>() {
         let items = list.iter().map(copy_of).collect::<PyResult<Vec<_>>>()?;
@@ -425,8 +427,8 @@ fn copy_of(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-/// What an interface asks of an app to make its serializer, as it stood when it was looked up: another thread may be
-/// changing the app's config.
+/// A snapshot of what an interface reads from an app to make its serializer. Another thread may be changing the app's
+/// config.
 fn app_snapshot<'py>(inputs: &AppInputs<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = inputs.secret_key.py();
     let config = PyDict::new(py);
@@ -438,7 +440,7 @@ fn app_snapshot<'py>(inputs: &AppInputs<'py>) -> PyResult<Bound<'py, PyAny>> {
     namespace_snapshot(&config, Some(&inputs.secret_key))
 }
 
-/// A namespace with a `config` and perhaps a `secret_key`, in the place of an app.
+/// A namespace with a `config` and perhaps a `secret_key`, in place of an app.
 pub fn namespace_snapshot<'py>(
     config: &Bound<'py, PyDict>,
     secret_key: Option<&Bound<'py, PyAny>>,
@@ -483,7 +485,7 @@ pub fn is_truthy<'py>(config: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) 
     config_value(config, name)?.is_truthy().map_err(|_| Reason::App)
 }
 
-/// `SECRET_KEY_FALLBACKS` and what is in it.
+/// `SECRET_KEY_FALLBACKS` and its items.
 fn fallback_keys<'py>(config: &Bound<'py, PyDict>) -> Result<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>), Reason> {
     let py = config.py();
     if !FlaskParts::get(py).has_fallback_keys {
@@ -502,12 +504,12 @@ fn fallback_keys<'py>(config: &Bound<'py, PyDict>) -> Result<(Bound<'py, PyAny>,
     Ok((fallbacks, keys))
 }
 
-/// Values of these types never change, so that the same object is the same value.
+/// Values of these types never change, so the same object means the same value.
 pub fn is_text_or_bytes(value: &Bound<'_, PyAny>) -> bool {
     value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>()
 }
 
-/// What the objects that are compared stand for, in their order; a list of fallback keys comes last.
+/// The names of the objects that are compared, in their order. The items of the list of fallback keys come last.
 const APP_INPUTS: &[&str] = &[
     "config.SECRET_KEY",
     "config.SECRET_KEY_FALLBACKS",
@@ -517,7 +519,7 @@ const APP_INPUTS: &[&str] = &[
 const INTERFACE_INPUTS: &[&str] =
     &["interface.salt", "interface.key_derivation", "interface.digest_method", "interface.serializer"];
 
-/// Whether the same objects are found again.
+/// Whether all objects found are the known ones.
 pub fn are_same<'a, 'py: 'a>(
     names: &[&str],
     known: &[Py<PyAny>],

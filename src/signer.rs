@@ -1,7 +1,7 @@
-//! Signatures for whoever signs something else than sessions.
+//! Signatures for values other than sessions.
 //!
-//! Source: `itsdangerous.Signer.get_signature` and `verify_signature`, where keys are derived anew for each; here they are
-//! kept. All else about a signer, such as separators and timestamps, is done by itsdangerous's own methods.
+//! Source: `itsdangerous.Signer.get_signature` and `verify_signature`, which derive the keys at each call. Here derived
+//! keys are kept. The rest of a signer, such as separators and timestamps, is itsdangerous's own code.
 
 use std::sync::Arc;
 
@@ -23,19 +23,19 @@ pub struct SignerMixin;
 
 #[pymethods]
 impl SignerMixin {
-    /// Takes whatever the class beside it takes; that one's `__init__` looks at it.
+    /// Takes any arguments. The `__init__` of itsdangerous's class checks them.
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self
     }
 
-    /// A copy needs no arguments: all that is to be copied is in `__dict__`.
+    /// A copy needs no arguments, because all state to copy is in `__dict__`.
     fn __getnewargs__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyTuple> {
         PyTuple::empty(slf.py())
     }
 
-    /// The signature of a value, base64; `NotImplemented` where stock is to make it.
+    /// The signature of a value in base64; `NotImplemented` if stock has to make it.
     fn _get_signature<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         contained(|| {
             answer(slf.py(), || {
@@ -47,7 +47,7 @@ impl SignerMixin {
         })
     }
 
-    /// Whether this is the signature of a value; `NotImplemented` where stock is to tell.
+    /// Whether this is the signature of a value; `NotImplemented` if stock has to decide.
     fn _verify_signature<'py>(
         slf: &Bound<'py, Self>,
         value: &Bound<'py, PyAny>,
@@ -75,9 +75,9 @@ fn answer<'py>(
     }
 }
 
-/// What a signer signs with, if it is one of ours and nobody has hung anything onto it.
+/// The keys of a signer, if it is one of ours and has no additional attributes.
 fn keys_of(signer: &Bound<'_, PyAny>) -> Result<Arc<SigningKeys>, Fallback> {
-    /// What `Signer.__init__` gives to an instance.
+    /// The number of attributes that `Signer.__init__` sets.
     const ATTRIBUTES: usize = 6;
     let py = signer.py();
     if !FlaskParts::get(py).fast_signers.iter().any(|class| is_exactly(signer, class)) {

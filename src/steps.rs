@@ -1,5 +1,5 @@
-//! The steps of a request one by one, for apps that override one of them: `python/flask_fastsession/steps.py` calls
-//! what the app overrides, and takes each other step from here.
+//! The steps of a request one by one, for apps that override some of them: `python/flask_fastsession/steps.py` calls
+//! the app's overrides, and takes the other steps from here.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -16,7 +16,7 @@ use crate::setup::{AppConfig, AppSetup, AppView};
 use crate::types::Types;
 use crate::wire::cookie;
 
-/// What `request.cookies.get(name, "")` gives; `None` where that is to be called. For sessions whose data is in a store.
+/// What `request.cookies.get(name, "")` returns, or `None` if that has to be called. For sessions in a store.
 #[pyfunction]
 pub fn find_cookie<'py>(
     request: &Bound<'py, PyAny>,
@@ -37,7 +37,7 @@ pub fn find_cookie<'py>(
     })
 }
 
-/// The value of the session's cookie, where no code of an app's has a say in its name.
+/// The value of the session cookie, if no code of the app decides on the cookie's name.
 pub fn find_token<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
@@ -55,7 +55,7 @@ pub fn find_token<'py>(
     Ok(PyString::new(py, token.unwrap_or("")))
 }
 
-/// Does what `response.headers.add("Set-Cookie", line)` does, or gives `False` where that is to be called.
+/// Does what `response.headers.add("Set-Cookie", line)` does, or returns `False` if that has to be called.
 #[pyfunction]
 pub fn add_cookie<'py>(response: &Bound<'py, PyAny>, line: Bound<'py, PyString>) -> PyResult<bool> {
     contained(|| match Headers::of(response).map_err(Fallback::from) {
@@ -67,7 +67,7 @@ pub fn add_cookie<'py>(response: &Bound<'py, PyAny>, line: Bound<'py, PyString>)
     })
 }
 
-/// Does what `response.vary.add("Cookie")` does, or gives `False` where that is to be called.
+/// Does what `response.vary.add("Cookie")` does, or returns `False` if that has to be called.
 #[pyfunction]
 pub fn add_vary(response: &Bound<'_, PyAny>) -> PyResult<bool> {
     contained(|| match Headers::of(response).map_err(Fallback::from).and_then(|headers| headers.add_vary()) {
@@ -77,7 +77,7 @@ pub fn add_vary(response: &Bound<'_, PyAny>) -> PyResult<bool> {
     })
 }
 
-/// What `get_signing_serializer` gives; `None` for an app that is served for the first time.
+/// What `get_signing_serializer` returns; `None` at the first request of an app.
 pub fn new_serializer<'py>(
     interface: &Bound<'py, SessionInterfaceMixin>,
     app: &Bound<'py, PyAny>,
@@ -119,7 +119,7 @@ pub fn cookie_line_for<'py>(
     let py = interface.py();
     let parts = FlaskParts::get(py);
     flask::own_of_response(parts, response)?;
-    // The response asks the current app for the size from which on it warns.
+    // The response asks the current app above which size it warns.
     json::current_app(py)?.filter(|current| current.is(app)).ok_or(Reason::App)?;
     let config = AppConfig::of(parts, app)?.config;
     let token =

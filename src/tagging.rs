@@ -1,7 +1,7 @@
-//! Tagging for JSON that an app's own provider writes and reads: values to what is handed to it, and back.
+//! Tagging for JSON that an app's own provider writes and reads: values to what the provider gets, and back.
 //!
 //! Source: `flask.json.tag.TaggedJSONSerializer.tag` and `_untag_scan`. Python code calls the provider in between. Only
-//! containers are made anew, as Flask does; all other values are handed on.
+//! containers are made anew, as in Flask. All other values stay the same objects.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use crate::types::Types;
 use crate::wire::base64;
 use crate::wire::tags::{DICT_SUFFIX, Tag};
 
-/// What `serializer.tag(value)` gives, or `NotImplemented` where that is to be called.
+/// What `serializer.tag(value)` returns, or `NotImplemented` if that has to be called.
 #[pyfunction]
 pub fn tag<'py>(serializer: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     answer(serializer.py(), || {
@@ -26,13 +26,13 @@ pub fn tag<'py>(serializer: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Py
     })
 }
 
-/// Whether [`untag`] may be asked for what JSON has read, in the place of `serializer.loads`.
+/// Whether [`untag`] may be called for the value that JSON has read, in place of `serializer.loads`.
 #[pyfunction]
 pub fn untags(serializer: &Bound<'_, PyAny>) -> PyResult<bool> {
     contained(|| Ok(Tags::of_stock_methods(serializer).is_ok()))
 }
 
-/// What `serializer._untag_scan(value)` gives, or `NotImplemented` where that is to be called.
+/// What `serializer._untag_scan(value)` returns, or `NotImplemented` if that has to be called.
 #[pyfunction]
 pub fn untag<'py>(serializer: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     answer(serializer.py(), || {
@@ -48,7 +48,7 @@ fn answer<'py>(
     contained(|| Ok(act().unwrap_or_else(|_| py.NotImplemented().into_bound(py))))
 }
 
-/// A walk through a value; `None` where Flask is to take it.
+/// A walk through a value. Its methods return `None` if Flask has to do it.
 #[derive(Clone, Copy)]
 struct Walk<'a, 'py> {
     py: Python<'py>,
@@ -173,7 +173,7 @@ fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
 /// The members of a dict whose keys are all plain text.
 fn items_of<'py>(dict: &Bound<'py, PyDict>) -> Option<Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>> {
     let items = RefCell::new(Vec::with_capacity(dict.len()));
-    // Held still while it is copied: another thread may be at it where there is no GIL.
+    // Locked while it is copied, because without a GIL another thread may change it.
     let copied = dict.locked_for_each(|key, value| {
         items.borrow_mut().push((key.cast_into_exact::<PyString>()?, value));
         Ok(())

@@ -1,4 +1,4 @@
-//! The Python types a session may hold, beyond those PyO3 knows, and how to make their values without Python code.
+//! The Python types in sessions that PyO3 does not have, and how to make their values without running Python code.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -56,7 +56,7 @@ impl Types {
         is_exactly(value, &self.datetime)
     }
 
-    /// What Flask makes of a lifetime that is an `int`, in seconds, or a `timedelta`; `None` for anything else.
+    /// The timedelta that Flask makes from a lifetime: an `int` in seconds, or a `timedelta`; `None` for anything else.
     pub fn timedelta<'py>(&self, lifetime: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
         if self.is_timedelta(lifetime) {
             return Some(lifetime.clone());
@@ -79,12 +79,12 @@ impl Types {
         &self.utc
     }
 
-    /// An instance of a subclass of `dict`, empty and without its `__init__` run.
+    /// An empty instance of a subclass of `dict`. Its `__init__` is not called.
     pub fn new_dict<'py>(&self, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyDict>> {
         Ok(self.new_dict.bind(class.py()).call1((class,))?.cast_into()?)
     }
 
-    /// A class of Python's own making, to which somebody may have given a method `__html__`.
+    /// Whether a value is a UUID, and its class has no method `__html__`. Python code can add one to the class.
     pub fn is_uuid(&self, value: &Bound<'_, PyAny>) -> bool {
         let has_html = || self.uuid.bind(value.py()).getattr_opt(intern!(value.py(), "__html__"));
         is_exactly(value, &self.uuid) && has_html().is_ok_and(|found| found.is_none())
@@ -94,8 +94,8 @@ impl Types {
         is_exactly(value, &self.markup)
     }
 
-    /// The second of a datetime in UTC, naive ones read as UTC; `None` where its zone might run Python code, or where
-    /// conversion fails.
+    /// The second of a datetime in UTC. A naive one is taken as UTC. `None` if its time zone may run Python code, or if
+    /// the conversion fails.
     pub fn second_in_utc(&self, datetime: &Bound<'_, PyAny>) -> Option<DateTime> {
         let py = datetime.py();
         let zone = datetime.getattr(intern!(py, "tzinfo")).ok()?;
@@ -108,7 +108,7 @@ impl Types {
         read_fields(&datetime.call_method1(intern!(py, "astimezone"), (&self.utc,)).ok()?).ok()
     }
 
-    /// A datetime in UTC; `None` where something has replaced the class that stock would use.
+    /// A datetime in UTC; `None` if the class that stock would use was replaced.
     pub fn make_datetime<'py>(&self, py: Python<'py>, date: DateTime) -> Option<Bound<'py, PyAny>> {
         let datetime = self.datetime.bind(py);
         if !self.datetime_module.bind(py).getattr(intern!(py, "datetime")).ok()?.is(datetime) {
@@ -118,7 +118,7 @@ impl Types {
         datetime.call1((year, month, day, hour, minute, second, 0, &self.utc)).ok()
     }
 
-    /// What `Markup(text)` gives for an exact `str`.
+    /// What `Markup(text)` returns for an exact `str`.
     pub fn make_markup<'py>(&self, text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         self.new_str.bind(text.py()).call1((&self.markup, text))
     }
@@ -128,7 +128,7 @@ impl Types {
         uuid.getattr(intern!(uuid.py(), "int"))?.extract()
     }
 
-    /// What `UUID(hex)` gives, `hex` being 32 hex digits of these bits.
+    /// What `UUID(hex)` returns for the 32 hex digits of these bits.
     pub fn make_uuid<'py>(&self, py: Python<'py>, bits: u128) -> PyResult<Bound<'py, PyAny>> {
         let uuid = self.new_object.bind(py).call1((&self.uuid,))?;
         let set_attribute = self.set_attribute.bind(py);
@@ -138,7 +138,7 @@ impl Types {
     }
 }
 
-/// Whether the value's type is this very one, not a subclass of it.
+/// Whether the type of a value is this class, and not a subclass of it.
 pub fn is_exactly(value: &Bound<'_, PyAny>, class: &Py<PyType>) -> bool {
     value.get_type_ptr().cast() == class.as_ptr()
 }
