@@ -43,7 +43,7 @@ pub fn into_session<'py>(text: &VerifiedText, tags: &Tags<'py>, session: &Bound<
     Ok(())
 }
 
-/// Reads tagged JSON from a store, which is trusted as the application's own memory is: nobody signs what is in there.
+/// Reads tagged JSON from a store. Records are not signed: a store is trusted like the application's own memory.
 pub fn from_record<'py>(text: &[u8], tags: &Tags<'py>) -> Result<Bound<'py, PyAny>, Reason> {
     read(text, tags, |builder, deserializer| builder.deserialize(deserializer))
 }

@@ -520,7 +520,7 @@ pub fn cookie_header<'py>(
     let of_headers = of_headers.and_then(own_attributes).ok_or(Reason::Request)?;
     let lists_stock =
         checks::passes("request headers.getlist", of_headers.len() == 1 || !holds(&of_headers, intern!(py, "getlist")));
-    // The cookies may have been read before, or set by somebody.
+    // The cookies may have been read before, or set by other code.
     let is_hooked = !checks::passes("request.cookies", !holds(&own, intern!(py, "cookies")))
         || !checks::passes("request.dict_storage_class", !holds(&own, intern!(py, "dict_storage_class")));
     if is_hooked || !lists_stock {

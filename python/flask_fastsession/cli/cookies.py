@@ -125,7 +125,7 @@ def is_id(value: str) -> bool:
 
 
 def is_encrypted(value: str) -> bool:
-    """Whether a cookie has the form of an encrypted one. Ids almost never have it, because they are shorter."""
+    """Whether a cookie has the form of an encrypted one. Ids of the default length are too short for it."""
     data = decoded(value)
     return data is not None and len(data) >= SHORTEST_ENCRYPTED and data[0] in ENCRYPTED_VERSIONS and "=" not in value
 

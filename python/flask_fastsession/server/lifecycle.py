@@ -100,7 +100,7 @@ class Lifecycle:
             if self._is_listed(meta, record):
                 is_permanent = data.get("_permanent", False)
                 return Stored(sid, key, record, is_permanent, meta.owner, meta.handle, meta.begun), data, meta
-            # It was revoked, or its user has logged out since it was loaded. In the second case the record has changed.
+            # It was revoked, or its user has logged out since it was loaded. A logout changes the record.
             if self.store.load(key) == record:
                 raise Refused("revoked")
         raise overtaken()
