@@ -19,7 +19,7 @@ use crate::types::Types;
 pub struct NativePolicies {
     /// Whether the first valid one of several cookies counts, rather than the first one.
     pub accepts_any: bool,
-    /// From which age in seconds on an unchanged cookie is sent again, if the option is set.
+    /// Above which age, in seconds, the cookie of an unchanged session is sent again, if the option is set.
     refresh_after: Option<f64>,
     /// Whether sessions get the time when their cookie was signed.
     pub keeps_time: bool,
