@@ -366,7 +366,7 @@ class Lifecycle:
             if new_key is None:
                 return key, record
             key = new_key
-        raise overtaken()
+        raise SessionStoreError(f"a session has moved more than {HOPS} times")
 
     def require_owners(self) -> OwnerStore:
         if self.owners is None:
@@ -451,7 +451,7 @@ class Lifecycle:
             if isinstance(done, bool):
                 return done
             record = done
-        raise overtaken()
+        raise SessionStoreError(f"other requests moved or changed a session {HOPS} times first")
 
     def _delete_twin(self, sid: str) -> None:
         """Delete the second record of a session, left by a process that was killed while it moved the session."""

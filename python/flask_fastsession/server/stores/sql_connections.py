@@ -353,7 +353,7 @@ def wait(attempt: int) -> None:
 
 
 def overtaken() -> SessionStoreError:
-    return SessionStoreError(f"other requests changed a session {ATTEMPTS} times first")
+    return SessionStoreError(f"other transactions changed the same rows {ATTEMPTS} times first")
 
 
 DATABASES: weakref.WeakSet[Database] = weakref.WeakSet()
