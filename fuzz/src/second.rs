@@ -20,26 +20,44 @@ pub fn sign(digest: &str, key: &[u8], value: &[u8]) -> Vec<u8> {
     [value, b".", Base64UrlUnpadded::encode_string(&mac).as_bytes()].concat()
 }
 
-/// The version, the second and the text of a sealed token, by orion and base64ct.
-pub fn open_sealed(secrets: &[&[u8]], salt: &[u8], purpose: &[u8], token: &[u8]) -> Option<(u8, u64, Vec<u8>)> {
-    let bytes = decode_base64(token).filter(|bytes| bytes.len() >= 49)?;
-    let (version, nonce, sealed) = (bytes[0], Nonce::from_slice(&bytes[1..25]).ok()?, &bytes[25..]);
-    if version != 1 && version != 2 {
-        return None;
+/// Opens sealed tokens, by orion and base64ct.
+pub struct Opener {
+    /// For each version of a token its label, and the key of each secret, the newest first.
+    versions: [(Vec<u8>, Vec<SecretKey>); 2],
+}
+
+impl Opener {
+    pub fn new(secrets: &[&[u8]], salt: &[u8]) -> Self {
+        let versions = [1, 2].map(|version| {
+            let label = part(format!("flask-fastsession encrypted token {version}").as_bytes());
+            let info = [&label[..], &part(salt)].concat();
+            let keys = secrets.iter().rev().map(|secret| {
+                let mut key = [0; 32];
+                hkdf::sha256::derive_key(&[], secret, Some(&info), &mut key).unwrap();
+                SecretKey::from_slice(&key).unwrap()
+            });
+            (label, keys.collect())
+        });
+        Self { versions }
     }
-    let label = format!("flask-fastsession encrypted token {version}");
-    let part = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
-    let info = [part(label.as_bytes()), part(salt)].concat();
-    let associated_data = [part(label.as_bytes()), part(purpose)].concat();
-    let mut plaintext = vec![0; sealed.len() - 16];
-    secrets.iter().rev().find(|secret| {
-        let mut key = [0; 32];
-        hkdf::sha256::derive_key(&[], secret, Some(&info), &mut key).unwrap();
-        let key = SecretKey::from_slice(&key).unwrap();
-        xchacha20poly1305::open(&key, &nonce, sealed, Some(&associated_data), &mut plaintext).is_ok()
-    })?;
-    let seconds = u64::from_be_bytes(plaintext[..8].try_into().unwrap());
-    Some((version, seconds, plaintext[8..].to_vec()))
+
+    /// The version, the second and the text of a token.
+    pub fn open(&self, purpose: &[u8], token: &[u8]) -> Option<(u8, u64, Vec<u8>)> {
+        let bytes = decode_base64(token).filter(|bytes| bytes.len() >= 49)?;
+        let (version, nonce, sealed) = (bytes[0], Nonce::from_slice(&bytes[1..25]).ok()?, &bytes[25..]);
+        let (label, keys) = self.versions.get(usize::from(version.checked_sub(1)?))?;
+        let associated_data = [&label[..], &part(purpose)].concat();
+        let mut plaintext = vec![0; sealed.len() - 16];
+        keys.iter()
+            .find(|key| xchacha20poly1305::open(key, &nonce, sealed, Some(&associated_data), &mut plaintext).is_ok())?;
+        let seconds = u64::from_be_bytes(plaintext[..8].try_into().unwrap());
+        Some((version, seconds, plaintext[8..].to_vec()))
+    }
+}
+
+/// A part of a label: its length, and it.
+fn part(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
 }
 
 /// Canonical url-safe base64 without padding, by base64ct.
