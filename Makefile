@@ -36,10 +36,10 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: help demo serve quick coverage test test-abi3 test-oldest lint check differential docs wheel servers clean
 .PHONY: changes mutants interleavings histories thieves prove fuzz miri stress matrix session-suites free-threaded audit reproducible trust
-.PHONY: bench bench-timing bench-codec bench-signing bench-encryption bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-policies bench-baseline
+.PHONY: bench bench-timing bench-codec bench-signing bench-encryption bench-revocations bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-policies bench-baseline
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/extension $(DEMO_TOOLS) ## Log in and out of an app over HTTP, and show its cookies and their cost
 	$(BIN)/python -m examples.demo
@@ -119,7 +119,7 @@ histories: $(VENV)/extension $(ALL_TOOLS) ## Check OPERATIONS=1000000 random ope
 thieves: $(VENV)/extension $(ALL_TOOLS) ## Revoke sessions ROUNDS=1000 times whose thief keeps moving them, on each store (after make servers)
 	$(BIN)/python -m tests.server.thieves --rounds $(ROUNDS)
 
-bench: bench-codec bench-signing bench-encryption bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
+bench: bench-codec bench-signing bench-encryption bench-revocations bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
 
 bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Compare dumps and loads with stock and tuned Python
 	$(BIN)/python -m benches.bench_codec
@@ -129,6 +129,9 @@ bench-signing: $(VENV)/extension $(DEMO_TOOLS) ## Compare signers and serializer
 
 bench-encryption: $(VENV)/extension $(ALL_TOOLS) ## Compare encrypted cookies with signed ones and with Fernet
 	$(BIN)/python -m benches.bench_encryption
+
+bench-revocations: $(VENV)/extension $(DEMO_TOOLS) ## Compare sessions that can be revoked with others
+	$(BIN)/python -m benches.bench_revocations
 
 bench-request: $(VENV)/extension $(DEMO_TOOLS) ## Measure the cost of sessions per request, and draw docs/request.svg
 	$(BIN)/python -m benches.bench_request --results docs/request.json --chart docs/request.svg

@@ -7,10 +7,14 @@ Run from the root of the project by ``python -m benches.bench_encryption``.
 from __future__ import annotations
 
 import argparse
+import typing as t
 from pathlib import Path
+
+from flask import Flask
 
 from benches.bench_request import CALLS
 from benches.bench_request import CASES
+from benches.bench_request import Case
 from benches.bench_request import answer
 from benches.bench_request import answer_all
 from benches.bench_request import create_app
@@ -23,17 +27,26 @@ from benches.timing import ratio
 from benches.timing import store
 from benches.timing import take_turns
 
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 MEASURED = {"read": "read", "refreshed": "refreshed read"}
 
 
-def measure(case_name: str, rounds: int) -> dict[str, Timing]:
+def measure(case: Case, rounds: int) -> dict[str, Timing]:
     """Return the timings of whole requests by the kind of cookie, those of the null session among them."""
-    case = CASES[case_name]
-    null = create_null_app(case)
-    jobs = {"null": answer_all(null, (make_environs(case) * CALLS)[:CALLS])}
+    apps = {}
     for name, make in ENCRYPTING.items():
         interface = make()
-        app, environs = create_app(interface), make_environs(case, interface)
+        apps[name] = create_app(interface), make_environs(case, interface)
+    return time_apps(case, apps, rounds)
+
+
+def time_apps(case: Case, apps: t.Mapping[str, tuple[Flask, list[WSGIEnvironment]]], rounds: int) -> dict[str, Timing]:
+    """Time each app with requests of its own, and the app with a null session, after comparing what they answer."""
+    null = create_null_app(case)
+    jobs = {"null": answer_all(null, (make_environs(case) * CALLS)[:CALLS])}
+    for name, (app, environs) in apps.items():
         found, wanted = answer(app, environs[0]), answer(null, environs[0])
         assert (found.status, found.body) == (wanted.status, wanted.body), f"{name}: {found}"
         jobs[name] = answer_all(app, (environs * CALLS)[:CALLS])
@@ -49,7 +62,7 @@ def main() -> None:
     rows: list[list[object]] = []
     timings: dict[str, Timing] = {}
     for name, case in MEASURED.items():
-        whole = measure(case, arguments.rounds)
+        whole = measure(CASES[case], arguments.rounds)
         timings |= {f"{name} {kind}": timing for kind, timing in whole.items()}
         costs = {kind: whole[kind] - whole["null"] for kind in ENCRYPTING}
         signed, encrypted, *fernet = costs.values()
