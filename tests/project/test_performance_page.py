@@ -49,6 +49,13 @@ def test_the_figures_on_other_pages_are_those_of_this_one(page: str, results: di
     assert re.findall(r"(\d+) requests per second instead of (\d+)", text) == [(ours, stock)]
 
 
+def test_the_instructions_are_those_of_the_baseline() -> None:
+    section = (DOCS / "performance.md").read_text(encoding="utf-8").partition("## Instructions")[2]
+    rows = re.findall(r"^\| ([a-z].*?) +\| +(\d+) \|$", section, re.MULTILINE)
+    baseline = json.loads((ROOT / "benches" / "instructions.json").read_text(encoding="utf-8"))
+    assert {name: int(count) for name, count in rows} == baseline["instructions"]
+
+
 def test_no_request_was_declined(results: dict[str, t.Any]) -> None:
     assert results["requests"].keys() == bench_request.CASES.keys()
     assert not any(request["declined"] for request in results["requests"].values())
