@@ -80,8 +80,8 @@ lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy, Pyright
 	$(BIN)/zizmor --offline --quiet .github
 
 test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite with the oldest Flask, and Redis stores with the oldest redis-py
-	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/contract
-	PYTHONPATH=python $(OLDEST)/bin/python -m pytest tests/server/test_stores.py -k redis
+	PYTHONPATH=python $(OLDEST)/bin/python -m pytest $(TOGETHER) tests/contract
+	PYTHONPATH=python $(OLDEST)/bin/python -m pytest -n 3 tests/server/test_stores.py -k redis
 
 test-abi3: $(ABI3)/extension $(ALL_TOOLS) ## Run the comparisons with stock, some in part, on a build for the stable ABI
 	PYTHONPATH=$(ABI3) $(BIN)/python scripts/smoke.py --folder $(ABI3) --guard look-ups
