@@ -6,9 +6,6 @@ Run by ``python -m tests.revocations.workers --rounds 1000``: on SQLite, Redis a
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,11 +20,10 @@ from pathlib import Path
 
 from tests.server.servers import postgresql_server
 from tests.server.servers import redis_server
+from tests.workers import serving
 
-ROOT = Path(__file__).parents[2]
 WORKERS = 4
 STORES = ("sqlite", "redis", "postgresql")
-LISTENS = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 
 #: Rounds whose copies are tried together once ``every`` has passed.
 BATCH = 50
@@ -68,27 +64,10 @@ def source_of(store: str, folder: Path) -> Iterator[str]:
 @contextmanager
 def served(source: str, folder: Path, every: float) -> Iterator[int]:
     """The port at which the workers listen."""
-    log = folder / "gunicorn.log"
-    command = [sys.executable, "-m", "gunicorn", "--workers", f"{WORKERS}", "--threads", "4", "--keep-alive", "600"]
-    command += ["--bind", "127.0.0.1:0", "tests.revocations.served:create_app()"]
-    environment = {**os.environ, "REVOCATIONS": source, "REVOCATIONS_EVERY": f"{every}"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    with log.open("wb") as errors:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=errors, stderr=errors)
-    try:
-        deadline = time.monotonic() + 60
-        while (match := LISTENS.search(log.read_text())) is None:
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise AssertionError(f"gunicorn does not listen: {log.read_text()}")
-            time.sleep(0.05)
-        yield int(match[1])
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    environment = {"REVOCATIONS": source, "REVOCATIONS_EVERY": f"{every}"}
+    options = ["--workers", f"{WORKERS}", "--threads", "4", "--keep-alive", "600"]
+    with serving("tests.revocations.served:create_app()", folder, environment, *options) as port:
+        yield port
 
 
 def connected(port: int) -> list[Worker]:
