@@ -7,28 +7,18 @@ Run from the root of the project by ``python -m benches.bench_encryption``.
 from __future__ import annotations
 
 import argparse
-import typing as t
 from pathlib import Path
 
-from flask import Flask
-
-from benches.bench_request import CALLS
 from benches.bench_request import CASES
 from benches.bench_request import Case
-from benches.bench_request import answer
-from benches.bench_request import answer_all
 from benches.bench_request import create_app
-from benches.bench_request import create_null_app
 from benches.bench_request import make_environs
+from benches.bench_request import time_apps
 from benches.operations import ENCRYPTING
 from benches.timing import Timing
 from benches.timing import print_table
 from benches.timing import ratio
 from benches.timing import store
-from benches.timing import take_turns
-
-if t.TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 MEASURED = {"read": "read", "refreshed": "refreshed read"}
 
@@ -40,17 +30,6 @@ def measure(case: Case, rounds: int) -> dict[str, Timing]:
         interface = make()
         apps[name] = create_app(interface), make_environs(case, interface)
     return time_apps(case, apps, rounds)
-
-
-def time_apps(case: Case, apps: t.Mapping[str, tuple[Flask, list[WSGIEnvironment]]], rounds: int) -> dict[str, Timing]:
-    """Time each app with requests of its own, and the app with a null session, after comparing what they answer."""
-    null = create_null_app(case)
-    jobs = {"null": answer_all(null, (make_environs(case) * CALLS)[:CALLS])}
-    for name, (app, environs) in apps.items():
-        found, wanted = answer(app, environs[0]), answer(null, environs[0])
-        assert (found.status, found.body) == (wanted.status, wanted.body), f"{name}: {found}"
-        jobs[name] = answer_all(app, (environs * CALLS)[:CALLS])
-    return take_turns(jobs, calls=CALLS, rounds=rounds)
 
 
 def main() -> None:

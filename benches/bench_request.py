@@ -197,6 +197,17 @@ def measure(case: Case, *, calls: int, rounds: int, names: t.Sequence[str] = tup
     return Measurement(whole, declined_share(apps["ours"].session_interface))
 
 
+def time_apps(case: Case, apps: t.Mapping[str, tuple[Flask, list[WSGIEnvironment]]], rounds: int) -> dict[str, Timing]:
+    """Time each app with requests of its own, and the app with a null session, after comparing what they answer."""
+    null = create_null_app(case)
+    jobs = {"null": answer_all(null, (make_environs(case) * CALLS)[:CALLS])}
+    for name, (app, environs) in apps.items():
+        found, wanted = answer(app, environs[0]), answer(null, environs[0])
+        assert (found.status, found.body) == (wanted.status, wanted.body), f"{name}: {found}"
+        jobs[name] = answer_all(app, (environs * CALLS)[:CALLS])
+    return take_turns(jobs, calls=CALLS, rounds=rounds)
+
+
 def create_null_app(case: Case) -> Flask:
     """Return an app whose views do the same, with a session such as they are to find."""
     return create_app(NullSessionInterface({} if case.is_forged else case.sessions[0]))

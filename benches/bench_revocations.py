@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benches.bench_encryption import time_apps
 from benches.bench_request import CASES
 from benches.bench_request import Case
 from benches.bench_request import create_app
 from benches.bench_request import make_environs
+from benches.bench_request import time_apps
 from benches.operations import COUNTED
 from benches.operations import REVOKED
 from benches.operations import bring_identity
@@ -31,9 +31,9 @@ def measure(case: Case, rounds: int) -> dict[str, Timing]:
     """Return the timings of whole requests by live revocations, those of the null session among them."""
     apps = {}
     for name, entries in KINDS.items():
-        app, environs = create_app(FastSessionInterface()), make_environs(case)
-        if entries is not None:
-            app = create_app(FastSessionInterface(revocations=revocations_of(entries)))
+        revocations = None if entries is None else revocations_of(entries)
+        app, environs = create_app(FastSessionInterface(revocations=revocations)), make_environs(case)
+        if revocations is not None:
             for environ in environs:
                 bring_identity(app, environ)
         apps[name] = app, environs
