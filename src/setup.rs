@@ -196,7 +196,7 @@ pub struct AppSetup {
     pub max_age: Option<i64>,
     /// By how many seconds the clocks of several machines may differ.
     pub leeway: i64,
-    /// Whether a cookie is made anew if an older key has made it, or if it is not protected as new cookies are.
+    /// Whether a cookie is sent again if it was made with a fallback key, or is not protected as new cookies are.
     pub resigns: bool,
 }
 

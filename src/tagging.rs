@@ -1,7 +1,7 @@
 //! Tagging for JSON that an app's own provider writes and reads: values to what the provider gets, and back.
 //!
 //! Source: `flask.json.tag.TaggedJSONSerializer.tag` and `_untag_scan`. Python code calls the provider in between. Only
-//! containers are made anew, as in Flask. All other values stay the same objects.
+//! containers are copied, as in Flask. All other values stay the same objects.
 
 use std::cell::RefCell;
 

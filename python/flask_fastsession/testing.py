@@ -1036,7 +1036,7 @@ def runs(store: OwnerStore, owner: str, handle: str, keys: list[str], is_ended: 
     while not has_ended:
         has_ended = is_ended.is_set()
         new_key = a_key()
-        # Known before it is tried: whoever moves it does not know either how far that got when it fails.
+        # The new key is chosen before the move, so that it is known even if the move fails halfway.
         is_moved = moved(store, owner, handle, keys[-1], new_key)
         if is_moved:
             keys.append(new_key)

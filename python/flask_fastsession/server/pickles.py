@@ -89,7 +89,7 @@ class PlainUnpickler(pickle.Unpickler):
         try:
             return TYPES[module, name]
         except KeyError:
-            # The text is whoever's the pickle is, and goes to a terminal.
+            # Whoever made the pickle chose this text, and it is printed on a terminal.
             raise NotPlain(f"holds {ascii(f'{module}.{name}')[1:60].rstrip(chr(39))}, which is no plain type") from None
 
 

@@ -27,7 +27,7 @@ class Plan:
     #: Store it if it has changed; as the next one says, under another id.
     writes: bool = False
     moves: bool = False
-    #: Let its lifetime begin anew: in its record, its listing and, if it is permanent, its cookie.
+    #: Restart its lifetime: in its record, in the list of its user and, if it is permanent, in its cookie.
     renews: bool = False
     sets_cookie: bool = False
 

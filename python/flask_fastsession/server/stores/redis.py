@@ -275,7 +275,7 @@ class RedisStore:
     def _taken_off(self, owner: str, handle: str) -> Place | None:
         """Remove a session from a list, and return its place; ``None`` if it was not on the list.
 
-        In the second case, whoever has removed it from the list deletes its record.
+        In the second case, the request that removed it from the list deletes its record.
         """
         if not self._try("ZREM", owner, handle):
             return None
