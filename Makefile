@@ -119,7 +119,7 @@ histories: $(VENV)/extension $(ALL_TOOLS) ## Check OPERATIONS=1000000 random ope
 thieves: $(VENV)/extension $(ALL_TOOLS) ## Revoke sessions ROUNDS=1000 times whose thief keeps moving them, on each store (after make servers)
 	$(BIN)/python -m tests.server.thieves --rounds $(ROUNDS)
 
-bench: bench-codec bench-signing bench-encryption bench-revocations bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in ten minutes on an idle machine
+bench: bench-codec bench-signing bench-encryption bench-revocations bench-request bench-server bench-growth bench-serve ## Run all benchmarks, in half an hour on an idle machine
 
 bench-codec: $(VENV)/extension $(DEMO_TOOLS) ## Compare dumps and loads with stock and tuned Python
 	$(BIN)/python -m benches.bench_codec
