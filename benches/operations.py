@@ -11,11 +11,11 @@ import argparse
 import gc
 import json
 import os
-import secrets
 import time
 import typing as t
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
+from hashlib import sha256
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
@@ -194,7 +194,8 @@ def bring_identity(app: Flask, environ: WSGIEnvironment) -> None:
         revocations = t.cast(Revocations, interface._options.revocations)
         revocations.renew()
         user = data.get("_user_id")
-        data[IDENTITY_KEY] = Identity(secrets.token_bytes(16), revocations.latest, user).value
+        # Not a random id, so that each run counts the same cookies.
+        data[IDENTITY_KEY] = Identity(sha256(token.encode()).digest()[:16], revocations.latest, user).value
         environ["HTTP_COOKIE"] = f"session={serializer.dumps(data)}"
 
 

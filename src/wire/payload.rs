@@ -53,13 +53,14 @@ pub fn pack(text: &[u8], deflated: Option<&[u8]>) -> Vec<u8> {
 }
 
 thread_local! {
-    /// Hashes of payloads that packing has made, each in the slot that its hash picks. A payload from another zlib may
-    /// inflate to the same text without being the same, so only known payloads are kept.
-    static PACKED: RefCell<Vec<u64>> = RefCell::new(vec![0; PACKED_SLOTS]);
+    /// Hashes of payloads that packing has made, in the row that their hash picks, the newest first. A payload from
+    /// another zlib may inflate to the same text without being the same, so only known payloads are kept.
+    static PACKED: RefCell<Vec<[u64; 8]>> = RefCell::new(vec![[0; 8]; ROWS]);
 }
 
-/// 32 KB for each thread. A payload that is not in it any more is packed again.
-const PACKED_SLOTS: usize = 4096;
+/// 32 KB for each thread. A payload that is not in it any more is packed again. With rows of one hash, a thread that
+/// serves a thousand sessions in turn would pack every fifth of them again; with rows of eight, none.
+const ROWS: usize = 512;
 
 /// Packs a text, or keeps the payload that it was unpacked from, if packing is known to make the same payload.
 pub fn pack_or_keep<E>(
@@ -74,13 +75,19 @@ pub fn pack_or_keep<E>(
     }
     let payload = pack(text, deflate_if_shorter(text)?.as_deref());
     let hash = hash_of(&payload);
-    PACKED.with_borrow_mut(|hashes| hashes[slot_of(hash)] = hash);
+    PACKED.with_borrow_mut(|rows| {
+        let row = &mut rows[row_of(hash)];
+        if !row.contains(&hash) {
+            row.rotate_right(1);
+            row[0] = hash;
+        }
+    });
     Ok(payload)
 }
 
 fn is_packed(payload: &[u8]) -> bool {
     let hash = hash_of(payload);
-    PACKED.with_borrow(|hashes| hashes[slot_of(hash)] == hash)
+    PACKED.with_borrow(|rows| rows[row_of(hash)].contains(&hash))
 }
 
 /// Hashes sixteen bytes at a time with one multiplication of 64 by 64 bits. Nobody else can choose payloads that
@@ -99,8 +106,8 @@ fn hash_of(payload: &[u8]) -> u64 {
     mix(chunks.iter().fold(payload.len() as u64 ^ ODD[1], mix), &last)
 }
 
-fn slot_of(hash: u64) -> usize {
-    hash as usize % PACKED_SLOTS
+fn row_of(hash: u64) -> usize {
+    hash as usize % ROWS
 }
 
 /// Unpacks a payload; `None` if its base64 is not canonical, or if its deflate is damaged or too long.

@@ -15,6 +15,7 @@ import pytest
 
 from flask_fastsession import Revocations
 from flask_fastsession import SessionStoreError
+from flask_fastsession._native import IDENTITY_KEY
 from flask_fastsession._native import Identity
 from flask_fastsession._native import RevokedList
 from flask_fastsession._native import hash_user
@@ -30,6 +31,8 @@ from .conftest import Monotonic
 UNTIL = int(time.time()) + 1000
 ONE, TWO = b"1" * 16, b"2" * 16
 ADA = hash_user("ada")
+#: An id as cookies have it.
+ID = "0123456789abcdef" * 2
 
 
 # --- Entries --------------------------------------------------------------------------------------------------------
@@ -68,8 +71,10 @@ def test_what_is_no_entry_is_overlooked(text: str, store: MemoryStore) -> None:
 
 
 def test_an_identity_is_taken_out_of_the_data() -> None:
-    for identity in (Identity(ONE), Identity(ONE, 5, "ada"), Identity(ONE, 5, "ada", True), Identity(TWO, 2**53)):
-        data = {"a": 1, "_fastsession": identity.value}
+    users = (None, "", "ada", ":", "=1:", "\u00e4\u2603", "x" * 1000)
+    named = [Identity(ONE, 5, user, is_named) for user in users for is_named in (False, True)]
+    for identity in (Identity(ONE), Identity(TWO, 2**53), Identity(bytes(range(0, 256, 16)), 2**64 - 1, "ada"), *named):
+        data = {"a": 1, IDENTITY_KEY: identity.value}
         taken = RevokedList().take(data)
         assert isinstance(taken, Identity)
         for same in (taken, copy.deepcopy(identity)):
@@ -83,17 +88,16 @@ def test_an_identity_is_taken_out_of_the_data() -> None:
         assert data == {"a": 1}
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        *(None, 5, "x", [], ["x"], ["x", 1], ["A" * 22], ["A" * 22, -1], ["A" * 22, "1"], ["A" * 22, 1, 5]),
-        *(["A" * 21 + "B", 1], ["A" * 22 + "==", 1], ["A" * 24, 1], {"A" * 22: 1}, ("A" * 22, 1)),
-        ["A" * 22, 1, "\ud800"],
-    ],
-    ids=ascii,
-)
+NO_IDENTITIES: list[t.Any] = [
+    *(None, 5, "", "x", ":", "x:1", ID, f"{ID}:", f"{ID}:ada", f"{ID}:-1", f"{ID}:1.5", f"{ID}:{2**64}"),
+    *(f"{ID} :1", f"{ID}0:1", f"{ID[:31]}:1", f"{ID[:31]}\u0661:1", f"{ID[:30]}\u00e9:1", f"{ID.upper()}:1"),
+    *(f" {ID}:1", f"+{ID[1:]}:1", f"{ID}:1:\ud800", [f"{ID}:1"], {f"{ID}:1": 1}),
+]
+
+
+@pytest.mark.parametrize("value", NO_IDENTITIES, ids=ascii)
 def test_what_is_no_identity_is_taken_out_as_well(value: t.Any) -> None:
-    data = {"a": 1, "_fastsession": value}
+    data = {"a": 1, IDENTITY_KEY: value}
     assert RevokedList().take(data) is None
     assert data == {"a": 1}
 
