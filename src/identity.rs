@@ -6,7 +6,7 @@
 //! already, and with their digits deflate makes a cookie shorter by 12 characters.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -34,6 +34,8 @@ pub struct Identity {
     /// The member of the JSON.
     #[pyo3(get)]
     value: Py<PyString>,
+    /// The hash of the user, if it was wanted before. A session is looked up when it is opened and when it is saved.
+    hash_of_user: OnceLock<Id>,
 }
 
 /// How many digits an id has.
@@ -55,11 +57,11 @@ impl Identity {
         let is_named = is_named && user.is_some();
         let mut text = format!("{:032x}:{cursor}", u128::from_be_bytes(id));
         let Some(user) = user else {
-            return Ok(Self { id, cursor, user_at: None, is_named, value: PyString::new(py, &text).unbind() });
+            return Ok(Self::of(id, cursor, None, is_named, &PyString::new(py, &text)));
         };
         text.push(if is_named { '=' } else { ':' });
         let value = PyString::new(py, &text).add(user)?.cast_into()?;
-        Ok(Self { id, cursor, user_at: Some(text.len()), is_named, value: value.unbind() })
+        Ok(Self::of(id, cursor, Some(text.len()), is_named, &value))
     }
 
     #[getter]
@@ -85,6 +87,10 @@ impl Identity {
 }
 
 impl Identity {
+    fn of(id: Id, cursor: u64, user_at: Option<usize>, is_named: bool, value: &Bound<'_, PyString>) -> Self {
+        Self { id, cursor, user_at, is_named, value: value.clone().unbind(), hash_of_user: OnceLock::new() }
+    }
+
     /// The identity in a cookie; `None` for any other value, which only an app without revocations can have signed.
     fn read(value: &Bound<'_, PyAny>) -> Option<Self> {
         let value = value.cast_exact::<PyString>().ok()?;
@@ -96,7 +102,7 @@ impl Identity {
             None => (rest, None, false),
             Some(end) => (&rest[..end], Some(DIGITS + ":".len() + end + ":".len()), rest[end..].starts_with('=')),
         };
-        Some(Self { id, cursor: cursor.parse().ok()?, user_at, is_named, value: value.clone().unbind() })
+        Some(Self::of(id, cursor.parse().ok()?, user_at, is_named, value))
     }
 
     /// The member of the JSON.
@@ -123,7 +129,8 @@ impl Identity {
     }
 
     fn hash_of_user(&self, py: Python<'_>) -> Option<Id> {
-        self.user_text(py).map(hash_of)
+        let user = self.user_text(py)?;
+        Some(*self.hash_of_user.get_or_init(|| hash_of(user)))
     }
 }
 
