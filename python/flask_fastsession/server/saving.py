@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 from types import NoneType
 
 if t.TYPE_CHECKING:
@@ -16,8 +15,7 @@ RENEWED_SHARE = 0.05
 UNCHANGEABLE = frozenset({bool, int, float, str, bytes, NoneType})
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(t.NamedTuple):
     """What to do with a session at the end of its request."""
 
     #: End what is stored of it.
