@@ -5,6 +5,8 @@
 #![expect(clippy::cast_possible_truncation, reason = "hashes are made of the lower bits and the upper ones")]
 
 use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use crate::wire::seal::Opened;
 use crate::wire::sign::Verified;
@@ -90,20 +92,25 @@ fn is_packed(payload: &[u8]) -> bool {
     PACKED.with_borrow(|rows| rows[row_of(hash)].contains(&hash))
 }
 
-/// Hashes sixteen bytes at a time with one multiplication of 64 by 64 bits. Nobody else can choose payloads that
-/// collide, because they are signed. The standard library's hasher takes 760 instructions for a login.
+/// Numbers of this process, so that nobody can choose texts whose payloads have a certain hash.
+static SEEDS: LazyLock<[u64; 2]> = LazyLock::new(|| {
+    let random = RandomState::new();
+    [random.hash_one(0), random.hash_one(1)]
+});
+
+/// Hashes sixteen bytes at a time with one multiplication of 64 by 64 bits. The standard library's hasher takes 760
+/// instructions for a login.
 fn hash_of(payload: &[u8]) -> u64 {
-    /// No text has these bytes, so a factor is zero only by chance.
-    const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
+    let [factor, start] = *SEEDS;
     let mix = |hash: u64, chunk: &[u8; 16]| {
         let both = u128::from_le_bytes(*chunk);
-        let product = u128::from(both as u64 ^ ODD[0]) * u128::from((both >> 64) as u64 ^ hash);
+        let product = u128::from(both as u64 ^ factor) * u128::from((both >> 64) as u64 ^ hash);
         product as u64 ^ (product >> 64) as u64
     };
     let (chunks, rest) = payload.as_chunks();
     let mut last = [0; 16];
     last[..rest.len()].copy_from_slice(rest);
-    mix(chunks.iter().fold(payload.len() as u64 ^ ODD[1], mix), &last)
+    mix(chunks.iter().fold(payload.len() as u64 ^ start, mix), &last)
 }
 
 fn row_of(hash: u64) -> usize {
