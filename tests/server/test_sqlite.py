@@ -1283,6 +1283,28 @@ def test_a_file_that_is_swapped_for_a_link_while_it_is_opened(
 
 
 @posix
+def test_nothing_is_written_through_such_a_link(
+    path: Path, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = path.with_name("target.sqlite")
+    with closing(sqlite3.connect(target)) as connection:
+        connection.execute("CREATE TABLE theirs (data)")
+    before = target.read_bytes()
+    store.create("key", b"data", LONG)
+    store.close()
+
+    def swap() -> None:
+        path.unlink()
+        path.symlink_to(target)
+
+    Swapping(monkeypatch, swap, lambda: None)
+    with pytest.raises(SessionStoreError, match="symbolic link"):
+        store.create("other", b"data", LONG)
+    assert target.read_bytes() == before
+    assert not Path(f"{target}-wal").exists()
+
+
+@posix
 def test_a_log_of_another_user_that_appears_while_the_file_is_opened(
     path: Path, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

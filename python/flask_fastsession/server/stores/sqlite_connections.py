@@ -241,12 +241,16 @@ class Connections:
             file = self._found_or_made()
             try:
                 connection = lease.connection = self._open(self._uri)
-                self._prepare(connection)
+                is_complete = self._has_tables(connection)
+                # By now SQLite has opened the file by its name, and nothing is written yet.
+                if self._trusted() != file or not is_opened_by_name(connection, self._path):
+                    continue
+                self._prepare(connection, is_complete)
             except sqlite3.OperationalError:
                 if self._trusted() == file:
                     raise
             else:
-                # By now SQLite has opened all its files by their names.
+                # By now it has opened all its files by their names.
                 if self._trusted() == file and is_opened_by_name(connection, self._path):
                     connection.file = file
                     return connection
@@ -261,8 +265,11 @@ class Connections:
         CONNECTIONS.add(connection)
         return connection
 
-    def _prepare(self, connection: Connection) -> None:
+    def _has_tables(self, connection: Connection) -> bool:
         ((is_complete,),) = connection.execute(self._is_complete)
+        return bool(is_complete)
+
+    def _prepare(self, connection: Connection, is_complete: bool) -> None:
         if not is_complete:
             try:
                 self._make_tables(connection)
