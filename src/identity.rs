@@ -102,7 +102,10 @@ impl Identity {
             None => (rest, None, false),
             Some(end) => (&rest[..end], Some(DIGITS + ":".len() + end + ":".len()), rest[end..].starts_with('=')),
         };
-        Some(Self::of(id, cursor.parse().ok()?, user_at, is_named, value))
+        let is_as_written =
+            cursor.bytes().all(|byte| byte.is_ascii_digit()) && (cursor == "0" || !cursor.starts_with('0'));
+        let cursor = cursor.parse().ok().filter(|_| is_as_written)?;
+        Some(Self::of(id, cursor, user_at, is_named, value))
     }
 
     /// The member of the JSON.

@@ -589,7 +589,10 @@ fn save<'py>(
     let shorter = lifetime.map(|seconds| shorter_life(py, seconds)).transpose()?;
     let lifetime = shorter.as_ref().or(setup.lifetime.as_ref());
     let with_identity = match revocations.zip(identity) {
-        Some((revocations, identity)) if revocations.may_save(data, &identity) => {
+        Some((revocations, identity))
+            // The request may have taken longer than the list may be old.
+            if revocations.is_recent(py).map_err(Fallback::Raise)? && revocations.may_save(data, &identity) =>
+        {
             Some(WithIdentity::put(data, &identity).map_err(Fallback::Raise)?)
         }
         Some(_) => return Err(Fallback::Defer),

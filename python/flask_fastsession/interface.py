@@ -187,12 +187,13 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         return policies.open_session(self, options, app, request, natively=is_first)
 
     def _open_in_steps(
-        self, options: Options, app: Flask, request: Request, reports_refusals: bool
+        self, options: Options, app: Flask, request: Request, reports_refusals: bool, admit: steps.Admit
     ) -> sessions.SecureCookieSession | None:
         if self._is_followed_by_stock(False):
             self._learn_setup(app)
-            return steps.open_session(self, options, app, request, reports_refusals)
-        return super().open_session(app, request)
+            return steps.open_session(self, options, app, request, reports_refusals, admit)
+        session = super().open_session(app, request)
+        return None if session is None else admit(session, None)
 
     def _options_for(self, app: Flask) -> Options:
         """Return the options for an app: the arguments, and the rest from its config, which is read once."""

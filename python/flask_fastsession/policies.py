@@ -158,21 +158,38 @@ def open_session(
     interface: FastSessionInterface, options: Options, app: Flask, request: Request, natively: bool
 ) -> SecureCookieSession | None:
     """Return the session of a request as the options say: ``natively`` if it can be, or else step by step."""
-    policies = options.policies
+    policies, revocations = options.policies, options.revocations
     if is_skipped(policies, request):
         return SkippedSession()
-    session: t.Any = NotImplemented
+
+    def admit(session: t.Any, token: str | None = None) -> t.Any:
+        """Return a session that was opened from a token; raise :exc:`Refused`."""
+        if revocations is not None:
+            # First, so that no function of the app sees what such a session carries.
+            session = interface._revocable.opened(interface, revocations, app, request, session, token)
+            if interface._revocable.is_unavailable(session):
+                return session
+        if is_expired(options, session):
+            raise Refused("expired")
+        return session
+
+    def open_in_steps() -> t.Any:
+        return interface._open_in_steps(options, app, request, reports_refusals(policies), admit)
+
+    session: t.Any = interface._open_session(app, request, policies.native) if natively else NotImplemented
     try:
-        if natively:
-            session = interface._open_session(app, request, policies.native)
         if session is NotImplemented:
-            session = interface._open_in_steps(options, app, request, reports_refusals(policies))
+            session = open_in_steps()
         elif type(session) is str:
             raise Refused(session)
-        if session is not None and is_expired(options, session):
-            raise Refused("expired")
-        if session is not None and options.revocations is not None:
-            session = interface._revocable.opened(interface, options.revocations, app, request, session)
+        elif session is not None:
+            try:
+                session = admit(session)
+            except Refused:
+                if not policies.accept_any:
+                    raise
+                # Native code takes the first cookie with a good signature. Another one may be admitted.
+                session = open_in_steps()
     except Refused as refusal:
         return refuse(interface, options, app, request, t.cast(Reason, str(refusal)))
     return t.cast("SecureCookieSession", session)
@@ -182,9 +199,11 @@ def refuse(
     interface: FastSessionInterface, options: Options, app: Flask, request: Request, reason: Reason
 ) -> SecureCookieSession:
     """Return an empty session instead of a refused one, and report why."""
+    if reason == "revoked" and options.revocations is not None:
+        options.revocations.count_refused()
     session: t.Any = interface.session_class()
     if options.revocations is not None:
-        session = interface._revocable.opened(interface, options.revocations, app, request, session)
+        session = interface._revocable.opened(interface, options.revocations, app, request, session, None)
     if options.policies.delete_refused:
         # An empty session that is modified has its cookie deleted when it is saved.
         session.modified = True

@@ -8,6 +8,8 @@ the cookie, reading and writing it, and the headers.
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Callable
+from contextlib import suppress
 
 from flask import sessions
 
@@ -28,6 +30,10 @@ if t.TYPE_CHECKING:
     from .interface import FastSessionInterface
     from .options import Options
 
+#: Takes a session and the token that it was opened from, and returns the session; raises
+#: :exc:`~flask_fastsession.policies.Refused` if it is not to be used.
+Admit: t.TypeAlias = Callable[[t.Any, str | None], t.Any]
+
 #: The payload and the text that a session was read from.
 Loaded = tuple[bytes, bytes]
 
@@ -36,11 +42,17 @@ HAS_PARTITIONED = hasattr(sessions.SessionInterface, "get_cookie_partitioned")
 
 
 def open_session(
-    interface: FastSessionInterface, options: Options, app: Flask, request: Request, reports_refusals: bool
+    interface: FastSessionInterface,
+    options: Options,
+    app: Flask,
+    request: Request,
+    reports_refusals: bool,
+    admit: Admit,
 ) -> sessions.SecureCookieSession | None:
     """Return the session of a request, or ``None`` where the app has no secret key.
 
-    Raise :exc:`~flask_fastsession.policies.Refused` for a cookie that opens none, if those are to be reported.
+    Raise :exc:`~flask_fastsession.policies.Refused` for a cookie that opens none, if those are to be reported, and for
+    one whose session is not admitted.
     """
     serializer = interface.get_signing_serializer(app)
     if serializer is None:
@@ -48,25 +60,30 @@ def open_session(
     tokens = find_tokens(interface, app, request) if options.policies.accept_any else []
     token = tokens[0] if tokens else find_token(interface, app, request)
     if not token:
-        return interface.session_class()
+        return t.cast("SecureCookieSession", admit(interface.session_class(), None))
     max_age = int(app.permanent_session_lifetime.total_seconds())
+    #: Why the first one opens no session.
     refused: Exception | None = None
     for each in tokens or [token]:
         try:
             data, loaded = options.read(serializer, each, max_age)
             session = interface.session_class(data)
-            break
         except sessions.BadSignature as error:  # type: ignore[attr-defined]
             refused = refused or error
-    else:
-        if reports_refusals:
-            raise policies.Refused(policies.reason_for(options, refused, token))
-        return interface.session_class()
-    if loaded is not None:
-        keep_loaded(session, loaded)
-    policies.keep_time(options.policies, session, serializer, each)
-    options.resign(session, serializer, each)
-    return session
+            continue
+        if loaded is not None:
+            keep_loaded(session, loaded)
+        policies.keep_time(options.policies, session, serializer, each)
+        options.resign(session, serializer, each)
+        try:
+            return t.cast("SecureCookieSession", admit(session, each))
+        except policies.Refused as refusal:
+            refused = refused or refusal
+    if isinstance(refused, policies.Refused):
+        raise refused
+    if reports_refusals:
+        raise policies.Refused(policies.reason_for(options, refused, token))
+    return t.cast("SecureCookieSession", admit(interface.session_class(), None))
 
 
 def find_tokens(interface: FastSessionInterface, app: Flask, request: Request) -> list[str]:
@@ -88,6 +105,20 @@ def find_token(interface: FastSessionInterface, app: Flask, request: Request) ->
     name = interface.get_cookie_name(app)
     token = find_cookie(request, name)
     return request.cookies.get(name) if token is None else token
+
+
+def find_opened_token(interface: FastSessionInterface, app: Flask, request: Request) -> str:
+    """Return the value of the cookie that a session was opened from: with ``accept_any``, the first that is valid."""
+    options = interface._options_for(app)
+    tokens = find_tokens(interface, app, request) if options.policies.accept_any else []
+    if len(tokens) > 1:
+        serializer = interface.get_signing_serializer(app)
+        max_age = int(app.permanent_session_lifetime.total_seconds())
+        for each in tokens:
+            with suppress(sessions.BadSignature):  # type: ignore[attr-defined]
+                options.read(serializer, each, max_age)
+                return each
+    return find_token(interface, app, request) or ""
 
 
 def keep_loaded(session: t.Any, loaded: Loaded) -> None:

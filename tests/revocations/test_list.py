@@ -31,7 +31,8 @@ from .conftest import Monotonic
 UNTIL = int(time.time()) + 1000
 ONE, TWO = b"1" * 16, b"2" * 16
 ADA = hash_user("ada")
-#: An id as cookies have it.
+#: An id as entries have it, and one as cookies have it.
+NAME = "MTExMTExMTExMTExMTExMQ"
 ID = "0123456789abcdef" * 2
 
 
@@ -56,7 +57,13 @@ def test_an_entry_is_read_as_it_was_written(entry: SessionEntry | UserEntry) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "null", "[]", '["s"]', '["s",1,"short"]', '["t",1,"MTExMTExMTExMTExMTExMQ"]', '["s","x",1]']
+    "text",
+    [
+        *("", "{", "null", "[]", '["s"]', '["s",1,"short"]', f'["t",1,"{NAME}"]', '["s","x",1]', "[" * 100_000),
+        *(f'["s",{until},"{NAME}"]' for until in ("1e999", "-1", "2.5", "true", f"{2**64}", "NaN", "null", '"1"')),
+        *(f'["u",1,"{NAME}",{rest}]' for rest in ("-5,0,[]", "1,-1,[]", f'1,1,[["{NAME}",-1]]', f"{2**64},0,[]")),
+    ],
+    ids=lambda text: text[:40],
 )
 def test_what_is_no_entry_is_overlooked(text: str, store: MemoryStore) -> None:
     store.add(text, 1000)
@@ -91,7 +98,18 @@ def test_an_identity_is_taken_out_of_the_data() -> None:
 NO_IDENTITIES: list[t.Any] = [
     *(None, 5, "", "x", ":", "x:1", ID, f"{ID}:", f"{ID}:ada", f"{ID}:-1", f"{ID}:1.5", f"{ID}:{2**64}"),
     *(f"{ID} :1", f"{ID}0:1", f"{ID[:31]}:1", f"{ID[:31]}\u0661:1", f"{ID[:30]}\u00e9:1", f"{ID.upper()}:1"),
-    *(f" {ID}:1", f"+{ID[1:]}:1", f"{ID}:1:\ud800", [f"{ID}:1"], {f"{ID}:1": 1}),
+    *(
+        f"{ID}:+1",
+        f"{ID}:007",
+        f"{ID}:00",
+        f"{ID}:1 ",
+        f"{ID}:\u0661",
+        f" {ID}:1",
+        f"+{ID[1:]}:1",
+        f"{ID}:1:\ud800",
+        [f"{ID}:1"],
+        {f"{ID}:1": 1},
+    ),
 ]
 
 
@@ -226,18 +244,66 @@ def test_what_could_not_be_stored_is_refused_here_and_stored_later(store: Memory
         assert each.refuses(Identity(ONE)) and each.refuses(ada) and not each.refuses(later)
 
 
-def test_what_waits_ends_at_last(store: MemoryStore, monotonic: Monotonic, monkeypatch: pytest.MonkeyPatch) -> None:
-    revocations = Revocations(store, on_outage="accept")
+def test_what_has_waited_lives_on_for_as_long_as_it_would_have(
+    store: MemoryStore, monotonic: Monotonic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes have sent the cookies that it refuses anew all the time."""
+    revocations, other = Revocations(store, on_outage="accept"), Revocations(store)
     store.is_failing = True
-    with pytest.raises(SessionStoreError):
-        revocations.add(SessionEntry(UNTIL, ONE))
-    monkeypatch.setattr(time, "time", lambda: UNTIL + 1)
+    made_at = time.time()
+    for entry in (SessionEntry(UNTIL, ONE), UserEntry(UNTIL, ADA)):
+        with pytest.raises(SessionStoreError):
+            revocations.add(entry)
+    stored_at = UNTIL + 5000
+    monkeypatch.setattr(time, "time", lambda: stored_at)
     store.is_failing = False
     monotonic.now += 301
     revocations.renew()
-    assert store.entries == []
+    other.fetch()
     assert revocations.stats()["waiting"] == 0
-    assert revocations.stats()["entries"] == 0
+    for seconds, is_refused in ((UNTIL - made_at - 1, True), (UNTIL - made_at + 2, False)):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: stored_at + seconds)
+        monotonic.now += 301
+        for each in (revocations, other):
+            each.fetch()
+            assert each.refuses(Identity(ONE)) == each.refuses(Identity(TWO, 1, "ada")) == is_refused
+
+
+def test_what_a_process_has_missed_in_an_outage_lives_longer_by_its_length(
+    store: MemoryStore, monotonic: Monotonic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until now it has sent the cookies anew that are refused."""
+    here, there = Revocations(store), Revocations(store)
+    here.fetch()
+    there.add(SessionEntry(UNTIL, TWO))
+    here.fetch()
+    store.is_failing = True
+    monotonic.now += 6
+    here.renew()
+    store.is_failing = False
+    there.add(SessionEntry(UNTIL, ONE))
+    there.add(UserEntry(UNTIL, ADA, ((TWO, 3),)))
+    monotonic.now += 3600
+    here.renew()
+    assert here.stats()["waiting"] == 0
+    new = Revocations(store)
+    for after, is_refused in ((3599, True), (3700, False)):
+        monkeypatch.setattr(time, "time", lambda after=after: UNTIL + after)
+        monotonic.now += 301
+        for each in (here, there, new):
+            each.fetch()
+            assert each.refuses(Identity(ONE)) == each.refuses(Identity(b"3" * 16, 1, "ada")) == is_refused
+            # Neither what it knew before, nor what the entry of the user keeps.
+            assert not each.refuses(Identity(TWO, 3, "ada"))
+
+
+def test_a_process_that_was_idle_adds_nothing(store: MemoryStore, monotonic: Monotonic) -> None:
+    here, there = Revocations(store), Revocations(store)
+    here.fetch()
+    there.add(SessionEntry(UNTIL, ONE))
+    monotonic.now += 3600
+    here.renew()
+    assert len(store.entries) == 1
 
 
 def test_a_store_that_fails_while_it_is_told_is_told_at_the_next_fetch(

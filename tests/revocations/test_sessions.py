@@ -7,11 +7,15 @@ import json
 import time
 import typing as t
 from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import timedelta
 
+import flask_login
 import pytest
 from flask import Flask
+from flask import request
 from flask import session
+from flask import stream_with_context
 from flask.sessions import SecureCookieSession
 from flask.sessions import SecureCookieSessionInterface
 
@@ -27,6 +31,7 @@ from .conftest import BESIDE
 from .conftest import MakeApp
 from .conftest import MemoryStore
 from .conftest import Monotonic
+from .conftest import app_with
 from .conftest import cookie_of
 from .conftest import logged_in
 from .conftest import shows
@@ -687,6 +692,120 @@ def test_entries_live_as_long_as_the_cookies_that_they_refuse(store: MemoryStore
         assert 118 <= json.loads(text)[1] - time.time() <= 180
 
 
+# --- Requests that take long, or fail -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/logout", "/revoke/ada"])
+def test_a_long_request_sends_no_cookie_of_a_session_that_was_revoked_meanwhile(
+    here: Flask, there: Flask, monotonic: Monotonic, path: str
+) -> None:
+    client, cookie = logged_in(here)
+
+    @there.get("/long")
+    def long() -> str:
+        session["color"] = "red"
+        client.get(path)
+        monotonic.now += 6
+        return "done"
+
+    thief = there.test_client(use_cookies=False)
+    response = thief.get("/long", headers={"Cookie": f"session={cookie}"})
+    assert (response.text, "Set-Cookie" in response.headers) == ("done", False)
+
+
+def test_nor_does_native_code(store: MemoryStore) -> None:
+    """By the real clock, because native code does not look at that of the other tests."""
+    here, there = (app_with(Revocations(store, every=0.05)) for _ in range(2))
+    client, cookie = logged_in(here)
+
+    @there.get("/long")
+    def long() -> str:
+        session["color"] = "red"
+        if not is_over:
+            client.get("/logout")
+            is_over.append(True)
+            time.sleep(0.06)
+        return "done"
+
+    is_over: list[bool] = []
+    thief = there.test_client(use_cookies=False)
+    response = thief.get("/long", headers={"Cookie": f"session={cookie}"})
+    assert (response.text, "Set-Cookie" in response.headers) == ("done", False)
+
+
+def test_a_session_is_ended_though_its_request_fails_before_it_is_saved(
+    here: Flask, there: Flask, store: MemoryStore
+) -> None:
+    @here.after_request
+    def fail(response: t.Any) -> t.Any:
+        if request.path == "/logout":
+            raise RuntimeError
+        return response
+
+    client, copied = logged_in(here)
+    assert shows(there, copied) == ADA
+    assert client.get("/logout").status_code == 500
+    assert shows(here, copied) == {}
+    fetched(here)
+    fetched(there)
+    assert shows(there, copied) == {}
+    assert here.session_interface.stats()["revocations"]["waiting"] == 0  # type: ignore[attr-defined]
+
+
+def test_a_session_is_ended_that_is_cleared_while_the_response_is_sent(here: Flask, there: Flask) -> None:
+    @here.get("/stream")
+    def stream() -> t.Any:
+        @stream_with_context
+        def parts() -> Iterator[str]:
+            yield "begun"
+            session.clear()
+            yield "done"
+
+        return here.response_class(parts())
+
+    client, copied = logged_in(here)
+    assert client.get("/stream").text == "begundone"
+    fetched(here)
+    fetched(there)
+    assert shows(here, copied) == shows(there, copied) == {}
+
+
+# --- Several cookies ------------------------------------------------------------------------------------------------
+
+
+def shows_of_several(app: Flask, *cookies: str) -> t.Any:
+    header = "; ".join(f"session={cookie}" for cookie in cookies)
+    return app.test_client(use_cookies=False).get("/", headers={"Cookie": header}).json
+
+
+def test_a_session_from_before_is_known_by_its_own_cookie(make_app: MakeApp) -> None:
+    """Not by the first of several, with which a copy would be another session."""
+    app = make_app(accept_any=True)
+    before = from_before(user="ada")
+    client = app.test_client()
+    client.set_cookie("session", before)
+    client.get("/logout")
+    for cookies in ([before], ["x", before], ["other", before], [before, "x"], ["x", "y", before]):
+        assert shows_of_several(app, *cookies) == {}
+
+
+def test_the_first_that_is_not_revoked_is_opened(make_app: MakeApp) -> None:
+    app = make_app(accept_any=True)
+    client, revoked = logged_in(app)
+    client.get("/logout")
+    other = logged_in(app, "bob")[1]
+    before = from_before(user="eva")
+    interface = t.cast(FastSessionInterface, app.session_interface)
+    refused = interface.stats()["revocations"]["refused"]
+    for cookies in ([revoked, other], ["x", revoked, other], [other, revoked]):
+        assert shows_of_several(app, *cookies) == {"user": "bob"}
+    for cookies in ([revoked, before], [revoked, "x", before]):
+        assert shows_of_several(app, *cookies) == {"user": "eva"}
+    assert interface.stats()["revocations"]["refused"] == refused
+    assert shows_of_several(app, revoked, "x", revoked) == {}
+    assert interface.stats()["revocations"]["refused"] == refused + 1
+
+
 # --- Beside other options -------------------------------------------------------------------------------------------
 
 
@@ -733,3 +852,34 @@ def test_what_native_code_declines_is_counted_once(make_app: MakeApp, monotonic:
     assert client.get("/").json == ADA
     after = interface.stats()["open"]
     assert sum(after["declined"].values()) - sum(before["declined"].values()) == 1
+
+
+def test_no_function_of_the_app_sees_what_a_session_carries(make_app: MakeApp, monotonic: Monotonic) -> None:
+    seen: list[dict[str, t.Any]] = []
+
+    def lifetime(session: t.Any) -> None:
+        seen.append(dict(session))
+
+    def user_of(session: t.Mapping[str, t.Any]) -> object:
+        seen.append(dict(session))
+        return session.get("user")
+
+    app = make_app(lifetime=lifetime, user_of=user_of)
+    _, cookie = logged_in(app)
+    assert shows(app, cookie) == shows(app, from_before(user="ada")) == ADA
+    assert ADA in seen
+    assert all(IDENTITY_KEY not in data for data in seen)
+
+
+@pytest.mark.parametrize(
+    "user", [None, flask_login.UserMixin(), flask_login.current_user], ids=["None", "a user", "current_user"]
+)
+def test_what_is_no_id_of_a_user_is_an_error(here: Flask, user: t.Any) -> None:
+    interface = t.cast(FastSessionInterface, here.session_interface)
+    flask_login.LoginManager(here).user_loader(lambda user: None)
+    with here.test_request_context():
+        with pytest.raises(TypeError, match=r"current_user\.get_id"):
+            interface.revoke_user(user)
+        if user is not None:
+            with pytest.raises(TypeError, match=r"current_user\.get_id"):
+                interface.bind_user(session, user)

@@ -60,9 +60,13 @@ class UserEntry(t.NamedTuple):
         keep = [[base64_of(id), cursor] for id, cursor in self.keep]
         return as_text(["u", self.until, base64_of(self.user), self.cursor, self.floor, keep])
 
+    def counts_as(self, number: int) -> int:
+        """The number that it counts as where it stands at a place of this number."""
+        return max(number, self.floor) if self.cursor is None else self.cursor
+
     def apply(self, revoked: RevokedList, number: int) -> int:
         """Put it into a list, where it stands at a place of this number. Return the number it counts as."""
-        counts_as = max(number, self.floor) if self.cursor is None else self.cursor
+        counts_as = self.counts_as(number)
         revoked.add_user(self.user, counts_as, self.until, list(self.keep))
         return counts_as
 
@@ -75,14 +79,21 @@ def entry_from(text: str) -> Entry | None:
     try:
         kind, until, name, *rest = json.loads(text)
         if kind == "s":
-            return SessionEntry(int(until), bytes_from(name))
+            return SessionEntry(number_in(until), bytes_from(name))
         if kind == "u":
             cursor, floor, keep = rest
-            kept = tuple((bytes_from(id), int(number)) for id, number in keep)
-            return UserEntry(int(until), bytes_from(name), kept, int(floor), None if cursor is None else int(cursor))
-    except (ValueError, TypeError):
+            kept = tuple((bytes_from(id), number_in(number)) for id, number in keep)
+            cursor = None if cursor is None else number_in(cursor)
+            return UserEntry(number_in(until), bytes_from(name), kept, number_in(floor), cursor)
+    except (ValueError, TypeError, RecursionError):
         pass
     return None
+
+
+def number_in(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("a number of seconds or of a place is wanted")
+    return value
 
 
 def as_text(value: object) -> str:

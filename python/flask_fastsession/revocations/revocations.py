@@ -61,6 +61,20 @@ class RevocationStats(t.TypedDict):
     revoked: int
 
 
+class Waiting(t.NamedTuple):
+    """An entry that is to be stored, and for how many seconds it has to live from then on.
+
+    While it waits, other processes send the cookies that it refuses anew, so that these expire later. For an entry that
+    has been stored before, the seconds are 0.
+    """
+
+    entry: Entry
+    life: float = 0
+
+    def renewed(self) -> Entry:
+        return self.entry._replace(until=max(self.entry.until, math.ceil(time.time() + self.life)))
+
+
 class Revocations:
     """The revoked sessions and users, shared by all processes that use the same store.
 
@@ -115,8 +129,10 @@ class Revocations:
         self._retry_at = -math.inf
         self._swept_at = -math.inf
         self._failure: SessionStoreError | None = None
-        #: Entries that could not be stored, or that the store has lost.
-        self._waiting: dict[t.Hashable, Entry] = {}
+        #: The time of the last fetch before requests went on with an old list.
+        self._outdated_since: float | None = None
+        #: Entries that are not stored yet, that the store has lost, or that it would remove too early.
+        self._waiting: dict[t.Hashable, Waiting] = {}
         self._fetches = self._failed_fetches = self._refused = self._revoked = 0
         self._make_locks()
         ALL.add(self)
@@ -194,6 +210,8 @@ class Revocations:
                 self._has_failed(error)
         if not may_go_on(self.on_outage, self._fetched_at is not None):
             raise SessionStoreError(f"revocations are not known: {self._failure}") from self._failure
+        if self._outdated_since is None:
+            self._outdated_since = self._fetched_at
         self._list.due = self._retry_at
 
     def _fetch(self) -> None:
@@ -209,12 +227,27 @@ class Revocations:
                 self._apply(entries)
                 for _, entry in entries if self._waiting else ():
                     self._waiting.pop(key_of(entry), None)
+                if self._outdated_since is not None:
+                    self._prolong(entries, math.ceil(began - self._outdated_since))
+            self._outdated_since = None
             self._cursor, self._latest = cursor, max(self._latest, cursor.number)
             self._fetched_at, self._list.due, self._failure = began, began + self.every, None
             if began >= self._swept_at + SWEPT_EVERY:
                 self._swept_at = began
+                self._apply([(0, waiting.renewed()) for waiting in self._waiting.values()])
                 self._list.remove_expired(int(time.time()))
         self._store_waiting()
+
+    def _prolong(self, entries: list[tuple[int, Entry]], seconds: int) -> None:
+        """Have entries live longer, because for so long this process has gone on without them, and may have sent the
+        cookies that they refuse anew until now.
+        """
+        for number, entry in entries:
+            if isinstance(entry, UserEntry):
+                entry = entry._replace(cursor=entry.counts_as(number))
+            entry = entry._replace(until=entry.until + seconds)
+            self._apply([(number, entry)])
+            self._waiting[key_of(entry)] = Waiting(entry)
 
     def _replace(self, entries: list[tuple[int, Entry]]) -> None:
         """Replace the list by another one, and let the entries that it lacks wait to be added again."""
@@ -227,7 +260,8 @@ class Revocations:
         self._apply([(0, entry) for entry in missing], found)
         # In one step, so that no request sees an incomplete list, and in place, because native code has this object.
         self._list.swap(found)
-        self._waiting = {key_of(entry): entry for entry in missing}
+        # Those that no store has had yet keep the life that they are to have.
+        self._waiting = {key: self._waiting.get(key, Waiting(entry)) for entry in missing if (key := key_of(entry))}
 
     def _has_failed(self, error: SessionStoreError) -> None:
         is_first = self._failure is None
@@ -251,11 +285,21 @@ class Revocations:
         with self._changing:
             self._list.add_session(id, until)
 
+    def announce(self, entry: SessionEntry) -> None:
+        """Apply an entry in this process at once, before :meth:`add` stores it.
+
+        If a request ends without that, because it fails before it saves its session, the entry is stored after the next
+        fetch.
+        """
+        with self._changing:
+            self._apply([(0, entry)])
+            self._waiting[key_of(entry)] = Waiting(entry, entry.until - time.time())
+
     def add(self, entry: Entry) -> None:
         """Apply an entry in this process at once, and store it for the others, which fetch it within ``every`` seconds.
 
         Raise :exc:`~flask_fastsession.server.SessionStoreError` if the entry cannot be stored. This process applies it
-        nevertheless, and tries again to store it until it expires.
+        nevertheless, and tries again after each fetch until it is stored.
         """
         self._revoked += 1
         if time.monotonic() < self._retry_at and self._failure is not None:
@@ -268,6 +312,7 @@ class Revocations:
             raise
         with self._changing:
             self._apply([(place.number, entry)])
+            self._waiting.pop(key_of(entry), None)
 
     def _keep_waiting(self, entry: Entry) -> None:
         with self._changing:
@@ -276,15 +321,16 @@ class Revocations:
             if isinstance(entry, UserEntry):
                 entry = entry._replace(cursor=number)
             self._apply([(number, entry)])
-            self._waiting[key_of(entry)] = entry
+            self._waiting[key_of(entry)] = Waiting(entry, entry.until - time.time())
 
     def _store_waiting(self) -> None:
         deadline = time.monotonic() + SECONDS_TO_STORE
         while self._waiting and time.monotonic() < deadline:
             with self._changing:
-                key, entry = next(iter(self._waiting.items()), (None, None))
-            if entry is None:
+                key, waiting = next(iter(self._waiting.items()), (None, None))
+            if waiting is None:
                 return
+            entry = waiting.renewed()
             if entry.until > time.time():
                 try:
                     self.store.add(entry.to_text(), seconds_left(entry))

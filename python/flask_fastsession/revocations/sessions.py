@@ -140,8 +140,12 @@ def opened(
     app: Flask,
     request: Request,
     session: SecureCookieSession,
+    token: str | None,
 ) -> SecureCookieSession:
-    """Return the session that a cookie held; raise :exc:`Refused` if it is revoked."""
+    """Return the session that a cookie held; raise :exc:`Refused` if it is revoked.
+
+    ``token`` is the value of that cookie, or ``None`` if native code has found it.
+    """
     if not isinstance(session, SecureCookieSession):
         raise TypeError(
             "revocations= needs a session_class that extends flask_fastsession.FastSession, which "
@@ -155,24 +159,21 @@ def opened(
         revocations.renew()
         found = revocations._list.take(session)
         if found is False:
-            raise refusal(revocations)
+            raise Refused("revoked")
         login = user_in(revocations, session)
         if found is None or (login is not None and login != found.user and not found.is_named):
             # The session was last saved by code without revocations.
             revocations.fetch()
-            found = identity_as_signed(interface, app, request, found, login)
+            if token is None:
+                token = steps.find_opened_token(interface, app, request)
+            found = identity_as_signed(interface, app, token, found, login)
             session.modified = True
             if revocations.refuses(found):
-                raise refusal(revocations)
+                raise Refused("revoked")
         session._revocable = found
         return session
     except SessionStoreError as error:
         return UnavailableSession.of(error)
-
-
-def refusal(revocations: Revocations) -> Refused:
-    revocations.count_refused()
-    return Refused("revoked")
 
 
 def user_in(revocations: Revocations, session: SecureCookieSession) -> str | None:
@@ -183,14 +184,13 @@ def user_in(revocations: Revocations, session: SecureCookieSession) -> str | Non
 
 
 def identity_as_signed(
-    interface: FastSessionInterface, app: Flask, request: Request, known: Identity | None, user: str | None
+    interface: FastSessionInterface, app: Flask, token: str, known: Identity | None, user: str | None
 ) -> Identity:
     """Return the identity of a session from before revocations, which is the same for each copy of its cookie.
 
     The session counts as bound at the time when it was signed. If that time is unknown, it counts as bound before all
     revocations.
     """
-    token = steps.find_token(interface, app, request) or ""
     cursor = 0
     if user is not None:
         signed_at = time_of_signature(interface.get_signing_serializer(app), token)
@@ -247,10 +247,13 @@ def save(revocations: Revocations, app: Flask, session: t.Any, save_it: Callable
     if identity is None:
         identity = Identity(secrets.token_bytes(16))
         set_identity(session, identity)
-    elif revocations.refuses(identity):
-        empty(session, is_deleted=False)
-        save_it()
-        return
+    else:
+        # The request may have taken longer than `every`.
+        revocations.renew()
+        if revocations.refuses(identity):
+            empty(session, is_deleted=False)
+            save_it()
+            return
     dict.__setitem__(session, IDENTITY_KEY, identity.value)
     try:
         save_it()
@@ -345,7 +348,10 @@ def end(revocations: Revocations, session: SecureCookieSession) -> None:
         identity, fate = identity_of(session), fate_of(session)
         if identity is not None and not fate.is_new and not fate.is_refused:
             app = current_app_or_none()
-            revocations.refuse_session(identity.id, NO_END if app is None else end_of_cookies(revocations, app))
+            if app is None:
+                revocations.refuse_session(identity.id, NO_END)
+            else:
+                revocations.announce(SessionEntry(end_of_cookies(revocations, app), identity.id))
             fate.ended.append(identity.id)
         if not fate.is_refused:
             fate.identity, fate.is_new = None, False

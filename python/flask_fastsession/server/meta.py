@@ -102,8 +102,13 @@ def new_handle() -> str:
 def owner_name(user_id: t.Any) -> str:
     """Return a user's id as :attr:`SessionMeta.owner`, or a digest of it if it is too long or cannot be encoded.
 
-    Different ids have different names: an id that looks like a digest is hashed, too.
+    Different ids have different names: an id that looks like a digest is hashed, too. Raise :exc:`TypeError` for
+    ``None``, and for a user of Flask-Login in place of its id.
     """
+    if user_id is None or hasattr(user_id, "get_id"):
+        raise TypeError(
+            "the id of a user is wanted, such as a str or an int; with Flask-Login that is current_user.get_id()"
+        )
     text = str(user_id)
     if text_or_none(text) == text and not text.startswith(DIGEST_PREFIX):
         return text
