@@ -132,7 +132,14 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         **kwargs: t.NoReturn,
     ) -> None:
         if kwargs and type(self).__init__ is FastSessionInterface.__init__:
-            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(kwargs))!r}")
+            from difflib import get_close_matches
+
+            name = next(iter(kwargs))
+            similar = get_close_matches(
+                name, t.cast("dict[str, t.Any]", FastSessionInterface.__init__.__kwdefaults__), 1
+            )
+            hint = f"; did you mean {similar[0]}?" if similar else ""
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}{hint}")
         super().__init__(*args, **kwargs)
         if isinstance(absolute_lifetime, timedelta):
             absolute_lifetime = absolute_lifetime.total_seconds()

@@ -95,7 +95,7 @@ NO_POLICIES = Policies()
 def seconds_in(name: str, value: object) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-        raise ValueError(f"{name} must be a timedelta or a number of seconds, not {value!r}")
+        raise ValueError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
     return seconds
 
 
@@ -160,22 +160,25 @@ class Options:
     def __post_init__(self) -> None:
         lifetime = self.absolute_lifetime
         if lifetime is not None and not (type(lifetime) in (int, float) and lifetime > 0):
-            raise ValueError(f"absolute_lifetime must be a timedelta or a number of seconds, not {lifetime!r}")
+            raise ValueError(f"absolute_lifetime must be a timedelta or a number of seconds above 0, not {lifetime!r}")
         if type(self.leeway) is not int or self.leeway < 0:
             raise ValueError(f"leeway must be a number of whole seconds, not {self.leeway!r}")
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):
             raise ValueError(f'oversize must be "warn", "raise" or a callable, not {self.oversize!r}')
+        for name in ("resign_fallbacks", "encrypt", "accept_signed", "accept_encrypted", "compress"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         self._check_encryption()
         if self.revocations is not None:
             from .revocations import Revocations
 
             if not isinstance(self.revocations, Revocations):
-                raise ValueError(f"revocations must be a flask_fastsession.Revocations, not {self.revocations!r}")
+                raise ValueError(
+                    "revocations must be a flask_fastsession.Revocations, such as Revocations(path), "
+                    f"not {self.revocations!r}"
+                )
 
     def _check_encryption(self) -> None:
-        for name in ("encrypt", "accept_signed", "accept_encrypted", "compress"):
-            if type(getattr(self, name)) is not bool:
-                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.accept_signed and not self.encrypt:
             raise ValueError("accept_signed is for encrypt=True: without it cookies are signed anyway")
         if self.compress and not self.encrypt:

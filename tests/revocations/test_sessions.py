@@ -755,13 +755,12 @@ def test_a_session_is_ended_though_its_request_fails_before_it_is_saved(
 def test_a_session_is_ended_that_is_cleared_while_the_response_is_sent(here: Flask, there: Flask) -> None:
     @here.get("/stream")
     def stream() -> t.Any:
-        @stream_with_context
         def parts() -> Iterator[str]:
             yield "begun"
             session.clear()
             yield "done"
 
-        return here.response_class(parts())
+        return here.response_class(stream_with_context(parts()))
 
     client, copied = logged_in(here)
     assert client.get("/stream").text == "begundone"

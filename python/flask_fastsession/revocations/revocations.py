@@ -220,6 +220,8 @@ class Revocations:
         self._fetches += 1
         found, cursor = self.store.since(known)
         entries = [(number, entry) for number, text in found if (entry := entry_from(text)) is not None]
+        if self._failure is not None:
+            log.info("The list of revocations is current again, after %.1f s", began - (self._fetched_at or began))
         with self._changing:
             if known is not None and (cursor.generation != known.generation or cursor.number < known.number):
                 self._replace(entries)
