@@ -9,8 +9,8 @@ SEED ?=
 FUZZ_SECONDS ?= 60
 OPERATIONS ?= 1000000
 ROUNDS ?= 1000
-# Many tests wait for servers, so three processes are worth it on two cores. A file's tests share what it sets up.
-TOGETHER := -n 3 --dist loadfile
+# Many tests wait for servers, so four processes are worth it on two cores. A file's tests share what it sets up.
+TOGETHER := -n 4 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -81,7 +81,7 @@ lint: $(VENV)/extension $(ALL_TOOLS) ## Run rustfmt, clippy, ruff, mypy, Pyright
 
 test-oldest: $(VENV)/extension $(OLDEST)/installed ## Run the contract suite with the oldest Flask, and Redis stores with the oldest redis-py
 	PYTHONPATH=python $(OLDEST)/bin/python -m pytest $(TOGETHER) tests/contract
-	PYTHONPATH=python $(OLDEST)/bin/python -m pytest -n 3 tests/server/test_stores.py -k redis
+	PYTHONPATH=python $(OLDEST)/bin/python -m pytest -n 4 tests/server/test_stores.py -k redis
 
 test-abi3: $(ABI3)/extension $(ALL_TOOLS) ## Run the comparisons with stock, some in part, on a build for the stable ABI
 	PYTHONPATH=$(ABI3) $(BIN)/python scripts/smoke.py --folder $(ABI3) --guard look-ups
