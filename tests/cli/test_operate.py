@@ -14,7 +14,10 @@ import flask
 import pytest
 from click.testing import Result
 from flask import session
+from flask.sessions import SessionInterface
 
+from flask_fastsession import FastSessionInterface
+from flask_fastsession import Revocations
 from flask_fastsession import ServerSession
 from flask_fastsession import cli
 
@@ -51,6 +54,15 @@ def logged_in(app: flask.Flask, user: str, agent: str = "phone") -> flask.testin
 
 def names(app: flask.Flask, user: str) -> list[str]:
     return [one["name"] for one in json.loads(run(app, "list", user, "--json").stdout)]
+
+
+def check_that_it_is_one_line(app: flask.Flask, *arguments: str, message: str) -> None:
+    result = run(app, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "secret" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["list", "revoke", "revoke-user", "cleanup", "init-db", "convert"])
@@ -126,6 +138,79 @@ def test_an_app_with_its_sessions_in_cookies(arguments: list[str]) -> None:
     assert len(result.output.splitlines()) == 1
 
 
+# --- Sessions in cookies that can be revoked --------------------------------------------------------------------------
+
+
+def with_revocations(store: t.Any, every: float = 5) -> flask.Flask:
+    app = flask.Flask("shop")
+    app.secret_key = "k" * 32
+    interface = FastSessionInterface(revocations=Revocations(store, every=every))
+    app.session_interface = interface
+
+    @app.get("/login/<user>")
+    def login(user: str) -> str:
+        session["user"] = user
+        interface.bind_user(session, user)
+        return user
+
+    @app.get("/whoami")
+    def whoami() -> str:
+        return str(session.get("user"))
+
+    return app
+
+
+def test_revoke_user_ends_sessions_in_cookies(tmp_path: Path) -> None:
+    app, operator = (
+        with_revocations(tmp_path / "revoked.sqlite", every=0),
+        with_revocations(tmp_path / "revoked.sqlite"),
+    )
+    clients = [logged_in(app, user) for user in ("ada", "ada", "bob")]
+    result = run(operator, "revoke-user", "ada")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "Sessions of 'ada' are refused: by every process within 5 s.\n"
+    assert [client.get("/whoami").text for client in clients] == ["None", "None", "bob"]
+
+
+def test_revoke_user_keeps_no_session_in_a_cookie(tmp_path: Path) -> None:
+    app = with_revocations(tmp_path / "revoked.sqlite", every=0)
+    client = logged_in(app, "ada")
+    check_that_it_is_one_line(app, "revoke-user", "ada", "--keep", "h." + "a" * 22, message="have no names")
+    assert client.get("/whoami").text == "ada"
+
+
+def test_revoke_user_says_what_it_needs() -> None:
+    app = flask.Flask("shop")
+    app.session_interface = FastSessionInterface()
+    message = "in signed cookies: to end them, it needs FastSessionInterface(revocations=...) or ServerSession(app)"
+    check_that_it_is_one_line(app, "revoke-user", "ada", message=message)
+
+
+@pytest.mark.parametrize("arguments", [["list", "ada"], ["revoke", "h." + "a" * 22]])
+def test_a_list_of_sessions_in_cookies(tmp_path: Path, arguments: list[str]) -> None:
+    way_out = 'the server has no list of them: "flask session revoke-user USER" ends those of a user'
+    check_that_it_is_one_line(with_revocations(tmp_path / "revoked.sqlite"), *arguments, message=f"{way_out};")
+    app = flask.Flask("shop")
+    app.session_interface = FastSessionInterface()
+    message = f"{way_out}, which needs FastSessionInterface(revocations=...);"
+    check_that_it_is_one_line(app, *arguments, message=message)
+
+
+@pytest.mark.parametrize("arguments", [["list", "ada"], ["revoke-user", "ada"]])
+def test_sessions_of_another_package(arguments: list[str]) -> None:
+    app = flask.Flask("shop")
+    app.session_interface = SessionInterface()
+    check_that_it_is_one_line(app, *arguments, message="SessionInterface, which is of another package")
+
+
+def test_a_store_of_revocations_that_fails_is_one_line() -> None:
+    app = with_revocations("redis://:secret@127.0.0.1:1/0")
+    check_that_it_is_one_line(app, "revoke-user", "ada", message="ConnectionError")
+
+
+# --- Stores -----------------------------------------------------------------------------------------------------------
+
+
 class Plain:
     """A store of somebody's own that knows no owners."""
 
@@ -160,15 +245,6 @@ def test_a_store_that_fails(app: flask.Flask, tmp_path: Path) -> None:
 
 
 COMMANDS = (["list", "ada"], ["revoke-user", "ada"], ["cleanup"])
-
-
-def check_that_it_is_one_line(app: flask.Flask, *arguments: str, message: str) -> None:
-    result = run(app, *arguments)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("Error: ")
-    assert message in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert "secret" not in result.stderr
 
 
 def test_a_store_that_is_locked_is_one_line(tmp_path: Path) -> None:

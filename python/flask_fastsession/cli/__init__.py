@@ -21,7 +21,7 @@ COMMANDS = {
     "inspect": ("inspect", "Take a session cookie apart."),
     "list": ("operate", "List the sessions of a user that are on the server."),
     "revoke": ("operate", "End sessions on the server."),
-    "revoke-user": ("operate", "End all sessions of a user that are on the server."),
+    "revoke-user": ("operate", "End all sessions of a user, on the server or, with revocations=, in cookies."),
     "sign": ("sign", "Make a session cookie for a test, and print its value."),
 }
 

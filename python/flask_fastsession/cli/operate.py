@@ -1,4 +1,4 @@
-"""``flask session list``, ``revoke``, ``revoke-user``, ``cleanup`` and ``init-db``: sessions on the server."""
+"""``flask session list``, ``revoke``, ``revoke-user``, ``cleanup`` and ``init-db``: operate an app's sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from datetime import datetime
 
 import click
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
 
+from ..interface import FastSessionInterface
 from ..server.info import SessionInfo
 from ..server.interface import ServerSessionInterface
 from ..server.lifecycle import MissingMethods
@@ -25,21 +27,51 @@ from .text import echo_json
 from .text import echo_table
 from .text import iso
 
+if t.TYPE_CHECKING:
+    from ..revocations import Revocations
+
+
+def with_store_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command that gets the app, and report errors of a store in one line."""
+
+    @functools.wraps(command)
+    def wrapper(app: Flask, *args: t.Any, **kwargs: t.Any) -> None:
+        try:
+            command(app, *args, **kwargs)
+        except (SessionStoreError, MissingMethods) as error:
+            raise BadInput(str(error)) from None
+
+    return with_app(wrapper)
+
 
 def with_sessions(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command that gets the app's interface, and report errors of the store in one line."""
+    """Decorate a command that gets the interface of an app with its sessions on the server."""
 
     @functools.wraps(command)
     def wrapper(app: Flask, *args: t.Any, **kwargs: t.Any) -> None:
         interface = app.session_interface
         if not isinstance(interface, ServerSessionInterface):
-            raise BadInput("the app keeps its sessions in cookies, not on the server; call ServerSession(app) for that")
-        try:
-            command(interface, *args, **kwargs)
-        except (SessionStoreError, MissingMethods) as error:
-            raise BadInput(str(error)) from None
+            raise BadInput(f"{why_not_listed(interface)}; this command is for ServerSession(app)")
+        command(interface, *args, **kwargs)
 
-    return with_app(wrapper)
+    return with_store_errors(wrapper)
+
+
+def why_not_listed(interface: object) -> str:
+    if not isinstance(interface, SecureCookieSessionInterface):
+        return not_ours(interface)
+    way_out = '"flask session revoke-user USER" ends those of a user'
+    if revocations_of(interface) is None:
+        way_out += ", which needs FastSessionInterface(revocations=...)"
+    return f"the app keeps its sessions in cookies, and the server has no list of them: {way_out}"
+
+
+def not_ours(interface: object) -> str:
+    return f"the app's session interface is {type(interface).__qualname__}, which is of another package"
+
+
+def revocations_of(interface: object) -> Revocations | None:
+    return interface._options.revocations if isinstance(interface, FastSessionInterface) else None
 
 
 @click.command("list", cls=Command)
@@ -77,16 +109,44 @@ def revoke(interface: ServerSessionInterface, sessions: tuple[str, ...]) -> None
 @click.command("revoke-user", cls=Command)
 @click.argument("user")
 @click.option("--keep", multiple=True, metavar="NAME", help="A session that goes on; may be given several times.")
-@with_sessions
-def revoke_user(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) -> None:
-    """End all sessions of a user that are on the server.
+@with_store_errors
+def revoke_user(app: Flask, user: str, keep: tuple[str, ...]) -> None:
+    """End all sessions of a user, on the server or, with revocations=, in cookies.
 
-    USER is the user's id, as for `flask session list`. A remember cookie of Flask-Login still logs its user in.
+    USER is the user's id, as given to bind_user; with Flask-Login what get_id() returns. --keep is for sessions on the
+    server, with names as `flask session list` prints them. A remember cookie of Flask-Login still logs its user in.
     """
+    interface = app.session_interface
+    if isinstance(interface, ServerSessionInterface):
+        revoke_listed(interface, user, keep)
+    else:
+        revoke_cookies(interface, user, keep)
+
+
+def revoke_listed(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) -> None:
     before = interface.stats()["revoked"]
     interface.revoke_user(user, keep=keep)
     count = interface.stats()["revoked"] - before
     echo(f"{count} session{'s' if count != 1 else ''} ended.")
+
+
+def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
+    revocations = revocations_of(interface)
+    if revocations is None:
+        raise BadInput(why_not_revocable(interface))
+    if keep:
+        raise BadInput("--keep is for sessions on the server: those in cookies have no names")
+    t.cast(FastSessionInterface, interface).revoke_user(user)
+    echo(f"Sessions of {user!r} are refused: by every process within {revocations.every:g} s.")
+
+
+def why_not_revocable(interface: object) -> str:
+    if not isinstance(interface, SecureCookieSessionInterface):
+        return not_ours(interface)
+    return (
+        "the app keeps its sessions in signed cookies: to end them, it needs FastSessionInterface(revocations=...) or"
+        " ServerSession(app)"
+    )
 
 
 @click.command(cls=Command)
