@@ -103,6 +103,56 @@ def test_revoke_by_name_and_by_id(app: flask.Flask) -> None:
     assert run(app, "revoke").exit_code == 2
 
 
+def test_revoke_says_what_it_did(app: flask.Flask) -> None:
+    for _ in range(4):
+        logged_in(app, "ada")
+    first, *others = names(app, "ada")
+    unknown = "h." + "a" * 22
+    for arguments, text in (
+        ([first], "1 session ended."),
+        ([first], "0 sessions ended: 1 was not found."),
+        ([*others[:2], first], "2 sessions ended: 1 was not found."),
+        ([others[2], unknown, "a" * 43], "1 session ended: 2 were not found."),
+    ):
+        result = run(app, "revoke", *arguments)
+        assert (result.exit_code, result.stdout) == (0, f"{text}\n")
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_revoke_takes_a_cookie(tmp_path: Path, is_signed: bool) -> None:
+    app = flask.Flask("shop")
+    app.config.update(SECRET_KEY="k" * 32, SESSION_SQLITE_PATH=str(tmp_path / "sessions.sqlite"))
+    app.config.update(SESSION_USE_SIGNER=is_signed, SESSION_COOKIE_NAME="sid")
+    ServerSession(app)
+
+    @app.get("/")
+    def begin() -> str:
+        session["a"] = 1
+        return str(session.sid)  # type: ignore[attr-defined]
+
+    for spelling in ("{}", "sid={}", "Cookie: theme=dark; sid={}"):
+        client = app.test_client()
+        sid = client.get("/").text
+        cookie = client.get_cookie("sid")
+        assert cookie is not None and (cookie.value == sid) is not is_signed
+        for value, count in ((cookie.value, "1 session ended."), (sid, "0 sessions ended: 1 was not found.")):
+            result = run(app, "revoke", spelling.format(value))
+            assert (result.exit_code, result.stdout) == (0, f"{count}\n")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["ada", "h.short", "H." + "a" * 22, "other=" + "a" * 43, "a" * 43 + ".forged", "a" * 129, "", "a b", "e30.a.b"],
+)
+def test_revoke_refuses_what_can_be_no_session(app: flask.Flask, wrong: str) -> None:
+    logged_in(app, "ada")
+    (name,) = names(app, "ada")
+    message = 'not a session\'s name or id: give a name as "flask session list" prints it, or the value of the cookie'
+    check_that_it_is_one_line(app, "revoke", name, wrong, message=message)
+    # Nothing is ended by half a command.
+    assert names(app, "ada") == [name]
+
+
 def test_revoke_user(app: flask.Flask) -> None:
     clients = [logged_in(app, "ada") for _ in range(3)]
     other = logged_in(app, "bob")

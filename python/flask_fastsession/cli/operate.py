@@ -5,27 +5,36 @@ from __future__ import annotations
 import functools
 import typing as t
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import click
 from flask import Flask
+from flask import current_app
 from flask.sessions import SecureCookieSessionInterface
 
 from ..interface import FastSessionInterface
+from ..server.ids import SID
+from ..server.ids import unsigned
 from ..server.info import SessionInfo
 from ..server.interface import ServerSessionInterface
 from ..server.lifecycle import MissingMethods
+from ..server.meta import handle_or_none
 from ..server.store import SessionStoreError
 from ..server.store import SweepingStore
+from . import cookies
+from .app import name_of_cookie
 from .app import with_app
 from .errors import BadInput
 from .errors import Command
 from .text import TAKES_COOKIE
 from .text import as_json
+from .text import counted
 from .text import echo
 from .text import echo_json
 from .text import echo_table
 from .text import iso
+from .text import was
 
 if t.TYPE_CHECKING:
     from ..revocations import Revocations
@@ -100,10 +109,30 @@ def list_(interface: ServerSessionInterface, user: str, as_json: bool) -> None:
 def revoke(interface: ServerSessionInterface, sessions: tuple[str, ...]) -> None:
     """End sessions on the server, by their names or ids.
 
-    SESSIONS are names as `flask session list` prints them, or ids as in cookies. A session that has ended already, or
-    never was, is no error.
+    SESSIONS are names as `flask session list` prints them, or cookies: the value, or session=value. A session that has
+    ended already, or never was, is no error.
     """
-    interface.revoke(*sessions)
+    names = [name_or_id(interface, session) for session in sessions]
+    before = interface.stats()["revoked"]
+    interface.revoke(*names)
+    ended = interface.stats()["revoked"] - before
+    missing = len(names) - ended
+    echo(f"{counted(ended, 'session')} ended{f': {missing} {was(missing)} not found' if missing else ''}.")
+
+
+def name_or_id(interface: ServerSessionInterface, text: str) -> str:
+    """The name of a session, or the id in its cookie; raise :exc:`BadInput` for what can be neither."""
+    if handle_or_none(text) is not None:
+        return text
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    with suppress(cookies.NotACookie):
+        value = cookies.find_cookie(text, name_of_cookie(app))
+        sid = value if SID.fullmatch(value) else unsigned(app, value) if interface.options.use_signer else None
+        if sid is not None:
+            return sid
+    raise BadInput(
+        'not a session\'s name or id: give a name as "flask session list" prints it, or the value of the cookie'
+    )
 
 
 @click.command("revoke-user", cls=Command)
@@ -127,7 +156,7 @@ def revoke_listed(interface: ServerSessionInterface, user: str, keep: tuple[str,
     before = interface.stats()["revoked"]
     interface.revoke_user(user, keep=keep)
     count = interface.stats()["revoked"] - before
-    echo(f"{count} session{'s' if count != 1 else ''} ended.")
+    echo(f"{counted(count, 'session')} ended.")
 
 
 def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
@@ -163,7 +192,7 @@ def cleanup(interface: ServerSessionInterface) -> None:
     if hasattr(interface.store, "shrink"):
         interface.store.shrink()
     click.echo("\r", nl=False, err=True)
-    echo(f"{removed} expired sessions removed.")
+    echo(f"{counted(removed, 'expired session')} removed.")
 
 
 #: Flask-Session has a command of this name. It is hidden, since ``flask session cleanup`` is listed.

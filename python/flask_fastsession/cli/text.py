@@ -135,12 +135,20 @@ def echo_table(rows: Iterable[t.Sequence[str]], align: Callable[[str, int], str]
         echo(("  " + "  ".join(cells)).rstrip())
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
 def in_time(seconds: int) -> str:
     """A length of time, rounded, in the largest unit of which there are at least two."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if abs(seconds) >= 2 * length:
             return f"{(abs(seconds) + length // 2) // length} {unit}s"
-    return f"{abs(seconds)} second{'' if abs(seconds) == 1 else 's'}"
+    return counted(abs(seconds), "second")
 
 
 def when(date: datetime) -> str:
