@@ -87,7 +87,7 @@ def test_list(app: flask.Flask) -> None:
         cookie = client.get_cookie("session")
         assert cookie is not None
         assert cookie.value not in output
-    assert run(app, "list", "nobody").stdout == "No sessions.\n"
+    assert run(app, "list", "nobody").stdout.startswith("No sessions are listed for 'nobody'.\n")
     assert json.loads(run(app, "list", "nobody", "--json").stdout) == []
 
 
@@ -157,12 +157,62 @@ def test_revoke_user(app: flask.Flask) -> None:
     clients = [logged_in(app, "ada") for _ in range(3)]
     other = logged_in(app, "bob")
     kept = names(app, "ada")[1]
-    assert run(app, "revoke-user", "ada", "--keep", kept).stdout == "2 sessions ended.\n"
-    assert names(app, "ada") == [kept]
-    assert run(app, "revoke-user", "ada").stdout == "1 session ended.\n"
-    assert run(app, "revoke-user", "ada").stdout == "0 sessions ended.\n"
+    for arguments, text in (
+        (["--keep", kept], "2 listed sessions ended."),
+        ([], "1 listed session ended."),
+        ([], "0 listed sessions ended."),
+    ):
+        assert run(app, "revoke-user", "ada", *arguments).stdout.startswith(f"{text}\n")
+        assert names(app, "ada") == arguments[1:]
     assert {client.get("/whoami").text for client in clients} == {"None"}
     assert other.get("/whoami").text == "bob"
+
+
+class Before:
+    """Where the sessions from before are."""
+
+    def load(self, sid: str) -> dict[str, t.Any]:
+        return {"_user_id": "ada", "user": "ada"}
+
+
+def from_before(tmp_path: Path, follows_logins: bool) -> tuple[flask.Flask, flask.testing.FlaskClient]:
+    """An app, and a visitor who has logged in before the app was switched to ServerSession."""
+    app = flask.Flask("shop")
+    app.config.update(SESSION_SQLITE_PATH=str(tmp_path / "sessions.sqlite"), SESSION_TAKE_OVER=Before())
+    app.config["SESSION_REGENERATE_ON_LOGIN"] = follows_logins
+    ServerSession(app)
+    app.add_url_rule("/whoami", "whoami", lambda: str(session.get("user")))
+    client = app.test_client()
+    client.set_cookie("session", "a" * 43)
+    return app, client
+
+
+def test_no_false_all_clear_before_the_next_request(tmp_path: Path) -> None:
+    app, client = from_before(tmp_path, follows_logins=True)
+    assert run(app, "list", "ada").stdout == (
+        "No sessions are listed for 'ada'.\n"
+        "Sessions from before the switch from Flask-Session are listed after their next request.\n"
+    )
+    assert client.get("/whoami").text == "ada"
+    assert len(names(app, "ada")) == 1
+
+
+def test_revoke_user_says_that_unlisted_sessions_are_refused(tmp_path: Path) -> None:
+    app, client = from_before(tmp_path, follows_logins=True)
+    assert run(app, "revoke-user", "ada").stdout == (
+        "0 listed sessions ended.\nFrom now on, sessions of 'ada' that are not listed yet are refused, too.\n"
+    )
+    assert client.get("/whoami").text == "None"
+
+
+def test_no_false_all_clear_where_the_app_binds_sessions(tmp_path: Path) -> None:
+    app, client = from_before(tmp_path, follows_logins=False)
+    assert client.get("/whoami").text == "ada"
+    listed = "No sessions are listed for 'ada'.\nA session is listed once the app has called bind_user for it.\n"
+    assert run(app, "list", "ada").stdout == listed
+    revoked = "0 listed sessions ended.\nSessions that the app has not bound by bind_user may go on.\n"
+    assert run(app, "revoke-user", "ada").stdout == revoked
+    assert client.get("/whoami").text == "ada"
 
 
 def test_cleanup_has_two_names(app: flask.Flask) -> None:
@@ -301,7 +351,7 @@ def test_a_store_that_is_locked_is_one_line(tmp_path: Path) -> None:
     app = flask.Flask("shop")
     app.config.update(SESSION_SQLITE_PATH=str(tmp_path / "sessions.sqlite"), SESSION_SQLITE_TIMEOUT=0.05)
     ServerSession(app)
-    assert run(app, "list", "ada").stdout == "No sessions.\n"
+    assert run(app, "list", "ada").stdout.startswith("No sessions are listed for 'ada'.\n")
     with closing(sqlite3.connect(tmp_path / "sessions.sqlite")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for arguments in COMMANDS[1:]:

@@ -100,7 +100,19 @@ def list_(interface: ServerSessionInterface, user: str, as_json: bool) -> None:
         rows = [(one.name, moment(one.begun), moment(one.last_seen), one.note or "") for one in sessions]
         echo_table([("name", "begun", "last seen", "note"), *rows])
     else:
-        echo("No sessions.")
+        echo(f"No sessions are listed for {user!r}.")
+        echo(when_listed(interface))
+
+
+def when_listed(interface: ServerSessionInterface) -> str:
+    if binds_by_itself(interface):
+        return "Sessions from before the switch from Flask-Session are listed after their next request."
+    return "A session is listed once the app has called bind_user for it."
+
+
+def binds_by_itself(interface: ServerSessionInterface) -> bool:
+    """Whether a session that names its user, as those of Flask-Login do, is bound when a request uses it."""
+    return interface.user_key is not None
 
 
 @click.command(cls=Command, context_settings=TAKES_COOKIE)
@@ -156,7 +168,11 @@ def revoke_listed(interface: ServerSessionInterface, user: str, keep: tuple[str,
     before = interface.stats()["revoked"]
     interface.revoke_user(user, keep=keep)
     count = interface.stats()["revoked"] - before
-    echo(f"{counted(count, 'session')} ended.")
+    echo(f"{counted(count, 'listed session')} ended.")
+    if binds_by_itself(interface):
+        echo(f"From now on, sessions of {user!r} that are not listed yet are refused, too.")
+    else:
+        echo("Sessions that the app has not bound by bind_user may go on.")
 
 
 def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
