@@ -48,7 +48,9 @@ from werkzeug.test import create_environ
 
 import flask_fastsession
 from flask_fastsession import FastSessionInterface
+from flask_fastsession import Revocations
 from flask_fastsession import ServerSession
+from flask_fastsession import SessionStoreError
 from flask_fastsession import cli
 from flask_fastsession.cli import cookies
 from flask_fastsession.cli import timing
@@ -56,6 +58,8 @@ from flask_fastsession.cli import trial
 from flask_fastsession.cli.bench import costs_as_json
 from flask_fastsession.cli.counterparts import counterparts_of
 from flask_fastsession.cli.counterparts import is_stock
+from flask_fastsession.cli.errors import described
+from flask_fastsession.cli.errors import own_text
 from flask_fastsession.cli.inspect import shortened
 from flask_fastsession.cli.text import in_time
 from flask_fastsession.cli.timing import Ratio
@@ -555,6 +559,69 @@ def test_an_app_that_cannot_be_loaded_is_one_line(directory: Path, source: str, 
     assert result.stdout == ""
     assert re.fullmatch(r"Error: .+\n", result.stderr)
     assert text in result.stderr
+
+
+BEGIN = "from flask import Flask\nfrom flask_fastsession import *\napp = Flask('shop')\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("FastSessionInterface(leeway=-1)", "ValueError: leeway must be a number of whole seconds, not -1"),
+        (
+            "FastSessionInterface(leway=1)",
+            "TypeError: FastSessionInterface() got an unexpected keyword argument 'leway'",
+        ),
+        (
+            "app.config['SESSION_TYPE'] = 'redis'; ServerSession(app)",
+            "ValueError: SESSION_REDIS is not configured: set it to a client of redis, such as redis.Redis(host=...),"
+            ' or a URL such as "redis://localhost"',
+        ),
+        (
+            "FastSessionInterface(revocations='redis://:hunter2@localhost/0')",
+            "ValueError: revocations must be a flask_fastsession.Revocations, not 'redis://...'",
+        ),
+        (
+            "app.config['SESSION_TYPE'] = 'redis://localhost?password=hunter2'; ServerSession(app)",
+            "ValueError: SESSION_TYPE must be one of 'sqlite', 'redis', 'memcached', 'sqlalchemy', or a store object,"
+            " not 'redis://...'",
+        ),
+        ("raise ValueError('hunter2')", 'ValueError; run "flask --app broken routes" to see the traceback'),
+        ("FastSessionInterface(lambda: 0)", 'TypeError; run "flask --app broken routes" to see the traceback'),
+    ],
+)
+def test_what_this_package_says_of_the_config_is_shown(directory: Path, source: str, text: str) -> None:
+    (directory / "broken.py").write_text(BEGIN + source)
+    result = process(directory, "flask_fastsession", "--app", "broken", "doctor")
+    assert (result.returncode, result.stderr) == (2, f"Error: the app cannot be loaded: {text}\n")
+
+
+def test_the_way_to_the_traceback_of_an_app_without_a_name(directory: Path) -> None:
+    (directory / "app.py").write_text("raise RuntimeError('hunter2')")
+    result = process(directory, "flask_fastsession", "sign", "{}")
+    assert result.stderr == 'Error: the app cannot be loaded: RuntimeError; run "flask routes" to see the traceback\n'
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "text"),
+    [
+        ("flask_fastsession.config", "raise ValueError('wrong')", "wrong"),
+        ("flask_fastsession.config", "raise TypeError('wrong')", "wrong"),
+        ("flask_fastsession.config", "raise SessionStoreError('wrong\\nfile')", "wrong file"),
+        ("flask_fastsession.config", "raise LookupError('wrong')", None),
+        ("flask_fastsession.config", "raise SystemExit('wrong')", None),
+        ("flask_fastsession.config", "int('wrong')", None),
+        ("flask_fastsession.config", "'wrong\\udc80'.encode()", None),
+        ("flask_fastsession_of_mine", "raise ValueError('wrong')", None),
+    ],
+)
+def test_whose_texts_are_shown(module: str, statement: str, text: str | None) -> None:
+    names = {"__name__": module, "SessionStoreError": SessionStoreError}
+    with pytest.raises(BaseException, match=r"wrong|surrogates") as caught:
+        exec(statement, names)
+    assert own_text(caught.value) == text
+    assert described(caught.value) == caught.typename + (f": {text}" if text else "")
+    assert own_text(ValueError("never raised")) is None
 
 
 @pytest.mark.parametrize("command", ["inspect", "doctor", "bench", "sign"])
@@ -1397,6 +1464,27 @@ def test_what_exceptions_say_is_withheld() -> None:
         for output in (run(app, "doctor").output, run(app, "doctor", "--json").output):
             assert "LookupError" in output
             assert KEY not in output
+
+
+def test_what_is_wrong_with_a_setting_is_told() -> None:
+    result = run(make_app(SESSION_SKIP="/static", **SAFE), "doctor")
+    assert result.exit_code == 1
+    wrong = "ValueError: SESSION_SKIP must be a callable, not '/static'"
+    assert f"  failure: saving and opening a session raises {wrong}\n" in result.stdout
+    assert f"  check-failed: check_options: {wrong}\n" in result.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no modes here")
+def test_what_a_store_says_is_told(server_app: flask.Flask, tmp_path: Path) -> None:
+    value = visit(server_app)
+    server_app.session_interface.store.close()  # type: ignore[attr-defined]
+    (tmp_path / "sessions.sqlite").chmod(0o644)
+    told = "sessions.sqlite is accessible to other users (mode 644)"
+    assert f"  store-failed: the store cannot be used: {told}" in run(server_app, "doctor").stdout
+    assert "chmod 600 sessions.sqlite" in run(server_app, "doctor").stdout
+    assert told in run_json(server_app, "inspect", value)["app"]["reason"]
+    revocable = make_app(FastSessionInterface(revocations=Revocations(tmp_path / "sessions.sqlite")), **SAFE)
+    assert f"revocations-failed: revocations cannot be fetched: {told}" in run(revocable, "doctor").stdout
 
 
 def test_a_partitioned_cookie_is_secure() -> None:

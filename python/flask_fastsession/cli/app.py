@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 import typing as t
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from flask.cli import ScriptInfo
 from . import cookies
 from . import main
 from .errors import BadInput
+from .errors import described
+from .errors import own_text
 from .text import warn
 
 
@@ -24,14 +27,21 @@ def load_app(context: click.Context) -> Flask:
     """The app of Flask's command line. Raise :exc:`BadInput` with one line of text if it cannot be loaded."""
     if current_app:
         return t.cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]
+    info = context.ensure_object(ScriptInfo)
     try:
         # What the app prints while it is loaded must not mix with the output of the command.
         with redirect_stdout(sys.stderr):
-            return context.ensure_object(ScriptInfo).load_app()
+            return info.load_app()
     except NoAppException as error:
         raise CannotLoad(error) from None
     except (Exception, SystemExit) as error:
-        raise BadInput(f"the app cannot be loaded: {type(error).__name__} (flask routes shows where)") from None
+        hint = "" if own_text(error) is not None else f"; {how_to_see_more(info)}"
+        raise BadInput(f"the app cannot be loaded: {described(error)}{hint}") from None
+
+
+def how_to_see_more(info: ScriptInfo) -> str:
+    app = "" if info.app_import_path is None else f" --app {shlex.quote(info.app_import_path)}"
+    return f'run "flask{app} routes" to see the traceback'
 
 
 class CannotLoad(BadInput):

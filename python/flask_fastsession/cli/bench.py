@@ -32,6 +32,7 @@ from .counterparts import counterparts_of
 from .counterparts import is_stock
 from .errors import BadInput
 from .errors import Command
+from .errors import described
 from .text import COLOURS
 from .text import as_json
 from .text import echo
@@ -144,7 +145,7 @@ def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.An
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"the app cannot save and open this session: {type(error).__name__}") from None
+        raise BadInput(f"the app cannot save and open this session: {described(error)}") from None
     if not is_stock(interfaces["stock"]):
         raise BadInput("the app's interface calls FastSessionInterface by its name, and so does what stands for stock")
     # Compared by their repr, since values of different types may be equal.

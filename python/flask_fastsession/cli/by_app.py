@@ -15,6 +15,7 @@ from ..interface import FastSessionInterface
 from ..server.interface import ServerSessionInterface
 from . import cookies
 from .errors import BadInput
+from .errors import described
 
 #: The serializers whose tokens this package can take apart.
 KNOWN_SERIALIZERS = (
@@ -91,7 +92,7 @@ def write(app: Flask, data: dict[str, t.Any]) -> str:
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"the app's own interface cannot save the session: {type(error).__name__}") from None
+        raise BadInput(f"the app's own interface cannot save the session: {described(error)}") from None
     value = cookies.cookies_in([f"Set-Cookie: {line}" for line in response.headers.getlist("Set-Cookie")]).get(name)
     if not value:
         raise BadInput("the app's own interface sets no cookie of its name for this session")

@@ -18,6 +18,8 @@ from . import cookies
 from .cookies import BROWSERS_KEEP
 from .cookies import Record
 from .cookies import Verdict
+from .errors import described
+from .errors import own_text
 from .text import in_time
 from .trial import Run
 
@@ -69,8 +71,7 @@ def findings_of(check: Callable[..., Iterator[Finding]], *arguments: t.Any) -> I
     try:
         yield from check(*arguments)
     except Exception as error:
-        # The text of the error is left out, because it may quote a key.
-        yield warning("check-failed", f"{check.__name__}: {type(error).__name__}")
+        yield warning("check-failed", f"{check.__name__}: {described(error)}")
 
 
 def check_run(run: Run) -> Iterator[Finding]:
@@ -185,11 +186,15 @@ def check_store(interface: t.Any) -> Iterator[Finding]:
     try:
         interface.store.load(f"{options.key_prefix}doctor:{random.getrandbits(128):032x}")
     except Exception as error:
-        yield warning("store-failed", f"the store cannot be used: {type(error.__cause__ or error).__name__}")
+        yield warning("store-failed", f"the store cannot be used: {failure_of_store(error)}")
     if not options.hash_sid:
         yield note("ids-readable", "who can read the store can take over sessions; SESSION_HASH_SID keeps them from it")
     if options.absolute_lifetime is None:
         yield note("no-end", "a session that is used lives on for ever; SESSION_ABSOLUTE_LIFETIME ends it")
+
+
+def failure_of_store(error: Exception) -> str:
+    return own_text(error) or type(error.__cause__ or error).__name__
 
 
 def check_revocations(app: Flask, revocations: Revocations) -> Iterator[Finding]:
@@ -200,7 +205,7 @@ def check_revocations(app: Flask, revocations: Revocations) -> Iterator[Finding]
     try:
         revocations.store.since(None)
     except Exception as error:
-        yield warning("revocations-failed", f"revocations cannot be fetched: {type(error.__cause__ or error).__name__}")
+        yield warning("revocations-failed", f"revocations cannot be fetched: {failure_of_store(error)}")
     if hasattr(app, "login_manager"):
         yield REMEMBER_COOKIE
 

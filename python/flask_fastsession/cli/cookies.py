@@ -27,6 +27,8 @@ from ..options import DEFAULTS
 from ..options import Options
 from ..options import age_in_seconds
 from ..signing import EncryptedSerializer
+from .errors import described
+from .errors import own_text
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -297,7 +299,7 @@ def quoting_no_key() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise Unusable(f"the app's keys or settings cannot be used: {type(error).__name__}") from None
+        raise Unusable(f"the app's keys or settings cannot be used: {described(error)}") from None
 
 
 def serializer_of(app: Flask) -> t.Any:
@@ -407,7 +409,7 @@ def judge_age(app: Flask, value: str, data: t.Any, made_at: datetime | None, sig
 
 
 def failing(error: Exception) -> str:
-    return f"each request with it fails: {type(error).__name__}"
+    return f"each request with it fails: {described(error)}"
 
 
 def why_not_opened(app: Flask, value: str, data: object) -> str | None:
@@ -492,7 +494,7 @@ def find_record(app: Flask, value: str) -> Record:
         return Record(REFUSED[str(refusal)])
     except Exception as error:
         # The app's own store may raise other exceptions than SessionStoreError.
-        return Record(f"the store failed: {type(error.__cause__ or error).__name__}")
+        return Record(f"the store failed: {own_text(error) or type(error.__cause__ or error).__name__}")
     if interface.is_expired(meta):
         return Record("the session is at the end of its absolute lifetime")
     begun = None if meta.begun is None else date_of(meta.begun)

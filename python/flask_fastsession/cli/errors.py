@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 import typing as t
+from opcode import opmap
 
 import click
+
+from ..server.store import SessionStoreError
+
+#: A URL that may have a password in it: before an ``@``, or in its query.
+URL_WITH_PASSWORD = re.compile(r"://.*[@?=]\S*?(?=[\"'),.]*(?:\s|$))", re.DOTALL)
 
 
 class BadInput(click.ClickException):
@@ -51,6 +58,40 @@ class Command(click.Command):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
+            if (text := own_text(error)) is not None:
+                raise BadInput(text) from None
             # The text of an exception may quote a key. The place where it was raised does not.
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise BadInput(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}") from None
+
+
+def described(error: BaseException) -> str:
+    """The class of an exception, and its text if this package has raised it. Any other text may quote a key."""
+    text = own_text(error)
+    return type(error).__name__ if text is None else f"{type(error).__name__}: {text}"
+
+
+def own_text(error: BaseException) -> str | None:
+    """The text of an error of the config or of a store that this package has raised, or ``None`` for any other."""
+    # Not of subclasses of ValueError, such as UnicodeEncodeError, which Python's own functions raise.
+    is_known = type(error) in (ValueError, TypeError) or isinstance(error, SessionStoreError)
+    if not is_known or not is_raised_here(error):
+        return None
+    # An error of the config quotes a setting that it cannot use, which may be a URL in the wrong place.
+    return URL_WITH_PASSWORD.sub("://...", str(error)).replace("\n", " ")
+
+
+def is_raised_here(error: BaseException) -> bool:
+    """Whether a ``raise`` of this package is where an exception comes from.
+
+    It must be that statement, because a built-in function has no frame: what it raises seems to come from its caller,
+    and may quote anything.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None:
+        return False
+    frame = place.tb_frame
+    is_of_package = str(frame.f_globals.get("__name__")).startswith("flask_fastsession.")
+    return is_of_package and frame.f_code.co_code[place.tb_lasti] == opmap["RAISE_VARARGS"]

@@ -16,6 +16,7 @@ from .by_app import write
 from .checks import check_size
 from .errors import BadInput
 from .errors import Command
+from .errors import described
 from .text import read
 from .text import read_session
 from .text import warn
@@ -43,7 +44,7 @@ def sign(app: Flask, session_json: str | None, tagged: bool) -> None:
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"the session cannot be signed: {type(error).__name__}") from None
+        raise BadInput(f"the session cannot be signed: {described(error)}") from None
     size = cookies.size_of(cookies.name_of_cookie(app), str(token))
     for finding in check_size(app, size):
         if finding.code == "too-large":

@@ -13,6 +13,7 @@ from werkzeug.http import parse_cookie
 from .. import _native
 from ..interface import FastSessionInterface
 from . import cookies
+from .errors import described
 from .overrides import Override
 from .overrides import overrides_of
 
@@ -43,7 +44,8 @@ class Run(t.NamedTuple):
     """What happened when sessions were saved and opened.
 
     ``stages`` is empty if the interface is not this package's. ``lines`` are the ``Set-Cookie`` headers of the session
-    cookie. ``error`` is the name of an exception's class. ``overrides`` are the attributes that the app overrides.
+    cookie. ``error`` is the class of an exception, and its text if this package has raised it. ``overrides`` are the
+    attributes that the app overrides.
     """
 
     stages: dict[str, Stage]
@@ -72,8 +74,7 @@ def try_out(app: Flask, sample: object) -> Run:
             try:
                 lines += save_and_open(app, data, overrides) if isinstance(data, dict) else []
             except Exception as raised:
-                # The text of the error is left out, because it may quote a key.
-                error = type(raised).__name__
+                error = described(raised)
     after = counts_of(interface)
     return Run(
         stages_between(before, after),
