@@ -1418,7 +1418,14 @@ def test_options_are_listed_with_what_they_cost() -> None:
 #: Findings that other tests bring about: ``tests/encryption/test_cli.py``, ``tests/revocations/test_doctor.py``, and
 #: those of stores.
 NOTED_ELSEWHERE = {"accepts-encrypted", "accepts-signed", "compresses", "fallback-needed", "revocations"}
-WARNED_ELSEWHERE = {"cookie-refused", "not-encrypted", "revocations-failed", "store-failed", "too-large-when-encrypted"}
+WARNED_ELSEWHERE = {
+    "class",
+    "cookie-refused",
+    "not-encrypted",
+    "revocations-failed",
+    "store-failed",
+    "too-large-when-encrypted",
+}
 
 
 def test_every_finding_is_tested() -> None:
@@ -1485,6 +1492,20 @@ def test_what_a_store_says_is_told(server_app: flask.Flask, tmp_path: Path) -> N
     assert told in run_json(server_app, "inspect", value)["app"]["reason"]
     revocable = make_app(FastSessionInterface(revocations=Revocations(tmp_path / "sessions.sqlite")), **SAFE)
     assert f"revocations-failed: revocations cannot be fetched: {told}" in run(revocable, "doctor").stdout
+
+
+def test_a_class_in_place_of_an_interface() -> None:
+    app = make_app(**SAFE)
+    app.session_interface = FastSessionInterface  # type: ignore[assignment]
+    text = "app.session_interface is the class FastSessionInterface: add the parentheses"
+    for arguments in ([], [token_of({"user": "ada"})]):
+        report = run_json(app, "doctor", *arguments)
+        assert report["findings"] == [{"level": "warning", "code": "class", "text": text}]
+        assert report["interface"] == "flask_fastsession.interface.FastSessionInterface"
+        assert run(app, "doctor", *arguments).exit_code == 1
+    for arguments in (["sign", "{}"], ["bench"], ["list", "ada"], ["revoke-user", "ada"]):
+        result = run(app, *arguments)
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {text}\n")
 
 
 def test_a_partitioned_cookie_is_secure() -> None:

@@ -70,7 +70,7 @@ def load_app_if_any() -> Flask | None:
         return None
 
 
-def with_app(command: Callable[..., None]) -> Callable[..., None]:
+def with_any_app(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command that gets the app as its first argument, and runs in the context of a request."""
 
     @functools.wraps(command)
@@ -80,6 +80,22 @@ def with_app(command: Callable[..., None]) -> Callable[..., None]:
             command(app, *args, **kwargs)
 
     return wrapper
+
+
+def with_app(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command as :func:`with_any_app` does, for which the app needs an interface that can be used."""
+
+    @functools.wraps(command)
+    def wrapper(app: Flask, *args: t.Any, **kwargs: t.Any) -> None:
+        if isinstance(app.session_interface, type):
+            raise BadInput(is_class(app.session_interface))
+        command(app, *args, **kwargs)
+
+    return with_any_app(wrapper)
+
+
+def is_class(interface: type) -> str:
+    return f"app.session_interface is the class {interface.__name__}: add the parentheses"
 
 
 def serializer_of(app: Flask) -> t.Any:

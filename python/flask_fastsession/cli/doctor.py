@@ -7,8 +7,9 @@ from flask import Flask
 
 from . import by_app
 from . import cookies
+from .app import is_class
 from .app import name_of_cookie
-from .app import with_app
+from .app import with_any_app
 from .by_app import has_own_way
 from .by_app import kind_of
 from .checks import Finding
@@ -25,6 +26,7 @@ from .checks import check_run
 from .checks import check_size
 from .checks import check_verdict
 from .checks import findings_of
+from .checks import warning
 from .errors import Command
 from .text import COLOURS
 from .text import TAKES_COOKIE
@@ -44,7 +46,7 @@ from .trial import why
 @click.argument("cookie", required=False)
 @as_json
 @click.pass_context
-@with_app
+@with_any_app
 def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool) -> None:
     """Examine the sessions of the app.
 
@@ -62,7 +64,7 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
     if as_json:
         echo_json(
             {
-                "interface": name_of(type(app.session_interface)),
+                "interface": name_of_interface(app),
                 "guard": run.guard,
                 "stages": {
                     name: {"native": stage.is_native, "declined": stage.declined} for name, stage in run.stages.items()
@@ -78,6 +80,8 @@ def doctor(app: Flask, context: click.Context, cookie: str | None, as_json: bool
 
 
 def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding]]:
+    if isinstance(app.session_interface, type):
+        return Run({}, []), [warning("class", is_class(app.session_interface))]
     sample: object = None
     findings: list[Finding] = []
     kind = None if value is None else kind_of(app, value)
@@ -113,12 +117,14 @@ def sizes_of(run: Run) -> list[int]:
     return [len(line.partition(";")[0]) for line in run.lines]
 
 
-def name_of(kind: type) -> str:
+def name_of_interface(app: Flask) -> str:
+    interface: object = app.session_interface
+    kind = interface if isinstance(interface, type) else type(interface)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def echo_examination(app: Flask, run: Run, findings: list[Finding]) -> None:
-    heading(name_of(type(app.session_interface)) + (f" (guard: {run.guard})" if run.guard else ""))
+    heading(name_of_interface(app) + (f" (guard: {run.guard})" if run.guard else ""))
     echo_table((name, verdict_on(stage)) for name, stage in run.stages.items())
     for level, colour in COLOURS.items():
         chosen = [finding for finding in findings if finding.level == level]
