@@ -30,6 +30,7 @@ import flask
 import flask_login
 import itsdangerous
 import pytest
+import redis
 import wrapt
 from click.testing import CliRunner
 from click.testing import Result
@@ -42,6 +43,8 @@ from hypothesis import reject
 from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from werkzeug.datastructures import Headers
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.test import create_environ
@@ -56,6 +59,8 @@ from flask_fastsession.cli import cookies
 from flask_fastsession.cli import timing
 from flask_fastsession.cli import trial
 from flask_fastsession.cli.bench import costs_as_json
+from flask_fastsession.cli.config_checks import Patience
+from flask_fastsession.cli.config_checks import patience_of
 from flask_fastsession.cli.counterparts import counterparts_of
 from flask_fastsession.cli.counterparts import is_stock
 from flask_fastsession.cli.errors import described
@@ -1415,14 +1420,17 @@ def test_options_are_listed_with_what_they_cost() -> None:
     assert run_json(skipping, "doctor")["stages"]["save"]["native"] is False
 
 
-#: Findings that other tests bring about: ``tests/encryption/test_cli.py``, ``tests/revocations/test_doctor.py``, and
-#: those of stores.
+#: Findings that other tests bring about: those below, those of stores, ``tests/encryption/test_cli.py`` and
+#: ``tests/revocations/test_doctor.py``.
 NOTED_ELSEWHERE = {"accepts-encrypted", "accepts-signed", "compresses", "fallback-needed", "revocations"}
 WARNED_ELSEWHERE = {
     "class",
     "cookie-refused",
+    "late-refresh",
+    "no-effect",
     "not-encrypted",
     "revocations-failed",
+    "slow-outage",
     "store-failed",
     "too-large-when-encrypted",
 }
@@ -1491,7 +1499,9 @@ def test_what_a_store_says_is_told(server_app: flask.Flask, tmp_path: Path) -> N
     assert "chmod 600 sessions.sqlite" in run(server_app, "doctor").stdout
     assert told in run_json(server_app, "inspect", value)["app"]["reason"]
     revocable = make_app(FastSessionInterface(revocations=Revocations(tmp_path / "sessions.sqlite")), **SAFE)
-    assert f"revocations-failed: revocations cannot be fetched: {told}" in run(revocable, "doctor").stdout
+    output = run(revocable, "doctor").stdout
+    assert f"revocations-failed: revocations cannot be fetched: {told}" in output
+    assert f"SQLiteRevocations in {tmp_path / 'sessions.sqlite'}: everywhere within 5 s" in output
 
 
 def test_a_class_in_place_of_an_interface() -> None:
@@ -1506,6 +1516,74 @@ def test_a_class_in_place_of_an_interface() -> None:
     for arguments in (["sign", "{}"], ["bench"], ["list", "ada"], ["revoke-user", "ada"]):
         result = run(app, *arguments)
         assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {text}\n")
+
+
+@pytest.mark.parametrize(
+    ("refresh_after", "is_late"), [(LIFETIME // 2 - 1, False), (LIFETIME // 2, True), (10**9, True)]
+)
+def test_refreshing_in_time(refresh_after: int, is_late: bool) -> None:
+    expected = ["late-refresh"] if is_late else []
+    assert codes(make_app(FastSessionInterface(refresh_after=refresh_after), **SAFE)) == expected
+    assert codes(make_app(SESSION_REFRESH_AFTER=refresh_after, **SAFE)) == expected
+    assert codes(on_server(SESSION_REFRESH_AFTER=refresh_after)) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "written"),
+    [
+        ({"SESSION_ENCRYPT": True}, "encrypt=True"),
+        ({"SESSION_REVOCATIONS": "revoked.sqlite"}, "revocations=..."),
+        ({"SESSION_DIGEST_METHOD": hashlib.sha256}, "digest_method=..."),
+    ],
+)
+def test_a_setting_that_is_none(config: dict[str, t.Any], written: str) -> None:
+    (name,) = config
+    output = run(make_app(**config, **SAFE), "doctor").stdout
+    assert f"  no-effect: {name} has no effect: write FastSessionInterface({written})\n" in output
+
+
+def test_settings_that_have_an_effect_or_need_none() -> None:
+    policies: dict[str, t.Any] = {
+        "SESSION_REFRESH_AFTER": 60,
+        "SESSION_ABSOLUTE_LIFETIME": 60,
+        "SESSION_ACCEPT_ANY": True,
+    }
+    assert codes(make_app(**policies, **SAFE)) == []
+    assert codes(make_app(SESSION_ENCRYPT=False, **SAFE)) == []
+    # The app passes what its config says.
+    given: dict[str, t.Any] = {"encrypt": True, "digest_method": hashlib.sha256, "leeway": 5}
+    config = {f"SESSION_{name.upper()}": value for name, value in given.items()}
+    assert codes(make_app(FastSessionInterface(**given), **config, **SAFE)) == []
+
+
+SLOW = "tries a command 3 times, for up to 2 s each, so that an outage may hold a request for 6 s and more: pass retry="
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"retry": Retry(NoBackoff(), 2), "socket_timeout": 1, "socket_connect_timeout": 2}, SLOW),
+        ({"retry": Retry(NoBackoff(), 0), "socket_timeout": None, "socket_connect_timeout": 1}, "has no time limit"),
+        ({"retry": Retry(NoBackoff(), 0), "socket_timeout": 1, "socket_connect_timeout": 1}, None),
+    ],
+)
+def test_clients_that_make_an_outage_slow(options: dict[str, t.Any], text: str | None) -> None:
+    # Nothing listens there.
+    client = redis.Redis(port=1, **options)
+    revocable = make_app(FastSessionInterface(revocations=Revocations(client)), **SAFE)
+    for app in (revocable, on_server("redis", SESSION_REDIS=client)):
+        found = re.findall(r"^  slow-outage: (.*)$", run(app, "doctor").stdout, re.MULTILINE)
+        assert len(found) == (text is not None)
+        assert text is None or text in found[0]
+
+
+def test_the_patience_of_clients() -> None:
+    """As redis-py has it, not yet opened; a cluster does not tell."""
+    retry = Retry(NoBackoff(), 4)
+    assert patience_of(redis.Redis(socket_timeout=3, socket_connect_timeout=1, retry=retry)) == Patience(5, 3)
+    url = "redis://localhost?socket_timeout=2&socket_connect_timeout=2"
+    assert patience_of(redis.Redis.from_url(url)) == Patience(1, 2)
+    assert patience_of(object()) is None
 
 
 def test_a_partitioned_cookie_is_secure() -> None:

@@ -193,6 +193,12 @@ def check_store(interface: t.Any) -> Iterator[Finding]:
         yield note("no-end", "a session that is used lives on for ever; SESSION_ABSOLUTE_LIFETIME ends it")
 
 
+def place_of(revocations: Revocations) -> str:
+    """Where revocations are, if in a file: a relative path is another file in another working directory."""
+    path = getattr(getattr(revocations.store, "_connections", None), "path", None)
+    return "" if path is None else f" in {path}"
+
+
 def failure_of_store(error: Exception) -> str:
     return own_text(error) or type(error.__cause__ or error).__name__
 
@@ -200,7 +206,8 @@ def failure_of_store(error: Exception) -> str:
 def check_revocations(app: Flask, revocations: Revocations) -> Iterator[Finding]:
     yield note(
         "revocations",
-        f"sessions can be revoked, by {type(revocations.store).__name__}: everywhere within {revocations.every} s",
+        f"sessions can be revoked, by {type(revocations.store).__name__}{place_of(revocations)}: everywhere within"
+        f" {revocations.every} s",
     )
     try:
         revocations.store.since(None)

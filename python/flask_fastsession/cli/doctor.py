@@ -27,6 +27,9 @@ from .checks import check_size
 from .checks import check_verdict
 from .checks import findings_of
 from .checks import warning
+from .config_checks import check_effect
+from .config_checks import check_outages
+from .config_checks import check_refreshing
 from .errors import Command
 from .text import COLOURS
 from .text import TAKES_COOKIE
@@ -104,6 +107,9 @@ def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding
     findings += findings_of(check_interface, app)
     findings += findings_of(check_encryption, app, run)
     findings += findings_of(check_options, app)
+    findings += findings_of(check_effect, app)
+    findings += findings_of(check_refreshing, app)
+    findings += findings_of(check_outages, app)
     findings += findings_of(check_overrides, run)
     findings += findings_of(check_keys, app)
     findings += findings_of(check_name, app)
