@@ -245,6 +245,40 @@ def test_what_cannot_be_done(tmp_path: Path, arguments: list[str], message: str)
     assert message in result.output
 
 
+class Own:
+    """A source of the app's own."""
+
+    def load(self, sid: str) -> None: ...
+
+
+MEMCACHED: dict[str, t.Any] = {"SESSION_MEMCACHED": "memcached://127.0.0.1:1"}
+ONE_BY_ONE = "cannot list sessions: they are taken over one by one, at their next requests"
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "name"),
+    [
+        ({"SESSION_TAKE_OVER": "memcached", **MEMCACHED}, [], "memcached"),
+        ({"SESSION_TAKE_OVER": ["memcached", Own()], **MEMCACHED}, [], "memcached and Own"),
+        ({}, ["memcached"], "memcached"),
+        ({}, ["redis", "dynamodb"], "dynamodb"),
+    ],
+)
+def test_a_source_that_cannot_list_its_sessions(
+    tmp_path: Path, config: dict[str, t.Any], arguments: list[str], name: str
+) -> None:
+    result = run(app_with(tmp_path, **config), *arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {name} {ONE_BY_ONE}\n")
+
+
+def test_such_a_source_beside_another(tmp_path: Path, client: t.Any) -> None:
+    client.set(f"session:{new_sid()}", msgspec.msgpack.encode(LOGIN))
+    app = app_with(tmp_path, SESSION_TAKE_OVER=["redis", "memcached"], SESSION_REDIS=client, **MEMCACHED)
+    result = run(app)
+    assert (result.exit_code, result.stdout) == (0, "1 session converted, 0 skipped.\n")
+    assert result.stderr.splitlines()[-1] == f"Warning: memcached {ONE_BY_ONE}"
+
+
 def test_progress_is_shown(tmp_path: Path, client: t.Any) -> None:
     app = app_with(tmp_path, SESSION_TAKE_OVER="redis", SESSION_REDIS=client)
     for _ in range(200):

@@ -6,6 +6,7 @@ import math
 import time
 import typing as t
 from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ..server.pickles import plain_session_in_file
 from ..server.record import Data
 from ..server.record import NotARecord
 from ..server.record import PickledRecord
+from ..server.sources import SOURCES
 from ..server.sources import converted_key
 from ..server.sources import folder_of
 from ..server.sources import source_of
@@ -35,8 +37,10 @@ from ..server.take_over import owner_in
 from .errors import BadInput
 from .errors import Command
 from .operate import with_sessions
+from .text import counted
 from .text import echo
 from .text import echo_table
+from .text import warn
 
 #: The sources that can list their sessions.
 NAMES = ("redis", "sqlalchemy", "mongodb", "cachelib", "filesystem")
@@ -44,8 +48,18 @@ NAMES = ("redis", "sqlalchemy", "mongodb", "cachelib", "filesystem")
 PICKLED = "pickled, which needs --allow-pickle"
 
 
+# click before 8.2 does not let Choice[str] be written.
+class Source(click.Choice):  # type: ignore[type-arg]
+    """The name of a source. For one that cannot list its sessions, the error says so."""
+
+    def convert(self, value: t.Any, param: click.Parameter | None, ctx: click.Context | None) -> t.Any:
+        if value in SOURCES and value not in NAMES:
+            raise BadInput(cannot_list([value]))
+        return super().convert(value, param, ctx)
+
+
 @click.command(cls=Command)
-@click.argument("sources", nargs=-1, type=click.Choice(NAMES))
+@click.argument("sources", nargs=-1, type=Source(NAMES))
 @click.option(
     "--allow-pickle",
     is_flag=True,
@@ -72,9 +86,11 @@ def convert(interface: ServerSessionInterface, sources: tuple[str, ...], allow_p
     takes.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    names = sources or named_in(app.config.get("SESSION_TAKE_OVER"))
+    wanted = sources or listed(app.config.get("SESSION_TAKE_OVER"))
+    names, others = [one for one in wanted if one in NAMES], [one for one in wanted if one not in NAMES]
     if not names:
-        raise BadInput(f"no source is given, nor named by SESSION_TAKE_OVER: name one of {', '.join(NAMES)}")
+        nothing = f"no source is given, nor named by SESSION_TAKE_OVER: name one of {', '.join(NAMES)}"
+        raise BadInput(cannot_list(others) if others else nothing)
     conversion = Conversion(interface, lifetime_of_sources(app), allow_pickle, dry_run)
     for name in names:
         try:
@@ -83,14 +99,24 @@ def convert(interface: ServerSessionInterface, sources: tuple[str, ...], allow_p
             raise BadInput(str(error)) from None
     click.echo("\r", nl=False, err=True)
     verb = "would be converted" if dry_run else "converted"
-    echo(f"{conversion.converted} sessions {verb}, {sum(conversion.skipped.values())} skipped.")
+    echo(f"{counted(conversion.converted, 'session')} {verb}, {sum(conversion.skipped.values())} skipped.")
+    if others:
+        warn(cannot_list(others))
     if conversion.skipped:
         echo_table((reason, str(count)) for reason, count in conversion.skipped.most_common())
 
 
-def named_in(config: object) -> list[str]:
-    values = config if isinstance(config, (list, tuple)) else [config]
-    return [value for value in values if value in NAMES]
+def listed(config: object) -> list[t.Any]:
+    """The sources of a setting that is one of them, a list of them, or ``None``."""
+    if config is None:
+        return []
+    return list(config) if isinstance(config, (list, tuple)) else [config]
+
+
+def cannot_list(sources: Iterable[object]) -> str:
+    # A source that is an object is named by its class.
+    names = [source if isinstance(source, str) else type(source).__name__ for source in sources]
+    return f"{' and '.join(names)} cannot list sessions: they are taken over one by one, at their next requests"
 
 
 class Skipped(Exception):
