@@ -66,6 +66,7 @@ from flask_fastsession.cli.counterparts import is_stock
 from flask_fastsession.cli.errors import described
 from flask_fastsession.cli.errors import own_text
 from flask_fastsession.cli.inspect import shortened
+from flask_fastsession.cli.text import counted
 from flask_fastsession.cli.text import in_time
 from flask_fastsession.cli.timing import Ratio
 from flask_fastsession.cli.timing import Timing
@@ -926,6 +927,10 @@ def test_which_digest_it_was() -> None:
 )
 def test_lengths_of_time(seconds: int, text: str) -> None:
     assert in_time(seconds) == text
+
+
+def test_a_number_of_things() -> None:
+    assert [counted(count, "session") for count in (0, 1, 2)] == ["0 sessions", "1 session", "2 sessions"]
 
 
 @pytest.mark.parametrize(("age", "accepted"), [(LIFETIME, True), (LIFETIME + 1, False), (0, True), (-1, False)])
@@ -2064,7 +2069,8 @@ COOKIE = (
 
 def examples() -> list[tuple[str, str]]:
     """Each command on the page, and what is printed below it."""
-    blocks = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    run_here = re.sub(r"^<!-- not run: .*? -->\n```.*?^```$", "", PAGE, flags=re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", run_here, flags=re.DOTALL | re.MULTILINE)
     return t.cast("list[tuple[str, str]]", blocks)
 
 
@@ -2089,17 +2095,52 @@ def without_chance(text: str) -> str:
     return re.sub(r" +", " ", re.sub(r"\d+", "0", text))
 
 
+def test_the_help_without_an_app(directory: Path) -> None:
+    (directory / "shop.py").unlink()
+    line = "Could not locate a Flask application"
+    helped, alone = process(directory, "flask", "session", "--help"), process(directory, "flask_fastsession", "--help")
+    assert (helped.returncode, alone.returncode, alone.stderr) == (0, 0, "")
+    assert line in helped.stderr and line in PAGE
+
+
+#: The apps on the page, by the names of their files; others show the inspector.
+APPS = ("shop", "forum")
+
+HANDLE = re.compile(r"\bh\.[\w-]{22}")
+
+LOG_IN = """
+from forum import app
+for agent in ("Firefox on Linux", "Safari on iPhone"):
+    app.test_client().get("/login/ada", headers={"User-Agent": agent})
+print(*(session.name for session in app.session_interface.sessions_of("ada")))
+"""
+
+
+def write_apps(directory: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    register = "from flask_fastsession.cli import session as group\napp.cli.add_command(group)\n"
+    for name, app in zip(APPS, blocks, strict=False):
+        (directory / f"{name}.py").write_text(app + register)
+
+
 @pytest.mark.parametrize(("line", "expected"), examples(), ids=lambda text: text[:40])
 def test_the_examples_print_what_the_page_says(directory: Path, line: str, expected: str) -> None:
-    # The first is the app; others show the inspector.
-    app, *_ = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-    register = "from flask_fastsession.cli import session\napp.cli.add_command(session)\n"
-    (directory / "shop.py").write_text(app + register)
+    write_apps(directory)
     (directory / "cookie.txt").write_text(f"{COOKIE}\n")
+    if "--app forum" in line:
+        (directory / "log_in.py").write_text(LOG_IN)
+        name, _ = process(directory, "log_in").stdout.split()
+        line = HANDLE.sub(name, line)
     printed = run_line(directory, line)
     assert printed
     if expected:
-        assert without_chance(printed) == without_chance(expected)
+        assert comparable(printed) == comparable(expected)
+
+
+def comparable(text: str) -> list[str]:
+    """The lines of what is printed. Sessions that have begun in the same second are in any order."""
+    lines = without_chance(HANDLE.sub("h.name", text)).splitlines()
+    return sorted(lines) if "h.name" in text or HANDLE.search(text) else lines
 
 
 def test_all_commands_have_an_example() -> None:

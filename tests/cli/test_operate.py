@@ -216,7 +216,7 @@ def test_no_false_all_clear_where_the_app_binds_sessions(tmp_path: Path) -> None
 
 
 def test_cleanup_has_two_names(app: flask.Flask) -> None:
-    assert run(app, "cleanup").stdout == "0 expired sessions removed.\n"
+    assert (run(app, "cleanup").stdout, run(app, "cleanup").stderr) == ("0 expired sessions removed.\n", "")
     assert app.test_cli_runner().invoke(args=["session_cleanup"]).stdout == "0 expired sessions removed.\n"
 
 

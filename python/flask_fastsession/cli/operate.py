@@ -207,7 +207,8 @@ def cleanup(interface: ServerSessionInterface) -> None:
         click.echo(f"\r{removed} removed ...", nl=False, err=True)
     if hasattr(interface.store, "shrink"):
         interface.store.shrink()
-    click.echo("\r", nl=False, err=True)
+    if removed:
+        click.echo("\r", nl=False, err=True)
     echo(f"{counted(removed, 'expired session')} removed.")
 
 
