@@ -576,7 +576,7 @@ BEGIN = "from flask import Flask\nfrom flask_fastsession import *\napp = Flask('
         ("FastSessionInterface(leeway=-1)", "ValueError: leeway must be a number of whole seconds, not -1"),
         (
             "FastSessionInterface(leway=1)",
-            "TypeError: FastSessionInterface() got an unexpected keyword argument 'leway'",
+            "TypeError: FastSessionInterface() got an unexpected keyword argument 'leway'; did you mean leeway?",
         ),
         (
             "app.config['SESSION_TYPE'] = 'redis'; ServerSession(app)",
@@ -585,7 +585,7 @@ BEGIN = "from flask import Flask\nfrom flask_fastsession import *\napp = Flask('
         ),
         (
             "FastSessionInterface(revocations='redis://:hunter2@localhost/0')",
-            "ValueError: revocations must be a flask_fastsession.Revocations, not 'redis://...'",
+            "ValueError: revocations must be a flask_fastsession.Revocations, such as Revocations(path), not 'redis://...'",
         ),
         (
             "app.config['SESSION_TYPE'] = 'redis://localhost?password=hunter2'; ServerSession(app)",
