@@ -689,7 +689,7 @@ def test_entries_live_as_long_as_the_cookies_that_they_refuse(store: MemoryStore
     for path in ("/logout", "/revoke/ada"):
         client.get(path)
     for _, text in store.entries:
-        assert 118 <= json.loads(text)[1] - time.time() <= 180
+        assert 125 <= json.loads(text)[1] - time.time() <= 186
 
 
 # --- Requests that take long, or fail -------------------------------------------------------------------------------
