@@ -20,8 +20,11 @@ from pymemcache import PooledClient
 from redis.backoff import ConstantBackoff
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from werkzeug.test import create_environ
 
+from flask_fastsession.server import ServerSessionInterface
 from flask_fastsession.server import SessionStoreError
+from flask_fastsession.server.session import ServerSideSession
 from flask_fastsession.server.stores.redis import RedisStore
 from tests.faults.support import Ending
 from tests.faults.support import scaled
@@ -270,6 +273,24 @@ def test_a_redis_without_memory(own_redis: Server) -> None:
     ada.write()
     ada.read()
     assert ada.tally.failures == 1
+
+
+def test_a_redis_without_memory_ends_what_is_listed(own_redis: Server) -> None:
+    """Though it has no room for the mark that refuses what is not listed yet."""
+    app = visited_app(**redis_config(own_redis))
+    interface = t.cast(ServerSessionInterface, app.session_interface)
+    with app.app_context():
+        session = t.cast(ServerSideSession, interface.open_session(app, app.request_class(create_environ())))
+        session["user"] = "ada"
+        interface.bind_user(session, "ada")
+        interface.save_session(app, session, app.response_class())
+        assert len(interface.sessions_of("ada")) == 1
+        interface.user_key = "user"
+        fill_up(redis_client(own_redis))
+        with pytest.raises(SessionStoreError):
+            interface.revoke_user("ada")
+        assert interface.sessions_of("ada") == []
+        assert interface.store.load(interface.ids.key(session.sid)) is None
 
 
 def test_a_redis_that_became_a_replica(own_redis: Server, tmp_path: Path) -> None:

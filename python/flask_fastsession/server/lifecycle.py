@@ -402,12 +402,19 @@ class Lifecycle:
     def revoke_user(self, user: str, keep: Collection[str], may_be_unlisted: bool) -> int:
         """End all sessions of a user, and return how many were listed.
 
-        With ``may_be_unlisted``, also refuse sessions whose data names the user and that are not bound yet.
+        With ``may_be_unlisted``, also refuse sessions whose data names the user and that are not bound yet. A store that
+        has no room for that ends the listed ones nevertheless.
         """
-        owners = self.require_owners()
+        owners, failure = self.require_owners(), None
         if may_be_unlisted or self.take_over is not None:
-            self.revoked.add(user)
-        return owners.end_all(self.ids.owner_key(user), keep)
+            try:
+                self.revoked.add(user)
+            except SessionStoreError as error:
+                failure = error
+        count = owners.end_all(self.ids.owner_key(user), keep)
+        if failure is not None:
+            raise failure
+        return count
 
     def handles_of(self, sid: str, user: str) -> set[str]:
         """Return all handles by which a user's list may have a session.
