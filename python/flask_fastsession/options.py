@@ -63,7 +63,7 @@ class Policies:
         native = NativePolicies(bool(self.accept_any), self.refresh_after, self.keeps_time)
         object.__setattr__(self, "native", native)
 
-    @property
+    @functools.cached_property
     def keeps_time(self) -> bool:
         """Whether sessions are to know when their cookie was signed."""
         return self.refresh_after is not None or self.lifetime is not None
@@ -184,7 +184,7 @@ class Options:
         if self.compress and not self.encrypt:
             raise ValueError("compress is for encrypt=True: signed cookies are compressed as Flask does it")
 
-    @property
+    @functools.cached_property
     def need_python(self) -> bool:
         """Whether there are options that native code does not see to by itself."""
         others = {field.name for field in fields(self)} - NATIVE_OPTIONS
@@ -195,7 +195,7 @@ class Options:
             or any(getattr(self, name) != getattr(DEFAULTS, name) for name in others)
         )
 
-    @property
+    @functools.cached_property
     def defer_to_python(self) -> bool:
         """Whether native code may leave a request to Python code that it has not declined."""
         return self.need_python or self.revocations is not None
@@ -247,7 +247,7 @@ class Options:
 
     def resign(self, session: SecureCookieSession, serializer: t.Any, token: str) -> None:
         """Mark a session as modified that was not signed as it would be signed now."""
-        if not self.resign_fallbacks or not session:
+        if not session:
             return
         if isinstance(serializer, signing.EncryptedSerializer | encrypted.SignedOrEncryptedSerializer):
             if not serializer._is_current(token):

@@ -241,10 +241,8 @@ def save_session(
         interface._revocable.save(options.revocations, app, session, save_it)
 
 
-def keep_time(policies: Policies, session: t.Any, serializer: t.Any, token: str) -> None:
-    """Have a session know when its cookie was signed, if an option asks for that."""
-    if not policies.keeps_time:
-        return
+def keep_time(session: t.Any, serializer: t.Any, token: str) -> None:
+    """Have a session know when its cookie was signed."""
     # Somebody's own serializer may sign without a time, and somebody's own class may have no place for it.
     with suppress(Exception):
         if "." in token:

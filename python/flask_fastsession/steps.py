@@ -73,8 +73,10 @@ def open_session(
             continue
         if loaded is not None:
             keep_loaded(session, loaded)
-        policies.keep_time(options.policies, session, serializer, each)
-        options.resign(session, serializer, each)
+        if options.policies.keeps_time:
+            policies.keep_time(session, serializer, each)
+        if options.resign_fallbacks:
+            options.resign(session, serializer, each)
         try:
             return t.cast("SecureCookieSession", admit(session, each))
         except policies.Refused as refusal:
