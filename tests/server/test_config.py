@@ -406,7 +406,7 @@ def test_session_cleanup_of_sqlite(tmp_path: Path) -> None:
     living = peer.cookie_with(app, {"user": 1})
     time.sleep(1.1)
     result = app.test_cli_runner().invoke(args=["session_cleanup"])
-    assert result.output.endswith("1 expired sessions removed.\n")
+    assert result.output.endswith("1 expired session removed.\n")
     assert peer.session_of(app, living)["user"] == 1
 
 
