@@ -402,8 +402,8 @@ class Lifecycle:
     def revoke_user(self, user: str, keep: Collection[str], may_be_unlisted: bool) -> int:
         """End all sessions of a user, and return how many were listed.
 
-        With ``may_be_unlisted``, also refuse sessions whose data names the user and that are not bound yet. If the store
-        has no room for that, the listed ones are ended nevertheless.
+        With ``may_be_unlisted``, also refuse sessions whose data names the user and that are not bound yet. If the
+        store has no room for that, the listed ones are ended nevertheless.
         """
         owners, failure = self.require_owners(), None
         if may_be_unlisted or self.take_over is not None:
