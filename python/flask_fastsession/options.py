@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import itsdangerous
+from werkzeug.utils import cached_property
 
 from . import encrypted
 from . import signing
@@ -63,7 +64,7 @@ class Policies:
         native = NativePolicies(bool(self.accept_any), self.refresh_after, self.keeps_time)
         object.__setattr__(self, "native", native)
 
-    @functools.cached_property
+    @cached_property
     def keeps_time(self) -> bool:
         """Whether sessions are to know when their cookie was signed."""
         return self.refresh_after is not None or self.lifetime is not None
@@ -184,7 +185,8 @@ class Options:
         if self.compress and not self.encrypt:
             raise ValueError("compress is for encrypt=True: signed cookies are compressed as Flask does it")
 
-    @functools.cached_property
+    # Werkzeug's has no lock, which a thread would hold as another one forks: until 3.12, that of functools has one.
+    @cached_property
     def need_python(self) -> bool:
         """Whether there are options that native code does not see to by itself."""
         others = {field.name for field in fields(self)} - NATIVE_OPTIONS
@@ -195,7 +197,7 @@ class Options:
             or any(getattr(self, name) != getattr(DEFAULTS, name) for name in others)
         )
 
-    @functools.cached_property
+    @cached_property
     def defer_to_python(self) -> bool:
         """Whether native code may leave a request to Python code that it has not declined."""
         return self.need_python or self.revocations is not None
