@@ -64,7 +64,7 @@ class RevocationStats(t.TypedDict):
 class Waiting(t.NamedTuple):
     """An entry that is to be stored, and for how many seconds it has to live from then on.
 
-    While it waits, other processes send the cookies that it refuses anew, so that these expire later. For an entry that
+    While it waits, other processes refresh the cookies that it refuses, so that these expire later. For an entry that
     has been stored before, the seconds are 0.
     """
 
@@ -241,8 +241,8 @@ class Revocations:
         self._store_waiting()
 
     def _prolong(self, entries: list[tuple[int, Entry]], seconds: int) -> None:
-        """Have entries live longer, because for so long this process has gone on without them, and may have sent the
-        cookies that they refuse anew until now.
+        """Have entries live longer, because for so long this process has gone on without them, and may have
+        refreshed the cookies that they refuse until now.
         """
         for number, entry in entries:
             if isinstance(entry, UserEntry):

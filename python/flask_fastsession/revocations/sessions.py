@@ -283,7 +283,7 @@ def stored(revocations: Revocations, app: Flask, fate: Fate) -> SessionStoreErro
 def end_of_cookies(revocations: Revocations, app: Flask) -> int:
     """When the last cookie of a session that ends now has expired, in whole seconds since 1970.
 
-    A process may send a cookie anew by a list that is twice as old as ``every``.
+    A process may refresh a cookie by a list that is twice as old as ``every``.
     """
     life = max(app.permanent_session_lifetime.total_seconds(), revocations.keep_for)
     return math.ceil(time.time() + life + 2 * revocations.every + revocations.leeway + CLOCK_SKEW)
