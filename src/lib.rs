@@ -117,6 +117,7 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("IDENTITY_KEY", super::identity::KEY)?;
+        super::wire::prepare();
         super::error::prepare(module.py())?;
         super::guard::version_tag::test(module.py())?;
         super::guard::stock::Stock::remember(module.py())

@@ -14,3 +14,10 @@ pub mod tags;
 mod testing;
 pub mod token;
 pub mod zlib;
+
+/// Computes what all threads share. A process that is forked while a thread computes it would wait for that thread, which
+/// it does not have, forever; so this is called once, at import.
+pub fn prepare() {
+    payload::prepare();
+    zlib::prepare();
+}

@@ -98,6 +98,11 @@ static SEEDS: LazyLock<[u64; 2]> = LazyLock::new(|| {
     [random.hash_one(0), random.hash_one(1)]
 });
 
+/// Draws the numbers, see [`crate::wire::prepare`].
+pub fn prepare() {
+    LazyLock::force(&SEEDS);
+}
+
 /// Hashes sixteen bytes at a time with one multiplication of 64 by 64 bits. The standard library's hasher takes 760
 /// instructions for a login.
 fn hash_of(payload: &[u8]) -> u64 {

@@ -91,6 +91,11 @@ fn entropy_bits(counts: &[u8; 128], literals: usize) -> usize {
 static N_LOG_N: LazyLock<[f32; MAX_WEIGHED + 2]> =
     LazyLock::new(|| std::array::from_fn(|n| if n == 0 { 0.0 } else { n as f32 * (n as f32).log2() }));
 
+/// Computes the table, see [`crate::wire::prepare`].
+pub fn prepare() {
+    LazyLock::force(&N_LOG_N);
+}
+
 #[cfg(test)]
 mod tests {
     use flate2::{Compress, Compression, FlushCompress, Status};
