@@ -220,10 +220,19 @@ def test_cleanup_has_two_names(app: flask.Flask) -> None:
     assert app.test_cli_runner().invoke(args=["session_cleanup"]).stdout == "0 expired sessions removed.\n"
 
 
-def test_init_db_where_there_is_no_table_to_create(app: flask.Flask) -> None:
-    result = run(app, "init-db")
-    assert result.exit_code == 2
-    assert "SESSION_TYPE" in result.output
+def test_init_db(tmp_path: Path) -> None:
+    app = flask.Flask("shop")
+    app.config.update(SESSION_TYPE="sqlalchemy", SESSION_SQLALCHEMY=f"sqlite:///{tmp_path}/shop.db")
+    ServerSession(app)
+    assert run(app, "init-db").stdout == "Created: fastsession, fastsession_owners.\n"
+    assert run(app, "init-db").stdout == "Nothing to do: the tables are there.\n"
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.execute("DROP TABLE fastsession_owners")
+    assert run(app, "init-db").stdout == "Created: fastsession_owners.\n"
+
+
+def test_init_db_where_no_tables_are_needed(app: flask.Flask) -> None:
+    check_that_it_is_one_line(app, "init-db", message="there are no tables to create: SQLiteStore needs none")
 
 
 @pytest.mark.parametrize(
@@ -270,6 +279,14 @@ def test_revoke_user_ends_sessions_in_cookies(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "Sessions of 'ada' are refused: by every process within 5 s.\n"
     assert [client.get("/whoami").text for client in clients] == ["None", "None", "bob"]
+
+
+def test_init_db_for_revocations(tmp_path: Path) -> None:
+    app = with_revocations(f"sqlite:///{tmp_path}/shop.db")
+    assert run(app, "init-db").stdout == "Created: fastsession_revocations, fastsession_revocations_end.\n"
+    assert run(app, "init-db").stdout == "Nothing to do: the tables are there.\n"
+    app = with_revocations(tmp_path / "revoked.sqlite")
+    check_that_it_is_one_line(app, "init-db", message="there are no tables to create: SQLiteRevocations needs none")
 
 
 def test_revoke_user_keeps_no_session_in_a_cookie(tmp_path: Path) -> None:

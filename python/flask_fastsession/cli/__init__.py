@@ -17,7 +17,7 @@ COMMANDS = {
     "cleanup": ("operate", "Remove expired sessions from a store that does not do so by itself."),
     "convert": ("convert", "Take over all sessions of another backend at once, old pickles as well."),
     "doctor": ("doctor", "Examine the sessions of the app."),
-    "init-db": ("operate", "Create the table of sessions, where they are stored by SQLAlchemy."),
+    "init-db": ("operate", "Create the tables of sessions or revocations in an SQL database."),
     "inspect": ("inspect", "Take a session cookie apart."),
     "list": ("operate", "List the sessions of a user that are on the server."),
     "revoke": ("operate", "End sessions on the server."),

@@ -219,14 +219,21 @@ session_cleanup = Command(
 
 
 @click.command("init-db", cls=Command)
-@with_sessions
-def init_db(interface: ServerSessionInterface) -> None:
-    """Create the table of sessions, where they are stored by SQLAlchemy. A table that is there stays as it is."""
-    create = getattr(interface.store, "init_db", None)
+@with_store_errors
+def init_db(app: Flask) -> None:
+    """Create the tables of sessions or revocations in an SQL database. Tables that are there stay as they are.
+
+    This is for SESSION_TYPE="sqlalchemy", and for Revocations(...) with a URL or an Engine of SQLAlchemy.
+    """
+    interface = app.session_interface
+    keeper = interface if isinstance(interface, ServerSessionInterface) else revocations_of(interface)
+    if keeper is None:
+        raise BadInput(why_not_revocable(interface))
+    create = getattr(keeper.store, "init_db", None)
     if create is None:
-        raise BadInput('there is no table to create: SESSION_TYPE is not "sqlalchemy"')
-    create()
-    echo("The table of sessions is there.")
+        raise BadInput(f"there are no tables to create: {type(keeper.store).__name__} needs none")
+    created = create()
+    echo(f"Created: {', '.join(created)}." if created else "Nothing to do: the tables are there.")
 
 
 def as_object(session: SessionInfo) -> dict[str, t.Any]:

@@ -117,9 +117,9 @@ class SQLAlchemyRevocations:
                 expired = delete(self.entries).where(number.in_([row.number for row in rows]))
                 self._database.change(expired, {})
 
-    def init_db(self) -> None:
-        """Create the tables if they do not exist."""
-        self._database.create_tables()
+    def init_db(self) -> list[str]:
+        """Create the tables and indexes that do not exist, and return the names of the tables."""
+        return self._database.create_tables()
 
     def close(self) -> None:
         """Close all connections that are not in use, where the engine was made from a URL."""

@@ -289,9 +289,9 @@ class SQLAlchemyStore:
 
     # --- The database -----------------------------------------------------------------------------------------------
 
-    def init_db(self) -> None:
-        """Create the tables and their indexes if they do not exist."""
-        self._database.create_tables()
+    def init_db(self) -> list[str]:
+        """Create the tables and indexes that do not exist, and return the names of the tables."""
+        return self._database.create_tables()
 
     def close(self) -> None:
         """Close all connections that are not in use, where the engine was made from a URL."""

@@ -171,7 +171,8 @@ class Database:
         self._access = access_to(engine)
         return self._access
 
-    def create_tables(self) -> None:
+    def create_tables(self) -> list[str]:
+        """Create the tables that do not exist, and return their names."""
         tables = self._tables
         assert tables is not None
         for attempt in range(CREATIONS):
@@ -183,10 +184,11 @@ class Database:
                 # Another process may be creating them, too.
                 if attempt + 1 == CREATIONS:
                     raise SessionStoreError(
-                        "the tables for sessions could not be created; somebody who may create tables can do so by"
-                        f" `flask session init-db`: {self._failed(error)}"
+                        "the tables could not be created; somebody who may create tables can do so by `flask session"
+                        f" init-db`: {self._failed(error)}"
                     ) from getattr(error, "orig", error)
             time.sleep(0.05)
+        raise AssertionError("the last attempt returns or raises")
 
     def _failed(self, error: Exception, kind: type[SessionStoreError] = SessionStoreError) -> SessionStoreError:
         engine = None if self._access is None else self._access.engine
@@ -204,19 +206,24 @@ class Database:
             self._access.engine.dispose(close=False)
 
 
-def create(metadata: MetaData, connection: Connection) -> None:
+def create(metadata: MetaData, connection: Connection) -> list[str]:
+    """Create the tables and indexes that do not exist, and return the names of the tables."""
+    created = []
     for table in metadata.sorted_tables:
         if not inspect(connection).has_table(table.name, table.schema):
             connection.execute(CreateTable(table, if_not_exists=True))
+            created.append(table.name)
         inspector = inspect(connection)
         if not {column["name"] for column in inspector.get_columns(table.name, table.schema)} >= set(table.c.keys()):
             raise SessionStoreError(
-                f"the table {table.name} is another's: set SESSION_SQLALCHEMY_TABLE to another name"
+                f"the table {table.name} is another's: choose another name by SESSION_SQLALCHEMY_TABLE, or by the"
+                " store's argument `table`"
             )
         present = {index["name"] for index in inspector.get_indexes(table.name, table.schema)}
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if index.name not in present:
                 connection.execute(CreateIndex(index))
+    return created
 
 
 def access_to(engine: Engine) -> Access:
