@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.patience import HANGS_AFTER
+
 ROOT = Path(__file__).parents[1]
 LISTENS = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 
@@ -24,7 +26,7 @@ def serving(app: str, folder: Path, environment: dict[str, str], *options: str) 
     with log.open("wb") as errors:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=errors, stderr=errors)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANGS_AFTER
         while (match := LISTENS.search(log.read_text())) is None:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise AssertionError(f"gunicorn does not listen: {log.read_text()}")

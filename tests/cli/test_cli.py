@@ -75,6 +75,7 @@ from flask_fastsession.server import Store
 from tests.contract.parity import Outcome
 from tests.contract.parity import exactly
 from tests.contract.parity import outcome_of
+from tests.patience import HANGS_AFTER
 from tests.server.test_kit import OwnerMemoryStore
 
 #: As attributes of the package they are the commands, once they are loaded.
@@ -170,7 +171,7 @@ def process(directory: Path, *command: str, stdin: str = "", **environ: str) -> 
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_AFTER,
     )
 
 
@@ -187,7 +188,7 @@ def on_a_terminal(
         cwd=directory,
         env=inherited | {"PYTHONPATH": os.pathsep.join([str(PACKAGES), *sys.path])} | environ,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=HANGS_AFTER,
         **streams,
     )
     os.close(theirs)
@@ -1032,7 +1033,7 @@ JSON = st.recursive(
     digest=st.sampled_from([hashlib.sha1, hashlib.sha256]),
     age=st.sampled_from([0, 1, LIFETIME - 30, LIFETIME + 30, 10**6, -30]) | st.integers(-(10**6), 10**9),
 )
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_signed_cookies_are_judged_as_itsdangerous_does(
     data: dict[str, t.Any], name: str | None, digest: t.Any, age: int
 ) -> None:
@@ -1066,7 +1067,7 @@ def test_genuine_cookies_with_odd_payloads(text: str, age: int) -> None:
 @example(token="...")
 @example(token="e30.." + "A" * 27)
 @example(token="e30." + "_" * 4000 + "." + "A" * 27)
-@settings(max_examples=600)
+@settings(max_examples=200)
 def test_whatever_is_given_as_a_cookie(token: str) -> None:
     """Either it is no cookie, in one line, or it is judged as itsdangerous judges it."""
     try:

@@ -154,7 +154,7 @@ contents = st.tuples(payloads, timestamps).map(b".".join) | st.binary()
 
 SIDES = Sides()
 enough = settings(
-    max_examples=1000,
+    max_examples=400,
     database=None,
     print_blob=True,
 )

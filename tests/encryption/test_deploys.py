@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import HANGS_AFTER
 from tests.workers import serving
 
 from .test_migration import STEPS
@@ -41,7 +42,7 @@ class Visitor:
 
     def _answer(self, path: str) -> tuple[HTTPResponse, str]:
         while True:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=HANGS_AFTER)
             try:
                 connection.request("GET", path, headers={"Cookie": f"session={self.cookie}"} if self.cookie else {})
                 response = connection.getresponse()
@@ -53,7 +54,8 @@ class Visitor:
                 connection.close()
 
     def visit(self, is_over: threading.Event) -> None:
-        while not is_over.is_set():
+        # Slowly: workers that start need the cores, too.
+        while not is_over.wait(0.02):
             self.get("/")
             self.get(f"/write/{self.count}")
 
@@ -62,7 +64,7 @@ def replace_workers(visitor: Visitor, step: str) -> None:
     """Stop workers of another step, one by one, until all are of this one. gunicorn starts others in their place."""
     stopped: set[str] = set()
     found: set[str] = set()
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + HANGS_AFTER
     while len(found) < WORKERS:
         assert time.monotonic() < deadline, f"only {len(found)} workers are at step {step}"
         worker, its_step = visitor.get("/")

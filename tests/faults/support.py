@@ -19,6 +19,7 @@ from werkzeug.test import create_environ
 from flask_fastsession import FastSessionInterface
 from tests.contract.parity import Interface
 from tests.contract.parity import make_app
+from tests.patience import HANGS_AFTER
 
 T = t.TypeVar("T")
 
@@ -121,7 +122,9 @@ class Ending:
     printed: str
 
 
-def run_script(interface_class: type[Interface], script: str, *arguments: object, timeout: float = 60) -> Ending:
+def run_script(
+    interface_class: type[Interface], script: str, *arguments: object, timeout: float = HANGS_AFTER
+) -> Ending:
     """Run a script in an interpreter of its own, which has ``interface_class`` and the names of this module."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     source = PRELUDE + textwrap.dedent(script)

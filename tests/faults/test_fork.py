@@ -20,6 +20,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.contract.parity import Interface
+from tests.patience import HANGS_AFTER
 
 from .served import USED_BEFORE
 from .support import ROOT
@@ -59,7 +60,7 @@ def serving(worker: str) -> Iterator[int]:
 
 def get(port: int, path: str, cookie: str | None) -> tuple[dict[str, t.Any], str]:
     """The JSON of the answer, and the cookie to come back with."""
-    with closing(HTTPConnection(HOST, port, timeout=30)) as connection:
+    with closing(HTTPConnection(HOST, port, timeout=HANGS_AFTER)) as connection:
         connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
         response = connection.getresponse()
         assert response.status == 200
@@ -105,7 +106,7 @@ USING = """
     def fork_and_use():
         process = os.fork()
         if not process:
-            signal.alarm(10)
+            signal.alarm(HANGS_AFTER)
             use()
             os._exit(0)
         return status_text(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
@@ -143,7 +144,9 @@ def test_forks_while_threads_use_it(interface_class: type[Interface], act: str) 
                 break
         is_over.set()
     """
-    ending = run_script(interface_class, dedent(USING) + dedent(script), scaled(80, 10_000), timeout=scaled(60, 1200))
+    ending = run_script(
+        interface_class, dedent(USING) + dedent(script), scaled(80, 10_000), timeout=scaled(HANGS_AFTER, 1200)
+    )
     assert ending == Ending("exit 0", "")
 
 
@@ -178,5 +181,7 @@ def test_forks_while_another_thread_uses_it_for_the_first_time(interface_class: 
                 print(f"try {number}: hung")
                 break
     """
-    ending = run_script(interface_class, dedent(USING) + dedent(script), scaled(20, 4_000), timeout=scaled(60, 1200))
+    ending = run_script(
+        interface_class, dedent(USING) + dedent(script), scaled(20, 4_000), timeout=scaled(HANGS_AFTER, 1200)
+    )
     assert ending == Ending("exit 0", "")

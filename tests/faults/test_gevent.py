@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.parity import Interface
+from tests.patience import HANGS_AFTER
 
 from .support import Ending
 from .support import run_script
@@ -56,5 +57,5 @@ SCRIPT = """
 
 
 def test_greenlets_take_turns_in_the_midst_of_it(interface_class: type[Interface]) -> None:
-    ending = run_script(interface_class, SCRIPT, scaled(10, 200), timeout=scaled(60, 1800))
+    ending = run_script(interface_class, SCRIPT, scaled(10, 200), timeout=scaled(HANGS_AFTER, 1800))
     assert ending == Ending("exit 0", "20 timeouts\n")

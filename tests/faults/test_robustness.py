@@ -16,6 +16,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
 from flask_fastsession import FastSessionInterface
+from tests.patience import HANGS_AFTER
 
 BOTH = pytest.mark.parametrize("interface_class", [SecureCookieSessionInterface, FastSessionInterface])
 
@@ -63,7 +64,7 @@ def test_a_finalizer_may_sign_while_keys_are_looked_up() -> None:
         print("done")
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_AFTER, check=True)
     assert done.stdout == "done\n"
 
 

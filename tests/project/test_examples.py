@@ -24,6 +24,7 @@ from examples import factory
 from examples import flask_login_app
 from examples import gunicorn_app
 from examples import login
+from tests.patience import HANGS_AFTER
 
 ROOT = Path(__file__).parents[2]
 
@@ -159,7 +160,7 @@ def server(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes], Path]
 
 
 def awaited(pattern: re.Pattern[str], log: Path, process: subprocess.Popen[bytes]) -> re.Match[str]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANGS_AFTER
     while time.monotonic() < deadline and process.poll() is None:
         if match := pattern.search(log.read_text()):
             return match
@@ -169,7 +170,7 @@ def awaited(pattern: re.Pattern[str], log: Path, process: subprocess.Popen[bytes
 
 def answer(port: int, cookie: str | None) -> tuple[dict[str, int], str]:
     """What the app answers over a connection of its own, so that either worker may take it, and the cookie it sets."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER)
     connection.request("GET", "/", headers={"Cookie": cookie} if cookie else {})
     response = connection.getresponse()
     body: dict[str, int] = json.loads(response.read())
@@ -192,7 +193,7 @@ def test_workers_of_gunicorn_share_sessions_and_count_for_themselves(
     assert len(workers) == 2, "only one worker has ever answered"
 
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(HANGS_AFTER) == 0
     counts = {int(pid): json.loads(text) for pid, text in COUNTS.findall(log.read_text())}
     assert counts.keys() == workers
     assert sum(count["save"]["native"] for count in counts.values()) == len(visits)

@@ -15,14 +15,12 @@ from redis.retry import Retry
 from flask_fastsession import FastSessionInterface
 from flask_fastsession import Revocations
 
-#: What a command to Redis takes at most, in seconds.
-TIME_LIMIT = 0.5
-
 
 def store_from(source: str) -> t.Any:
     if not source.startswith("redis://"):
         return source
-    limits: dict[str, t.Any] = {"socket_timeout": TIME_LIMIT / 2, "socket_connect_timeout": TIME_LIMIT / 2}
+    limit = float(os.environ["REVOCATIONS_TIME_LIMIT"])
+    limits: dict[str, t.Any] = {"socket_timeout": limit, "socket_connect_timeout": limit}
     return redis.Redis.from_url(source, **limits, retry=Retry(NoBackoff(), 0))
 
 

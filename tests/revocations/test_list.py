@@ -24,6 +24,7 @@ from flask_fastsession.revocations.entry import SessionEntry
 from flask_fastsession.revocations.entry import UserEntry
 from flask_fastsession.revocations.entry import entry_from
 from flask_fastsession.signals import revocations_outdated
+from tests.patience import HANGS_AFTER
 
 from .conftest import MemoryStore
 from .conftest import Monotonic
@@ -151,23 +152,24 @@ def test_whoever_comes_while_it_is_fetched_goes_on_or_waits(store: MemoryStore, 
     """They go on while the list is younger than twice ``every``."""
     revocations = Revocations(store, every=5)
     revocations.renew()
-    outcomes = []
 
-    def another() -> None:
+    def goes_on() -> None:
         thread = threading.Thread(target=revocations.renew)
         thread.start()
-        thread.join(0.2)
-        outcomes.append("waits" if thread.is_alive() else "goes on")
-        threads.append(thread)
+        thread.join(HANGS_AFTER)
+        assert not thread.is_alive()
 
-    threads: list[threading.Thread] = []
-    for passed in (6, 11):
+    def waits() -> None:
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+
+    waiting = threading.Thread(target=revocations.renew)
+    for passed, another in ((6, goes_on), (11, waits)):
         monotonic.now += passed
         store.before["since"] = another
         revocations.renew()
-    for thread in threads:
-        thread.join()
-    assert outcomes == ["goes on", "waits"]
+    waiting.join()
     # Whoever has waited need not fetch.
     assert store.counted() == ["since"] * 3
 

@@ -18,6 +18,7 @@ from dataclasses import field
 from http.client import HTTPConnection
 from pathlib import Path
 
+from tests.patience import HANGS_AFTER
 from tests.server.servers import postgresql_server
 from tests.server.servers import redis_server
 from tests.workers import serving
@@ -62,9 +63,13 @@ def source_of(store: str, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(source: str, folder: Path, every: float) -> Iterator[int]:
-    """The port at which the workers listen."""
-    environment = {"REVOCATIONS": source, "REVOCATIONS_EVERY": f"{every}"}
+def served(source: str, folder: Path, every: float, time_limit: float = HANGS_AFTER) -> Iterator[int]:
+    """The port at which the workers listen; they wait for Redis for ``time_limit`` seconds."""
+    environment = {
+        "REVOCATIONS": source,
+        "REVOCATIONS_EVERY": f"{every}",
+        "REVOCATIONS_TIME_LIMIT": f"{time_limit}",
+    }
     options = ["--workers", f"{WORKERS}", "--threads", "4", "--keep-alive", "600"]
     with serving("tests.revocations.served:create_app()", folder, environment, *options) as port:
         yield port
@@ -74,7 +79,7 @@ def connected(port: int) -> list[Worker]:
     """One connection to each worker."""
     workers: dict[str, Worker] = {}
     for _ in range(1000):
-        worker = Worker(HTTPConnection("127.0.0.1", port, timeout=60))
+        worker = Worker(HTTPConnection("127.0.0.1", port, timeout=HANGS_AFTER))
         worker.get("/")
         if workers.setdefault(worker.pid, worker) is not worker:
             worker.connection.close()

@@ -26,8 +26,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextlib import contextmanager
-from dataclasses import astuple
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 
 import flask
@@ -41,6 +41,7 @@ from flask_fastsession.server.config import METHODS
 from tests.faults.support import ROOT
 from tests.faults.support import Ending
 from tests.faults.support import status_text
+from tests.patience import HANGS_AFTER
 
 #: The status by which the app says that its store has failed. Any other failure is a defect.
 STORE_FAILED = 503
@@ -141,6 +142,8 @@ class Tally:
     failures: int = 0
     losses: int = 0
     longest: float = 0.0
+    #: Those of the visitors that this is the sum of, while they come.
+    each: list[Tally] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         self.requests += other.requests
@@ -262,6 +265,7 @@ def visited(app: Flask, threads: int = 4, may_lose: bool = False, at_least: int 
     is_over = threading.Event()
     total = Tally()
     visitors = [Visitor(app, f"user-{number}", may_lose) for number in range(threads)]
+    total.each = [visitor.tally for visitor in visitors]
 
     def come(visitor: Visitor) -> None:
         while not is_over.is_set() or visitor.tally.requests < at_least / threads:
@@ -301,7 +305,7 @@ from tests.server.load import *
 """
 
 
-def run_script(script: str, *arguments: object, prelude: str = PRELUDE, timeout: float = 60) -> Ending:
+def run_script(script: str, *arguments: object, prelude: str = PRELUDE, timeout: float = HANGS_AFTER) -> Ending:
     """Run a script in an interpreter of its own, which has the names of this module."""
     command = [sys.executable, "-c", prelude + textwrap.dedent(script), *map(str, arguments)]
     try:
@@ -328,5 +332,5 @@ def environ() -> dict[str, str]:
 
 
 def in_figures(tally: Tally) -> str:
-    requests, failures, losses, longest = astuple(tally)
-    return f"{requests} requests, longest {longest:.3f} s, {failures} failures of the store, {losses} sessions lost"
+    figures = f"{tally.requests} requests, longest {tally.longest:.3f} s"
+    return f"{figures}, {tally.failures} failures of the store, {tally.losses} sessions lost"

@@ -35,10 +35,14 @@ from dataclasses import field
 from functools import partial
 from pathlib import Path
 
+from tests.patience import HANGS_AFTER
+
 if t.TYPE_CHECKING:
     from typing_extensions import Self
 
 HOST = "127.0.0.1"
+
+ROOT = Path(__file__).parents[2]
 
 #: Below the range from which Linux takes the ports of clients: one of these could otherwise have the port of a server
 #: that is restarting, or connect to itself there.
@@ -46,8 +50,6 @@ PORTS = range(10_000, 22_000)
 
 #: A node of a cluster listens for the other nodes at a port that much above its own.
 BUS = 10_000
-
-SECONDS_TO_START = 10
 
 
 class ServerMissing(Exception):
@@ -317,10 +319,10 @@ def is_free(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], aim: str) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
+    deadline = time.monotonic() + HANGS_AFTER
     while not condition():
         if time.monotonic() > deadline:
-            raise ServerFailed(f"waited {SECONDS_TO_START} s in vain for {aim}")
+            raise ServerFailed(f"waited {HANGS_AFTER} s in vain for {aim}")
         time.sleep(0.005)
 
 
@@ -349,8 +351,8 @@ def delaying_proxy(target_port: int, delay_seconds: float = 0.0005) -> Iterator[
 
     A tenth of a millisecond of its own comes on top, each way.
     """
-    command = [sys.executable, __file__, str(target_port), str(delay_seconds)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.server.servers", str(target_port), str(delay_seconds)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         try:
             yield Proxy(process, int(process.stdout.readline()))

@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from flask_fastsession.server.stores.redis import RedisStore
 from tests.faults.support import scaled
+from tests.patience import HANGS_AFTER
 
 from .load import Visitor
 from .load import visited
@@ -28,9 +29,6 @@ from .servers import redis_cluster
 from .servers import wait_until
 
 TIMEOUT = 0.5
-
-#: The client asks for the nodes' whereabouts when one is missing, one after the other.
-LONGEST = 8 * TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +201,9 @@ def test_a_node_that_is_away_takes_its_sessions_with_it_and_no_others(
                 visitor.read()
                 visitor.write()
                 assert visitor.tally.failures - before == (0 if stays[visitor.name] else 2)
-                assert visitor.tally.longest < LONGEST
     finally:
         missing.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANGS_AFTER
     for visitor in visitors:
         visitor.may_lose = not stays[visitor.name]
         while visitor.tally.failures and not has_written(visitor):

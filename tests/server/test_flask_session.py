@@ -38,6 +38,7 @@ from markupsafe import Markup
 from flask_fastsession.server import ServerSession
 from flask_fastsession.server.stores.sqlite import SQLiteStore
 from tests.differential.codec.comparison import described
+from tests.faults.support import scaled
 
 from . import peer
 from .peer import cookie_with
@@ -284,7 +285,9 @@ def containers(inner: st.SearchStrategy[t.Any]) -> st.SearchStrategy[t.Any]:
 values = st.recursive(leaves, containers, max_leaves=8)
 names = plain_text.filter(lambda name: name not in ("_permanent", OWN))
 sessions = st.dictionaries(names, values, min_size=1, max_size=5)
-many = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+many = settings(
+    max_examples=scaled(120, 3_000), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 
 def theirs_can_hold(theirs: flask.Flask, data: dict[str, t.Any]) -> bool:

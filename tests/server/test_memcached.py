@@ -512,16 +512,12 @@ LOG_IN = (
     store = MemcachedStore(client_at(url))
 
     def log_in(_):
-        longest = 0
         for _ in range(int(count)):
-            before = time.monotonic()
             begun(store, owner)
-            longest = max(longest, time.monotonic() - before)
-        return longest
 
     time.sleep(max(0, float(start) - time.time()))
     with ThreadPoolExecutor(int(threads)) as pool:
-        print("the longest took", max(pool.map(log_in, range(int(threads)))), "s", file=sys.stderr)
+        list(pool.map(log_in, range(int(threads))))
     print("done")
 """
 )
@@ -564,7 +560,7 @@ def test_all_sessions_are_ended_while_a_process_logs_in_without_pause(
     owner = an_owner()
     kept = begun(store, owner)
     keep = [kept[0]] if keeps else []
-    longest, ended = 0.0, 0
+    ended = 0
     with ExitStack() as stack:
         for _ in range(2):
             arguments = (url_of(memcached_process), owner, 8)
@@ -573,32 +569,44 @@ def test_all_sessions_are_ended_while_a_process_logs_in_without_pause(
             assert process.stdout.readline() == "begun\n"
         for _ in range(scaled(5, 200)):
             before = store.listed(owner)
-            started_at = time.monotonic()
+            # It succeeds before the logins end, as they never do.
             ended += store.end_all(owner, keep)
-            longest = max(longest, time.monotonic() - started_at)
             after = dict(store.listed(owner))
             assert [handle for handle, _ in before if handle in after] == keep
             assert [key for handle, key in before if handle not in keep and store.load(key) is not None] == []
             time.sleep(0.1)
-    print(f"ended {ended} sessions, the longest call took {longest:.3f} s")
-    assert longest < 2
     assert ended > 10
+
+
+class Clock:
+    """What :mod:`time` has, for which a pause takes no time."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        self.passed += seconds
 
 
 @pytest.mark.parametrize("mark", [b"another's", owners.FIRST + b"another's"])
 def test_a_process_that_was_killed_in_its_turn_stops_nobody(
     store: MemcachedStore, monkeypatch: pytest.MonkeyPatch, mark: bytes
 ) -> None:
-    monkeypatch.setattr(owners, "PATIENCE", 1.0)
+    clock = Clock()
+    monkeypatch.setattr(owners, "time", clock)
     owner = an_owner()
     handle, _ = begun(store, owner)
     turn = owners.Turn(store, owner, goes_first=False)
     store.create(turn.key, mark, 1000)
-    started_at = time.monotonic()
     assert store.end_all(owner, [handle]) == 0
-    assert time.monotonic() - started_at < 0.4
+    assert clock.monotonic() == 0
     begun(store, owner)
-    assert 0.5 <= time.monotonic() - started_at < 0.9
+    assert owners.PATIENCE / 2 <= clock.monotonic() < owners.PATIENCE / 2 + owners.LONGEST_PAUSE
     assert store.end_all(owner) == 2
     # It is left to end by itself.
     assert store.load(turn.key) == mark

@@ -41,16 +41,10 @@ from .servers import Server
 from .servers import delaying_proxy
 from .servers import memcached_server
 from .servers import redis_server
+from .servers import wait_until
 
 #: How long the clients wait for a store.
 TIMEOUT = 0.3
-
-#: No request takes so long, in seconds, on whatever machine: one that does hangs. That it waits in vain once at most is
-#: told by :func:`most_failed_calls`.
-LONGEST = 5.0
-
-#: A store is silent for so long that a request that waits for it shows.
-SILENCE = LONGEST + 1
 
 CYCLES = scaled(1, 20)
 
@@ -154,7 +148,6 @@ def test_a_store_that_is_killed_and_restarted_under_load(kind: Kind) -> None:
         time.sleep(0.3)
     assert tally.failures
     assert most_failed_calls(app) == 1
-    assert tally.longest < LONGEST
     assert recovers(app)
 
 
@@ -167,7 +160,6 @@ def test_connections_that_are_reset_under_load(kind: Kind) -> None:
                 proxy.reset_all()
         assert tally.failures
         assert most_failed_calls(app) == 1
-        assert tally.longest < LONGEST
         assert recovers(app)
 
 
@@ -175,15 +167,21 @@ def test_a_store_that_is_silent_now_and_then_under_load(kind: Kind) -> None:
     app = visited_app(**kind.config(kind.server))
     with visited(app) as tally:
         # The last answers to requests that have given up come together with the first to others.
-        for silence in [*(TIMEOUT * 1.1 for _ in range(3 * CYCLES)), SILENCE]:
+        for _ in range(3 * CYCLES):
             time.sleep(0.1)
             kind.server.pause()
-            time.sleep(silence)
+            time.sleep(TIMEOUT * 1.1)
             kind.server.resume()
         time.sleep(0.1)
+        kind.server.pause()
+        before = [each.failures for each in tally.each]
+        wait_until(
+            lambda: all(each.failures > was + 1 for each, was in zip(tally.each, before, strict=True)),
+            "each visitor to be told of a failure while the store is silent",
+        )
+        kind.server.resume()
     assert tally.failures
     assert most_failed_calls(app) == 1
-    assert tally.longest < LONGEST
     assert recovers(app)
 
 
@@ -195,8 +193,6 @@ def test_answers_that_take_about_as_long_as_is_waited_for_them(kind: Kind) -> No
             time.sleep(scaled(3, 60))
     assert tally.requests > tally.failures
     assert most_failed_calls(app) <= 1
-    # All the calls of a request may be answered in the nick of time: a login has about ten.
-    assert tally.longest < 10 * TIMEOUT + LONGEST
 
 
 def test_an_answer_that_comes_too_late_reaches_nobody(kind: Kind) -> None:
@@ -225,7 +221,6 @@ def test_a_store_that_is_away_fails_each_request(kind: Kind) -> None:
             act()
         assert visitor.tally.failures == 5
         assert most_failed_calls(app) == 1
-        assert visitor.tally.longest < LONGEST
     finally:
         kind.server.resume()
 
@@ -346,7 +341,6 @@ def test_a_redis_that_keeps_its_data_loses_nothing_when_it_is_killed(tmp_path: P
             time.sleep(0.3)
     assert tally.failures
     assert most_failed_calls(app) == 1
-    assert tally.longest < LONGEST
 
 
 # --- The client's own patience --------------------------------------------------------------------------------------
@@ -414,7 +408,7 @@ def test_a_redis_that_stays_away_is_tried_as_often_as_the_clients_retry_has_it(o
     own_redis.kill()
     visitor.read()
     assert visitor.tally.failures == 1
-    assert 0.8 <= visitor.tally.longest < LONGEST
+    assert visitor.tally.longest >= 0.8
 
 
 def test_what_only_reads_is_sent_again_on_a_connection_that_had_been_closed(own_redis: Server) -> None:
@@ -491,7 +485,7 @@ def test_a_database_that_another_process_has_locked(tmp_path: Path) -> None:
         for act in (visitor.write, visitor.logout, newcomer.write):
             started_at = time.monotonic()
             act()
-            assert TIMEOUT * 0.9 < time.monotonic() - started_at < LONGEST
+            assert time.monotonic() - started_at > TIMEOUT * 0.9
         assert (visitor.tally.failures, newcomer.tally.failures) == (2, 1)
         assert most_failed_calls(app) == 1
     visitor.write()
@@ -506,7 +500,6 @@ def test_a_first_connection_while_another_process_has_locked_the_database(tmp_pa
     with locked(path):
         visitor.write()
         visitor.read()
-    assert visitor.tally.longest < LONGEST
     visitor.write()
     assert visitor.tally.failures == 1
 
@@ -701,7 +694,6 @@ FULL = """
     print(visitor.tally.failures, "failures later")
     assert 0 < tally.failures < tally.requests, in_figures(tally)
     assert most_failed_calls(app) == 1
-    assert tally.longest < 5 + 5
 """
 
 

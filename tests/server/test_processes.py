@@ -23,6 +23,7 @@ import redis
 
 from tests.faults.support import Ending
 from tests.faults.support import scaled
+from tests.patience import HANGS_AFTER
 
 from .load import Tally
 from .load import Visitor
@@ -89,7 +90,7 @@ def run_together(path: Path, cookies: list[str], count: int) -> list[Ending]:
     start = time.time() + 2.5
 
     def run(number: int) -> Ending:
-        return run_script(TOGETHER, path, start, number, count, *cookies, timeout=60 + count)
+        return run_script(TOGETHER, path, start, number, count, *cookies, timeout=HANGS_AFTER + count)
 
     with ThreadPoolExecutor(PROCESSES) as pool:
         return list(pool.map(run, range(PROCESSES)))
@@ -164,7 +165,7 @@ FORKED_AT_ONCE = """
 
 def test_forked_processes_make_a_file_at_the_same_moment(tmp_path: Path) -> None:
     count = scaled(40, 1_000)
-    assert run_script(FORKED_AT_ONCE, tmp_path, count, timeout=60 + count) == Ending("exit 0", "0 failures\n")
+    assert run_script(FORKED_AT_ONCE, tmp_path, count, timeout=HANGS_AFTER + count) == Ending("exit 0", "0 failures\n")
 
 
 # A process that leaves takes itself for the last one if the others have lost their locks on the file, and puts the log
@@ -211,7 +212,7 @@ THREADS = """
 
 def test_eight_threads_use_one_file(tmp_path: Path) -> None:
     path = tmp_path / "sessions.sqlite"
-    assert run_script(THREADS, path, VISITS, timeout=60 + VISITS) == Ending("exit 0", f"{8 * VISITS} 0\n")
+    assert run_script(THREADS, path, VISITS, timeout=HANGS_AFTER + VISITS) == Ending("exit 0", f"{8 * VISITS} 0\n")
     assert is_sound(path)
 
 
@@ -232,7 +233,7 @@ MAKING = """
         host = "127.0.0.1"
         match kind:
             case "sqlite":
-                return visited_app(SESSION_SQLITE_PATH=place, SESSION_SQLITE_TIMEOUT=5.0)
+                return visited_app(SESSION_SQLITE_PATH=place, SESSION_SQLITE_TIMEOUT=HANGS_AFTER)
             case "redis":
                 return visited_app(SESSION_TYPE=kind, SESSION_REDIS=redis.Redis(port=int(place)))
             case "memcached":
@@ -256,7 +257,7 @@ FORKS = """
         assert not visitor.tally.failures
 
     def child(number, visitor):
-        signal.alarm(10)
+        signal.alarm(HANGS_AFTER)
         visitor.read()
         # Those who were here before the fork go on in the parent, as this one does in the child.
         with ThreadPoolExecutor(3) as pool:
@@ -288,12 +289,10 @@ FORKS = """
     with visited(app, threads=int(sys.argv[3])) as tally:
         for number in range(int(sys.argv[4])):
             status = fork(number)
-            if status != "exit 0" or took[-1] > 2:
+            if status != "exit 0":
                 break
     print(f"longest fork {max(took):.3f} s", file=sys.stderr)
     print(status, tally.failures)
-    if max(took) > 2:
-        print(f"a fork took {max(took):.3f} s")
 """
 
 
@@ -305,11 +304,11 @@ def test_forks_while_visitors_come(tmp_path: Path, kind: str, threads: int) -> N
     script = MAKING + FORKS
     if server_of is None:
         path = tmp_path / "sessions.sqlite"
-        ending = run_script(script, kind, path, threads, count, timeout=60 + 2 * count)
+        ending = run_script(script, kind, path, threads, count, timeout=HANGS_AFTER + 2 * count)
         assert is_sound(path)
     else:
         with server_of(tmp_path) as server:
-            ending = run_script(script, kind, server.port, threads, count, timeout=60 + 2 * count)
+            ending = run_script(script, kind, server.port, threads, count, timeout=HANGS_AFTER + 2 * count)
     assert ending == Ending("exit 0", "exit 0 0\n")
 
 
@@ -335,7 +334,7 @@ FORKS_AT_ONCE = """
 
 
 def test_threads_that_fork_at_once(tmp_path: Path) -> None:
-    ending = run_script(FORKS_AT_ONCE, tmp_path / "sessions.sqlite", tmp_path / "other.sqlite", timeout=20)
+    ending = run_script(FORKS_AT_ONCE, tmp_path / "sessions.sqlite", tmp_path / "other.sqlite")
     assert ending == Ending("exit 0", "")
 
 
@@ -422,7 +421,7 @@ class Browser:
         self.cookie = ""
 
     def open(self, path: str, *, method: str = "GET") -> Answer:
-        with closing(HTTPConnection(HOST, self.port, timeout=30)) as connection:
+        with closing(HTTPConnection(HOST, self.port, timeout=HANGS_AFTER)) as connection:
             connection.request(method, path, headers={"Cookie": self.cookie} if self.cookie else {})
             response = connection.getresponse()
             self.cookie = response.getheader("Set-Cookie", self.cookie).partition(";")[0]

@@ -34,6 +34,7 @@ from flask_fastsession.server.stores.redis import RedisStore
 from flask_fastsession.server.stores.redis import client_from_url
 from tests.faults.support import Ending
 from tests.faults.support import scaled
+from tests.patience import HANGS_AFTER
 
 from .conftest import redis_client
 from .load import run_script
@@ -497,12 +498,12 @@ def test_an_exception_at_any_bytecode(
 
 
 def has_let_go_of_everything(at: Interrupted) -> None:
-    """No thread waits for a lock, and no process that is forked now, which would be 5 seconds with redis-py's."""
+    """No thread waits for a lock, and no process that is forked now: with redis-py's it would wait and then fail."""
     clients = [each for each in at.client.client_list() if each["name"] == at.key.removesuffix("key")]
     assert len(clients) <= 3
     child = os.fork()
     if not child:
-        signal.alarm(2)
+        signal.alarm(HANGS_AFTER)
         os._exit(0 if at.store.load(next(iter(at.others))) == b"other 0" else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     at.is_sound()
@@ -555,7 +556,7 @@ STORM = """
 
 
 def test_a_storm_of_signals(redis_process: Server) -> None:
-    assert run_script(STORM, redis_process.port, scaled(1, 60), timeout=120) == Ending("exit 0", "True True\n")
+    assert run_script(STORM, redis_process.port, scaled(1, 60), timeout=HANGS_AFTER) == Ending("exit 0", "True True\n")
 
 
 # --- Connections ----------------------------------------------------------------------------------------------------
@@ -769,14 +770,11 @@ def test_nothing_is_said_where_config_is_forbidden(tmp_path: Path, caplog: pytes
 def test_a_server_that_is_away_or_silent_does_not_keep_an_app_from_starting(
     own_redis: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # It stays silent until it is killed, so that whoever waits for it hangs.
     own_redis.pause()
-    started = time.monotonic()
     RedisStore(redis_client(own_redis))
-    assert time.monotonic() - started < 3
     own_redis.kill()
-    started = time.monotonic()
     RedisStore(redis_client(own_redis))
-    assert time.monotonic() - started < 1
     assert caplog.records == []
 
 

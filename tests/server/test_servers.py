@@ -146,7 +146,7 @@ def test_the_proxy_delays_each_way(server: Server, delay: float) -> None:
             assert greet(connection, server).startswith(server.hello[1])
             times.append(time.perf_counter())
     round_trips = [after - before for before, after in itertools.pairwise(times)]
-    assert 2 * delay <= min(round_trips) < 2 * delay + 0.002
+    assert min(round_trips) >= 2 * delay
 
 
 def test_the_proxy_passes_on_what_is_large(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from flask_fastsession import SessionStoreError
+from tests.patience import HANGS_AFTER
 
 from .conftest import SpyStore
 from .conftest import app_with
@@ -299,7 +300,7 @@ def served(app: Flask) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.port}"
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(HANGS_AFTER)
         server.server_close()
 
 
@@ -307,9 +308,9 @@ def served(app: Flask) -> Iterator[str]:
 def connected(url: str, browser: requests.Session, transport: str) -> Iterator[Callable[..., t.Any]]:
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
     client = socketio.Client(reconnection=False)
-    client.connect(url, headers={"Cookie": cookies}, transports=[transport], wait_timeout=5)
+    client.connect(url, headers={"Cookie": cookies}, transports=[transport], wait_timeout=HANGS_AFTER)
     try:
-        yield lambda event, *arguments: client.call(event, arguments or None, timeout=5)
+        yield lambda event, *arguments: client.call(event, arguments or None, timeout=HANGS_AFTER)
     finally:
         client.disconnect()
 
@@ -318,16 +319,16 @@ def connected(url: str, browser: requests.Session, transport: str) -> Iterator[C
 def test_a_browser_at_a_server(tmp_path: Path, transport: str) -> None:
     app = with_events(app_with({"SESSION_SQLITE_PATH": tmp_path / "sessions.sqlite"}))
     with served(app) as url, requests.Session() as browser, requests.Session() as planter:
-        planter.get(f"{url}/add/apple", timeout=5)
+        planter.get(f"{url}/add/apple", timeout=HANGS_AFTER)
         browser.cookies.update(planter.cookies)
         before = browser.cookies["session"]
         with connected(url, browser, transport) as emit:
             emit("login", "ann"), emit("add", "pear")
             assert emit("look") == ["ann", ["apple", "pear"]]
-            assert browser.get(f"{url}/look", timeout=5).json() == ["ann", ["apple", "pear"]]
+            assert browser.get(f"{url}/look", timeout=HANGS_AFTER).json() == ["ann", ["apple", "pear"]]
             assert browser.cookies["session"] == planter.cookies["session"] == before
-            browser.get(f"{url}/login/ann", timeout=5)
+            browser.get(f"{url}/login/ann", timeout=HANGS_AFTER)
             assert browser.cookies["session"] != before
-            assert planter.get(f"{url}/look", timeout=5).json() == emit("look") == ["nobody", []]
+            assert planter.get(f"{url}/look", timeout=HANGS_AFTER).json() == emit("look") == ["nobody", []]
         with connected(url, browser, transport) as emit:
             assert emit("look") == ["ann", ["apple", "pear"]]

@@ -45,11 +45,13 @@ from flask_fastsession.testing import MovingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import SweepingStoreTests
 from tests.faults.support import scaled
+from tests.patience import HANGS_AFTER
 
 from . import peer
 from .servers import SQLServer
 from .servers import mariadb_server
 from .servers import postgresql_server
+from .servers import wait_until
 
 SERVERS = ("postgresql", "mariadb")
 
@@ -669,6 +671,16 @@ def interrupted(*_: object, **__: object) -> t.NoReturn:
     raise Interrupted
 
 
+def somebody_waits(engine: Engine) -> bool:
+    """Whether a transaction waits for a lock of another one."""
+    waiting = {
+        "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+        "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+    }
+    with engine.connect() as connection:
+        return bool(connection.execute(sqlalchemy.text(waiting[engine.dialect.name])).scalar())
+
+
 def test_a_deadlock_is_tried_again(server: SQLServer) -> None:
     """One that is real: each has what the other wants."""
     engine = sqlalchemy.create_engine(server.url)
@@ -684,7 +696,7 @@ def test_a_deadlock_is_tried_again(server: SQLServer) -> None:
         tries.append(1)
         connection.execute(records.update().where(records.c.key == one).values(data=b"new"))
         has_begun.set()
-        may_go_on.wait(5)
+        may_go_on.wait(HANGS_AFTER)
         return connection.execute(records.update().where(records.c.key == other).values(data=b"new")).rowcount
 
     thread = threading.Thread(target=lambda: store._database.run(act, in_transaction=True))
@@ -694,12 +706,12 @@ def test_a_deadlock_is_tried_again(server: SQLServer) -> None:
             connection.execute(records.insert().values(key=a_key(), data=b"", moved=False))
         connection.execute(records.update().where(records.c.key == other).values(data=b"app"))
         thread.start()
-        assert has_begun.wait(5)
+        assert has_begun.wait(HANGS_AFTER)
         may_go_on.set()
-        time.sleep(0.02)
+        wait_until(lambda: somebody_waits(engine), "a change to wait for that of the app")
         connection.execute(records.update().where(records.c.key == one).values(data=b"app"))
         connection.commit()
-    thread.join(10)
+    thread.join(HANGS_AFTER)
     assert len(tries) == 2
     assert store.load(one) == store.load(other) == b"new"
     engine.dispose()
@@ -780,11 +792,11 @@ class Actor:
         point, self.points = self.points, self.points + 1
         if point == self.stop_at:
             self.is_held.set()
-            self.may_go_on.wait(20)
+            self.may_go_on.wait(HANGS_AFTER)
 
     def finish(self) -> None:
         self.may_go_on.set()
-        self.thread.join(20)
+        self.thread.join(HANGS_AFTER)
         assert not self.thread.is_alive()
         assert self.error is None
 
@@ -891,7 +903,7 @@ def test_what_ends_is_dead_wherever_two_stop(stage: SQLAlchemyStore, ender: str,
         actors = [Actor(getattr(scene, ender), end_at), Actor(getattr(scene, other), other_at)]
         first, second = actors if number < ends * (others + 1) else reversed(actors)
         first.start()
-        assert first.is_held.wait(10)
+        assert first.is_held.wait(HANGS_AFTER)
         second.start()
         # Either may have to wait for what the other has locked.
         second.is_held.wait(PATIENCE)

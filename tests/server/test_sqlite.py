@@ -35,16 +35,13 @@ from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import SweepingStoreTests
 from tests.faults.support import Ending
 from tests.faults.support import scaled
+from tests.patience import HANGS_AFTER
 
 from .load import is_sound
 from .load import run_script
 from .load import started
 
 LONG = 1000
-
-
-#: How long a store waits here for another one, in seconds: on a busy machine that takes what it takes.
-PATIENCE = 60
 
 
 @pytest.fixture
@@ -54,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[SQLiteStore]:
-    store = SQLiteStore(path, PATIENCE)
+    store = SQLiteStore(path, HANGS_AFTER)
     yield store
     store.close()
 
@@ -64,13 +61,13 @@ class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
 
     @pytest.fixture
     def store(self, path: Path) -> Iterator[SQLiteStore]:
-        store = SQLiteStore(path, PATIENCE)
+        store = SQLiteStore(path, HANGS_AFTER)
         yield store
         store.close()
 
     @pytest.fixture
     def other_store(self, path: Path, store: SQLiteStore) -> Iterator[SQLiteStore]:
-        other = SQLiteStore(path, PATIENCE)
+        other = SQLiteStore(path, HANGS_AFTER)
         yield other
         other.close()
 
@@ -81,7 +78,7 @@ class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
 @pytest.fixture
 def other(path: Path, store: SQLiteStore) -> Iterator[SQLiteStore]:
     """Another process's, as it were."""
-    other = SQLiteStore(path, PATIENCE)
+    other = SQLiteStore(path, HANGS_AFTER)
     yield other
     other.close()
 
@@ -362,16 +359,13 @@ LOGINS = """
 def test_all_sessions_end_while_another_process_logs_the_user_in_without_pause(path: Path, other: SQLiteStore) -> None:
     with started(LOGINS, path) as process:
         assert process.stdout and process.stdout.readline()
-        took = []
         for _ in range(5):
             before = other.listed("owner")
-            begun = time.monotonic()
             assert other.end_all("owner") >= len(before)
-            took.append(time.monotonic() - begun)
             assert not set(before) & set(other.listed("owner"))
             time.sleep(0.1)
-    # Most of them, as the machine may have other things to do.
-    assert sorted(took)[3] < 2
+        # It did not have to wait for the end of the logins.
+        assert process.poll() is None
 
 
 # --- Processes of the version before --------------------------------------------------------------------------------
@@ -791,7 +785,8 @@ def interrupted_in_turn(
 INTERRUPTED_FORKS = """
     from tests.server.test_sqlite import *
 
-    store = SQLiteStore(sys.argv[1])
+    # What is left behind by an interruption makes the next fork wait as long as this store may.
+    store = SQLiteStore(sys.argv[1], HANGS_AFTER)
     sys.unraisablehook = lambda raised: None
     parent = os.getpid()
 
@@ -802,27 +797,25 @@ INTERRUPTED_FORKS = """
             os._exit(open_connections() + len(sqlite_connections.FORKS) + len(sqlite_connections.LEASES))
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
-    reached, number, longest = True, 0, 0.0
+    reached, number = True, 0
     while reached:
         number += int(sys.argv[2])
         store.create(f"key {number}", b"data", None)
         interruption = Interruption(number)
-        started = time.monotonic()
         with suppress(Interrupt):
             interruption.during(fork_and_count)
         if os.getpid() != parent:
             # The child was interrupted.
             os._exit(0)
-        longest = max(longest, time.monotonic() - started)
         assert nothing_is_left_behind(lambda: store.load(f"key {number}") == b"data"), number
         reached = interruption.is_reached
-    print(number > 100, longest < 4)
+    print(number > 100)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 def test_an_exception_at_any_instruction_of_a_fork(path: Path) -> None:
-    assert run_script(INTERRUPTED_FORKS, path, scaled(7, 1)) == Ending("exit 0", "True True\n")
+    assert run_script(INTERRUPTED_FORKS, path, scaled(7, 1)) == Ending("exit 0", "True\n")
 
 
 # Signals come as they like, also where the one before is still dealt with. Only what is called of the store is
@@ -833,9 +826,10 @@ STORM = """
     from flask_fastsession.server.stores import sqlite
 
     FILES = {sqlite.__file__, sqlite_connections.__file__}
-    store = SQLiteStore(sys.argv[1])
+    # What is left behind by a signal makes the next fork wait as long as this store may.
+    store = SQLiteStore(sys.argv[1], HANGS_AFTER)
     store.create("key", b"0", None)
-    count, confirmed, longest, is_quiet = 0, 0, 0.0, False
+    count, confirmed, is_quiet = 0, 0, False
 
     def interrupt(number, frame):
         global count
@@ -854,12 +848,9 @@ STORM = """
             confirmed += 1
 
     def check():
-        global longest
-        started = time.monotonic()
         process = os.fork()
         if not process:
             os._exit(open_connections())
-        longest = max(longest, time.monotonic() - started)
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
     signal.signal(signal.SIGALRM, interrupt)
@@ -877,18 +868,18 @@ STORM = """
         check()
         is_quiet = False
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
-    sys.stderr.write(f"{count} interrupted, {confirmed} confirmed, longest fork {longest:.3f} s\\n")
+    sys.stderr.write(f"{count} interrupted, {confirmed} confirmed\\n")
     gc.collect()
     assert nothing_is_left_behind()
     store.load("key")
-    print(open_connections(), count > 100, longest < 2)
+    print(open_connections(), count > 100)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 def test_a_storm_of_signals(path: Path) -> None:
     seconds = scaled(3, 60)
-    assert run_script(STORM, path, seconds, timeout=60 + seconds) == Ending("exit 0", "1 True True\n")
+    assert run_script(STORM, path, seconds, timeout=HANGS_AFTER + seconds) == Ending("exit 0", "1 True\n")
 
 
 # --- Full disks and read-only files ---------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ from flask_fastsession.server.sources import RedisSource
 from flask_fastsession.server.take_over import OVERLAP
 from flask_fastsession.server.take_over import Sources
 from flask_fastsession.server.take_over import TakeOver
+from tests.patience import HANGS_AFTER
 
 from . import interleavings
 from .conftest import STORES
@@ -561,7 +562,7 @@ def test_two_processes_take_over_the_same_ids(redis_process: Server, own_store: 
         ]
         for process in processes:
             process.start()
-        found = [answers.get(timeout=60) for _ in processes]
+        found = [answers.get(timeout=HANGS_AFTER) for _ in processes]
         for process in processes:
             process.join()
     expected = [user for number in range(60) for user in (["ada", None] if number % 2 else ["ada"])]

@@ -29,6 +29,7 @@ import redis
 from werkzeug.http import parse_cookie
 
 from flask_fastsession import ServerSession
+from tests.patience import HANGS_AFTER
 
 from .servers import SQLServer
 from .servers import mariadb_server
@@ -43,9 +44,6 @@ THIEVES = 3
 
 #: A thief has moved his session so often before the revocation begins.
 MOVES = 2
-
-#: Longer than any round takes, in seconds.
-PATIENCE = 60.0
 
 KINDS = ("user", "id")
 
@@ -182,7 +180,7 @@ class Race:
         for thread in threads:
             thread.start()
         try:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + HANGS_AFTER
             while any(len(thief.cookies) <= MOVES for thief in self.thieves) and time.monotonic() < deadline:
                 time.sleep(0.0005)
             if time.monotonic() >= deadline:
