@@ -9,8 +9,9 @@ SEED ?=
 FUZZ_SECONDS ?= 60
 OPERATIONS ?= 1000000
 ROUNDS ?= 1000
-# Many tests wait for servers, so four processes are worth it on two cores. A file's tests share what it sets up.
-TOGETHER := -n 4 --dist loadfile
+# Many tests wait for servers, so four processes are worth it on two cores. A file's tests share what it sets up, and
+# tests/conftest.py says which files come first.
+TOGETHER := -n 4 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +35,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve quick coverage test test-abi3 test-oldest lint check differential docs wheel servers clean
+.PHONY: help demo serve quick coverage test test-abi3 test-oldest test-fuzz lint check differential docs wheel servers clean
 .PHONY: changes mutants interleavings histories thieves prove fuzz miri stress matrix session-suites free-threaded audit reproducible trust
 .PHONY: bench bench-timing bench-codec bench-signing bench-encryption bench-revocations bench-request bench-server bench-growth bench-serve bench-quick bench-check bench-overrides bench-policies bench-baseline
 
@@ -56,12 +57,12 @@ test: $(VENV)/extension $(ALL_TOOLS) ## Run all tests, Rust and Python (after ma
 	cargo test --locked --no-default-features --doc
 	$(BIN)/python -m pytest $(TOGETHER)
 
-quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run tests that need no servers, in two minutes: contract, docs, known answers, slices of the rest
+quick: $(VENV)/extension $(DEMO_TOOLS) $(VENV)/test.installed ## Run tests that need no servers, in a minute: unit tests, contract, docs, known answers, slices of the rest
 	cargo test --locked --no-default-features --lib --quiet
-	$(BIN)/python -m pytest -q tests/contract tests/project tests/security/test_vectors.py
-	$(BIN)/python -m tests.differential.codec --cases 2000
-	$(BIN)/python -m tests.differential.requests --cases 30
-	$(BIN)/python -m tests.changes --cases 160
+	$(BIN)/python -m pytest -q $(TOGETHER) tests/contract tests/project/test_docs.py tests/security/test_vectors.py
+	$(BIN)/python -m tests.differential.codec --cases 1000
+	$(BIN)/python -m tests.differential.requests --cases 20
+	$(BIN)/python -m tests.changes --cases 120
 
 coverage: $(VENV)/extension $(ALL_TOOLS) $(VENV)/coverage.installed ## Measure the coverage of Rust and Python, and fail below a floor (after make servers)
 	scripts/coverage.sh
@@ -89,7 +90,10 @@ test-abi3: $(ABI3)/extension $(ALL_TOOLS) ## Run the comparisons with stock, som
 	PYTHONPATH=$(ABI3) $(BIN)/python -m tests.differential.codec --cases $(ABI3_CASES)
 	PYTHONPATH=$(ABI3) $(BIN)/python -m tests.differential.requests --cases $$(($(ABI3_CASES) / 100))
 
-check: test test-abi3 test-oldest lint ## Run what CI runs
+test-fuzz: ## Run a slice of the fuzz targets, without a fuzzer
+	cargo test --locked --manifest-path fuzz/Cargo.toml --no-default-features --lib --target-dir target
+
+check: test test-abi3 test-oldest test-fuzz lint docs ## Run what CI runs
 
 differential: $(VENV)/extension $(ALL_TOOLS) ## Compare CASES=200000 cases and a tenth as many requests with stock (SEED=... repeats)
 	$(BIN)/python -m tests.differential.codec --cases $(CASES) $(if $(SEED),--seed $(SEED))

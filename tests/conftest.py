@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import flask
 import flask.sessions
@@ -22,15 +23,39 @@ from .contract.parity import outcome_of
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+#: The files that take longest. They come first, lest one of them begin when the other processes are almost done.
+LONGEST = (
+    "server/test_stores.py",
+    "server/test_memcached.py",
+    "cli/test_cli.py",
+    "server/test_sql.py",
+    "server/test_outages.py",
+    "encryption/test_contract.py",
+    "server/test_gevent_server.py",
+    "faults/test_leaks.py",
+    "differential/test_codec.py",
+    "upstream/test_suites.py",
+    "encryption/test_deploys.py",
+    "changes/test_changes.py",
+    "server/test_sqlite.py",
+    "server/test_records.py",
+    "server/test_flask_session.py",
+)
+PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "contract(*numbers): behaviours of docs/compatibility.md that a test holds")
+    missing = [str(path) for path in PLACES if not path.exists()]
+    if missing:
+        raise pytest.UsageError(f"LONGEST of conftest.py names files that do not exist: {missing}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     timed = [item.nodeid for item in items if is_timed(getattr(item, "obj", None))]
     if timed:
         raise pytest.UsageError(f"Hypothesis measures time in {timed}: keep what the profile of conftest.py sets")
+    items.sort(key=lambda item: PLACES.get(item.path, len(PLACES)))
 
 
 def is_timed(test: object) -> bool:
