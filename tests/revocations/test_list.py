@@ -29,7 +29,8 @@ from tests.patience import HANGS_AFTER
 from .conftest import MemoryStore
 from .conftest import Monotonic
 
-UNTIL = int(time.time()) + 1000
+#: Later than any run of the tests ends that this module is imported for.
+UNTIL = int(time.time()) + 1_000_000
 ONE, TWO = b"1" * 16, b"2" * 16
 ADA = hash_user("ada")
 #: An id as entries have it, and one as cookies have it.

@@ -699,19 +699,29 @@ def test_a_deadlock_is_tried_again(server: SQLServer) -> None:
         may_go_on.wait(HANGS_AFTER)
         return connection.execute(records.update().where(records.c.key == other).values(data=b"new")).rowcount
 
-    thread = threading.Thread(target=lambda: store._database.run(act, in_transaction=True))
+    def let_go_on() -> None:
+        wait_until(lambda: somebody_waits(engine), "the app to wait for the store's change")
+        may_go_on.set()
+
+    threads = [
+        threading.Thread(target=lambda: store._database.run(act, in_transaction=True)),
+        threading.Thread(target=let_go_on),
+    ]
     with engine.connect() as connection:
-        # The one with fewer changes is the victim on MariaDB; on PostgreSQL the one that has waited longer.
+        # The store's is the victim: on MariaDB since it has fewer changes, on PostgreSQL since it looks for a deadlock
+        # a second after it had to wait, when the app has waited for longer and looks only after an hour.
+        if engine.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text("SET deadlock_timeout = '1h'"))
         for _ in range(5):
             connection.execute(records.insert().values(key=a_key(), data=b"", moved=False))
         connection.execute(records.update().where(records.c.key == other).values(data=b"app"))
-        thread.start()
+        threads[0].start()
         assert has_begun.wait(HANGS_AFTER)
-        may_go_on.set()
-        wait_until(lambda: somebody_waits(engine), "a change to wait for that of the app")
+        threads[1].start()
         connection.execute(records.update().where(records.c.key == one).values(data=b"app"))
         connection.commit()
-    thread.join(HANGS_AFTER)
+    for thread in threads:
+        thread.join(HANGS_AFTER)
     assert len(tries) == 2
     assert store.load(one) == store.load(other) == b"new"
     engine.dispose()
