@@ -288,6 +288,15 @@ def test_a_file_from_before_the_time_was_four_bytes(protocol: int, end: float) -
     assert plain_session_in_file(content) == ({"a": 1}, end)
 
 
+def test_why_a_file_is_not_read_does_not_depend_on_its_time(tmp_path: Path) -> None:
+    attack = {"a": Runs(os.mkdir, str(tmp_path / "made"))}
+    reasons = ["holds posix.mkdir, which is no plain type", "is no session", r"is damaged \(UnpicklingError\)"]
+    for value, reason in zip([pickle.dumps(attack), pickle.dumps([1]), b"\x80\x04."], reasons, strict=True):
+        for end in range(1_700_000_000, 1_700_000_256):
+            with pytest.raises(NotPlain, match=f"^{reason}$"):
+                plain_session_in_file(struct.pack("I", end) + value)
+
+
 def test_what_is_no_file(tmp_path: Path) -> None:
     path = tmp_path / "made"
     for content in (b"", b"\0\0\0\0", struct.pack("I", 5) + pickle.dumps(12), pickle.dumps("x") + pickle.dumps({})):

@@ -6,6 +6,7 @@ instructions that plain data needs, and what it has made is copied into plain ty
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import pickletools
@@ -182,13 +183,20 @@ def plain_session(text: bytes) -> Data:
 
 def plain_session_in_file(content: bytes) -> tuple[Data, float]:
     """Return the session in a file of cachelib, and when it ends in seconds since 1970, 0 for never."""
-    # Four bytes are the time, and before cachelib 0.2 it was a pickle of its own.
-    if content[4:5] == b"\x80":
-        try:
-            return plain_session(content[4:]), struct.unpack("I", content[:4])[0]
-        except NotPlain:
-            if content[:1] != b"\x80":
-                raise
+    # Four bytes are the time, and before cachelib 0.7 it was a pickle of its own.
+    if content[4:5] != b"\x80":
+        return plain_session_and_end(content)
+    try:
+        return plain_session(content[4:]), struct.unpack("I", content[:4])[0]
+    except NotPlain:
+        # About one time in 256 begins as a pickle does, so what is said of the file is what its first reading found.
+        with contextlib.suppress(NotPlain):
+            return plain_session_and_end(content)
+        raise
+
+
+def plain_session_and_end(content: bytes) -> tuple[Data, float]:
+    """Return the session in a file of cachelib before 0.7: the time is a pickle, and the session another."""
     end, value = plain_pickles(content, 2)
     if type(end) not in (int, float):
         raise NotPlain("is no file of cachelib")
