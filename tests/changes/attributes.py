@@ -258,6 +258,11 @@ SESSION: Attributes = {
     ),
 }
 
+#: Sessions that can be revoked are made as others are and given their class then, with two more attributes, and asked
+#: once more whether they are empty.
+NOT_OF_REVOCABLE = ("__init__", "__new__", "__setattr__", "__len__")
+SESSION_OF_REVOCABLE: Attributes = {name: made for name, made in SESSION.items() if name not in NOT_OF_REVOCABLE}
+
 #: A dict that is made of a session calls the ``keys`` of a class of its own only where this is its own, too.
 SESSION_WITH_KEYS: Attributes = {
     "__iter__": (NOTED, calling(lambda found: iter(list(found)[:1]), "one that stops early")),

@@ -6,8 +6,6 @@ import typing as t
 from collections.abc import Callable
 from collections.abc import Iterator
 
-from flask.sessions import SecureCookieSession
-
 from .places import Place
 from .sides import Side
 from .sides import Undo
@@ -117,7 +115,7 @@ def by_replacement(side: Side, place: Place, value: Value) -> Undo:
         side.headers_class = new_class(side, place, value, "Own", before)
         return lambda: setattr(side, "headers_class", before)
     owner, name = holder_of(side, place.owner)
-    current = SecureCookieSession if place.owner == "session" else getattr(owner, name)
+    current = side.base_of_sessions if place.owner == "session" else getattr(owner, name)
     if isinstance(current, type):
         return by_item(owner, name, new_class(side, place, value, "Own", current))
     replaced = replacement(new_class(side, place, value, "Own", type(current)), current, side)

@@ -197,8 +197,8 @@ class Comparison:
     def __init__(self, case: Case, result: Result) -> None:
         self.case, self.result, self.place = case, result, case.place
         self.rng = random.Random(f"{case.seed} {case.number}")
-        self.visits = visits()
-        self.sides = [Side(interface, self.place.owner) for interface in INTERFACES]
+        self.visits = visits(self.place.is_revocable)
+        self.sides = [Side(interface, self.place.owner, self.place.is_revocable) for interface in INTERFACES]
         self.latest = ""
         for side in self.sides:
             side.run(self.visits[0])

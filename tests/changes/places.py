@@ -39,6 +39,7 @@ from .attributes import REQUEST_HEADERS
 from .attributes import RESPONSE
 from .attributes import SERIALIZER
 from .attributes import SESSION
+from .attributes import SESSION_OF_REVOCABLE
 from .attributes import SESSION_WITH_KEYS
 from .attributes import SHA256
 from .attributes import SHORT
@@ -94,10 +95,12 @@ class Place:
     prepare: Callable[[Side], Undo | None] = prepare_nothing
     #: The list or dict that is changed in place, or the module whose global is.
     container: Container | None = None
+    #: Whether ours has revocations, so that its sessions are of the class that can be revoked.
+    is_revocable: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.owner}.{self.attribute}"
+        return f"{'revocable ' * self.is_revocable}{self.owner}.{self.attribute}"
 
 
 #: The library's class for each owner, if more than one app may have it.
@@ -161,6 +164,8 @@ def all_attributes() -> Iterator[Place]:
     yield from attributes("headers", HEADERS)
     yield from attributes("session", SESSION)
     yield from attributes("session", SESSION_WITH_KEYS, prepare=with_keys_of_its_own)
+    yield from attributes("session", SESSION_OF_REVOCABLE, is_revocable=True)
+    yield from attributes("session", SESSION_WITH_KEYS, prepare=with_keys_of_its_own, is_revocable=True)
     yield from attributes("CallbackDict", CALLBACK_DICT)
     yield from attributes("serializer", SERIALIZER, prepare=with_a_serializer)
     yield from attributes("signing serializer", SIGNING_SERIALIZER)

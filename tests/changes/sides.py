@@ -18,6 +18,12 @@ from flask.sessions import SecureCookieSession
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.datastructures import Headers
 
+from flask_fastsession import FastSession
+from flask_fastsession import FastSessionInterface
+from flask_fastsession._native import IDENTITY_KEY
+from flask_fastsession.revocations import Cursor
+from flask_fastsession.revocations import Revocations
+
 from ..recorded import recorded_warnings
 from .values import CALLS
 from .values import impersonal
@@ -95,8 +101,10 @@ def diverging(stock: Seen, ours: Seen) -> str:
 class Side:
     """An app, with an interface and classes of its own."""
 
-    def __init__(self, interface_class: type[SecureCookieSessionInterface], owner: str = "") -> None:
-        """``owner`` is that of the place that is to be changed."""
+    def __init__(
+        self, interface_class: type[SecureCookieSessionInterface], owner: str = "", is_revocable: bool = False
+    ) -> None:
+        """``owner`` is that of the place that is to be changed, ``is_revocable`` whether ours has revocations."""
         #: What is done to each request, response, ... once it has been made.
         self.on: dict[str, list[Change]] = {
             name: [] for name in ("request", "request headers", "response", "headers", "session")
@@ -111,7 +119,11 @@ class Side:
         if owner == "session" and interface_class is SecureCookieSessionInterface:
             # As ours has, a class that inherits from stock's, so that a change of the one is none of the other.
             self.families["interface"].own.session_class = type("SecureCookieSession", (SecureCookieSession,), {})
-        self.interface: t.Any = self.families["interface"].own()
+        has_revocations = is_revocable and issubclass(interface_class, FastSessionInterface)
+        options = {"revocations": Revocations(EmptyStore(), every=10_000)} if has_revocations else {}
+        self.interface: t.Any = self.families["interface"].own(**options)
+        #: What a class inherits from that takes the place of the session's.
+        self.base_of_sessions: type = FastSession if has_revocations else SecureCookieSession
         self.app: t.Any = self._app()
         lasting: tuple[t.Any, ...] = (self.app, self.app.config, self.app.json, self.interface)
         for instance in lasting:
@@ -158,9 +170,9 @@ class Side:
         self.visit.act(flask.session)
         session: t.Any = session_of_request()
         if self.visit.name in ("left alone", "refreshed"):
-            return repr(dict.items(session))
+            return repr(without_identity(dict(dict.items(session))))
         user = session["user"] if "user" in session else session.get("user")
-        return repr([dict(session), session.modified, session.accessed, session.permanent, user])
+        return repr([without_identity(dict(session)), session.modified, session.accessed, session.permanent, user])
 
     def _after(self, response: flask.Response) -> flask.Response:
         if self.headers_class is not None:
@@ -189,6 +201,21 @@ class Side:
             seen.body = impersonal(b"".join(chunks).decode())
         finally:
             getattr(chunks, "close", bool)()
+
+
+class EmptyStore:
+    """A list without revocations."""
+
+    def add(self, entry: str, ttl: int) -> t.NoReturn:
+        raise AssertionError("no request revokes a session")
+
+    def since(self, cursor: Cursor | None) -> tuple[list[tuple[int, str]], Cursor]:
+        return [], Cursor(0, "")
+
+
+def without_identity(values: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What an app sees of a session that can be revoked."""
+    return {key: value for key, value in values.items() if key != IDENTITY_KEY}
 
 
 def apply(changes: list[Change], instance: t.Any) -> None:

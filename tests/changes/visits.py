@@ -17,6 +17,9 @@ from itsdangerous import TimestampSigner
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import create_environ
 
+from flask_fastsession._native import IDENTITY_KEY
+from flask_fastsession._native import Identity
+
 KEY = "a key"
 OLD_KEY = "an old key"
 OLDEST_KEY = "the oldest key"
@@ -25,6 +28,9 @@ OTHER_NAME = "another"
 
 #: So long ago the cookies were signed.
 AGE = 3600
+
+#: Of the sessions that can be revoked.
+IDENTITY = Identity(bytes(range(16)))
 
 Act = Callable[[t.Any], None]
 
@@ -88,20 +94,30 @@ def token(key: str = KEY, digest: str = "sha1", **values: t.Any) -> str:
     return made if isinstance(made, str) else made.decode()
 
 
-def visits() -> tuple[Visit, ...]:
-    """The requests of each step. Those that no key should open are opened by some of the changes."""
-    usual = f"session={token(user='ada', tuple=(1, 2))}; {OTHER_NAME}={token(user='eve')}"
-    permanent = token(user="ada", _permanent=True)
-    return (
+def visits(are_revocable: bool = False) -> tuple[Visit, ...]:
+    """The requests of each step. Those that no key should open are opened by some of the changes.
+
+    Where sessions can be revoked, each cookie has an identity already, and there are no requests for which ours makes
+    another one or ends one.
+    """
+    own = {IDENTITY_KEY: IDENTITY.value} if are_revocable else {}
+    usual = f"session={token(user='ada', tuple=(1, 2), **own)}; {OTHER_NAME}={token(user='eve', **own)}"
+    permanent = token(user="ada", _permanent=True, **own)
+    opened = (
         Visit("read", look, usual),
         Visit("left alone", leave, usual),
         Visit("refreshed", leave, f"session={permanent}"),
         Visit("written", write, usual),
+        Visit("of an old key", look, f"session={token(OLD_KEY, user='bob', **own)}"),
+        Visit("back", look, usual),
+    )
+    if are_revocable:
+        return opened
+    return (
+        *opened,
         Visit("new", write_oddly),
-        Visit("of an old key", look, f"session={token(OLD_KEY, user='bob')}"),
         Visit("of another key", look, f"session={token(OTHER_KEY, user='mallory')}"),
         Visit("of another digest", look, f"session={token(digest='sha256', user='mallory')}"),
         Visit("forged", look, f"session={permanent[:-2]}xx"),
         Visit("emptied", clear, f"session={permanent}"),
-        Visit("back", look, usual),
     )
