@@ -22,6 +22,7 @@ from .options import DEFAULTS
 from .options import Options
 from .options import Policies
 from .options import digests_in
+from .options import seconds_in
 from .session import SecureCookieSession
 
 if t.TYPE_CHECKING:
@@ -141,8 +142,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
             hint = f"; did you mean {similar[0]}?" if similar else ""
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}{hint}")
         super().__init__(*args, **kwargs)
-        if isinstance(absolute_lifetime, timedelta):
-            absolute_lifetime = absolute_lifetime.total_seconds()
+        if absolute_lifetime is not None:
+            absolute_lifetime = seconds_in("absolute_lifetime", absolute_lifetime)
         digest_methods = digests_in("accept_digest_methods", accept_digest_methods)
         given = Policies.given(
             {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import hmac
-import math
+import sys
 import time
 import typing as t
 import warnings
 from collections.abc import Callable
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
@@ -95,8 +95,8 @@ NO_POLICIES = Policies()
 
 def seconds_in(name: str, value: object) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-        raise ValueError(f"{name} must be a timedelta or a number of seconds above 0, not {value!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= sys.float_info.max:
+        raise ValueError(f"{name} must be a timedelta or a finite number of seconds above 0, not {value!r}")
     return seconds
 
 
@@ -159,11 +159,8 @@ class Options:
         return DEFAULTS if options == DEFAULTS else options
 
     def __post_init__(self) -> None:
-        lifetime = self.absolute_lifetime
-        if lifetime is not None and not (type(lifetime) in (int, float) and lifetime > 0):
-            raise ValueError(f"absolute_lifetime must be a timedelta or a number of seconds above 0, not {lifetime!r}")
         if type(self.leeway) is not int or self.leeway < 0:
-            raise ValueError(f"leeway must be a number of whole seconds, not {self.leeway!r}")
+            raise ValueError(f"leeway must be a number of whole seconds, 0 or more, not {self.leeway!r}")
         if self.oversize not in ("warn", "raise") and not callable(self.oversize):
             raise ValueError(f'oversize must be "warn", "raise" or a callable, not {self.oversize!r}')
         for name in ("resign_fallbacks", "encrypt", "accept_signed", "accept_encrypted", "compress"):
@@ -225,6 +222,45 @@ class Options:
         elif session:
             dict.setdefault(session, CREATED, int(time.time()))
 
+    @cached_property
+    def _said(self) -> set[str]:
+        """The warnings that were given, each once for an app."""
+        return set()
+
+    def warn_of(self, serializer: object) -> None:
+        """Warn, once, of options that an app's own serializer lets do little or nothing."""
+        if self.leeway and not tells_times(serializer):
+            self._warn_once(
+                "leeway= only lengthens max_age here: get_signing_serializer() returns "
+                f"{type(serializer).__name__}, which judges by itself what was signed in the future"
+            )
+        if self.resign_fallbacks and not isinstance(
+            serializer, itsdangerous.Serializer | signing.EncryptedSerializer | encrypted.SignedOrEncryptedSerializer
+        ):
+            self._warn_once(
+                "resign_fallbacks= does nothing here: get_signing_serializer() returns "
+                f"{type(serializer).__name__}, which does not tell by which key a cookie was signed"
+            )
+
+    def warn_of_time(self, is_known: bool) -> None:
+        """Warn, once, of options that need to know when a cookie was signed, where that is not known."""
+        names = [f"{name}=" for name in ("refresh_after", "lifetime") if getattr(self.policies, name) is not None]
+        if names and not is_known:
+            self._warn_once(f"{' and '.join(names)} cannot apply here: it is not known when the cookie was signed")
+
+    def warn_of_readable(self, serializer: object, token: t.Any) -> None:
+        """Warn, once, of a cookie that anybody can read although it should be encrypted."""
+        if self.encrypt and not isinstance(serializer, signing.EncryptedSerializer) and is_readable(token):
+            self._warn_once(
+                "encrypt= does nothing here: get_signing_serializer() returns "
+                f"{type(serializer).__name__}, which does not encrypt, so that visitors can read their sessions"
+            )
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            warnings.warn(text, RuntimeWarning, stacklevel=5)
+
     def read(self, serializer: t.Any, token: str, max_age: int) -> tuple[t.Any, tuple[bytes, bytes] | None]:
         """Return the data of a token, and the payload and the text it was read from where they are known.
 
@@ -234,11 +270,7 @@ class Options:
             if signing.is_native(serializer, "loads"):
                 return serializer._loads_session_data(token, max_age)  # type: ignore[no-any-return]
             return serializer.loads(token, max_age=max_age), None
-        if getattr(type(serializer), "loads", None) not in TELL_TIMES:
-            say_once(
-                "leeway= only lengthens max_age here: get_signing_serializer() returns "
-                f"{type(serializer).__name__}, which judges by itself what was signed in the future"
-            )
+        if not tells_times(serializer):
             return serializer.loads(token, max_age=max_age + self.leeway), None
         data, signed_at = serializer.loads(token, return_timestamp=True)
         age = age_in_seconds(signed_at)
@@ -256,10 +288,6 @@ class Options:
                 session.modified = True
             return
         if not isinstance(serializer, itsdangerous.Serializer):
-            say_once(
-                "resign_fallbacks= does nothing here: get_signing_serializer() returns "
-                f"{type(serializer).__name__}, which does not tell by which key a cookie was signed"
-            )
             return
         signer = serializer.make_signer(serializer.salt)
         signer.secret_keys = signer.secret_keys[-1:]
@@ -298,9 +326,18 @@ TELL_TIMES = (
 )
 
 
-@functools.cache
-def say_once(text: str) -> None:
-    warnings.warn(text, RuntimeWarning, stacklevel=5)
+def is_readable(token: t.Any) -> bool:
+    """Whether a token holds JSON that needs no key to be read, as itsdangerous and Flask write it."""
+    with suppress(Exception):
+        text = itsdangerous.want_bytes(token)
+        end = text.find(b".", 1)
+        itsdangerous.URLSafeSerializer("").load_payload(text if end < 0 else text[:end])
+        return True
+    return False
+
+
+def tells_times(serializer: object) -> bool:
+    return getattr(type(serializer), "loads", None) in TELL_TIMES
 
 
 DEFAULTS = Options()

@@ -38,6 +38,9 @@ Reason: t.TypeAlias = t.Literal["expired", "future", "forged", "malformed", "rev
 #: Cookies of one name that are looked at, at most, as in ``src/policies.rs``.
 MOST_COOKIES = 16
 
+#: Later times, in seconds since 1970, are part of something else.
+LATEST = 1 << 40
+
 
 class Refused(Exception):
     """A cookie that opens no session; its text is the reason, in one word."""
@@ -241,12 +244,17 @@ def save_session(
         interface._revocable.save(options.revocations, app, session, save_it)
 
 
-def keep_time(session: t.Any, serializer: t.Any, token: str) -> None:
-    """Have a session know when its cookie was signed."""
+def keep_time(session: t.Any, serializer: t.Any, token: str) -> bool:
+    """Have a session know when its cookie was signed. Return whether it does."""
     # Somebody's own serializer may sign without a time, and somebody's own class may have no place for it.
     with suppress(Exception):
         if "." in token:
-            session._signed_at = bytes_to_int(base64_decode(token.rsplit(".", 2)[1]))
+            _, text, _ = token.rsplit(".", 2)
+            signed_at = bytes_to_int(base64_decode(text))
         else:
             _, made_at = serializer.loads(token, return_timestamp=True)
-            session._signed_at = int(made_at.timestamp())
+            signed_at = int(made_at.timestamp())
+        if signed_at <= LATEST:
+            session._signed_at = signed_at
+            return True
+    return False

@@ -18,7 +18,8 @@ session_regenerated = _signals.signal("session-regenerated")
 #: A request cleared its session, which has ended.
 session_ended = _signals.signal("session-ended")
 
-#: ``revoke`` or ``revoke_user`` ended a session. The sender is ``None`` outside of an app context.
+#: ``revoke`` or ``revoke_user`` ended a session. Outside of an app context, the sender is the app that was given to
+#: ``ServerSession``, or ``None`` for an interface that was made in another way.
 session_revoked = _signals.signal("session-revoked")
 
 #: A cookie opened no session. ``reason`` is one of ``"expired"``, ``"future"``, ``"forged"``,

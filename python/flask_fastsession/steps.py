@@ -57,6 +57,7 @@ def open_session(
     serializer = interface.get_signing_serializer(app)
     if serializer is None:
         return None
+    options.warn_of(serializer)
     tokens = find_tokens(interface, app, request) if options.policies.accept_any else []
     token = tokens[0] if tokens else find_token(interface, app, request)
     if not token:
@@ -74,7 +75,7 @@ def open_session(
         if loaded is not None:
             keep_loaded(session, loaded)
         if options.policies.keeps_time:
-            policies.keep_time(session, serializer, each)
+            options.warn_of_time(policies.keep_time(session, serializer, each))
         if options.resign_fallbacks:
             options.resign(session, serializer, each)
         try:
@@ -163,7 +164,9 @@ def save_session(
     if not interface.should_set_cookie(app, session) or policies.is_fresh(options.policies, session):
         return
     expires = policies.sooner(interface.get_expiration_time(app, session), lifetime)
-    token = write(interface.get_signing_serializer(app), session)
+    serializer = interface.get_signing_serializer(app)
+    token = write(serializer, session)
+    options.warn_of_readable(serializer, token)
     line = interface._cookie_line(app, response, token, expires, {"key": name, **place, "httponly": httponly})
     if line is None:
         response.set_cookie(name, token, expires=expires, httponly=httponly, **place)

@@ -574,7 +574,7 @@ BEGIN = "from flask import Flask\nfrom flask_fastsession import *\napp = Flask('
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("FastSessionInterface(leeway=-1)", "ValueError: leeway must be a number of whole seconds, not -1"),
+        ("FastSessionInterface(leeway=-1)", "ValueError: leeway must be a number of whole seconds, 0 or more, not -1"),
         (
             "FastSessionInterface(leway=1)",
             "TypeError: FastSessionInterface() got an unexpected keyword argument 'leway'; did you mean leeway?",

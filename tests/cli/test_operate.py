@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +13,7 @@ import typing as t
 from contextlib import closing
 from pathlib import Path
 
+import click
 import flask
 import pytest
 from click.testing import Result
@@ -89,6 +93,67 @@ def test_list(app: flask.Flask) -> None:
         assert cookie.value not in output
     assert run(app, "list", "nobody").stdout.startswith("No sessions are listed for 'nobody'.\n")
     assert json.loads(run(app, "list", "nobody", "--json").stdout) == []
+
+
+def test_the_apps_own_runner_finds_the_commands(app: flask.Flask) -> None:
+    logged_in(app, "ada")
+    result = app.test_cli_runner().invoke(args=["session", "list", "ada"])
+    assert "phone" in result.output
+
+
+def test_a_command_of_the_app_keeps_its_name(tmp_path: Path) -> None:
+    app = flask.Flask("shop")
+    app.config["SESSION_SQLITE_PATH"] = str(tmp_path / "sessions.sqlite")
+
+    @app.cli.command("session")
+    def own() -> None:
+        click.echo("the app's own")
+
+    ServerSession(app)
+    assert app.test_cli_runner().invoke(args=["session"]).output == "the app's own\n"
+
+
+def test_a_note_stays_in_its_row(app: flask.Flask) -> None:
+    interface = t.cast(t.Any, app.session_interface)
+    interface.options = dataclasses.replace(interface.options, note=lambda request: "one\ntwo\x1b[31m\u202ered é")
+    logged_in(app, "ada")
+    lines = run(app, "list", "ada").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("one\\ntwo\\x1b[31m\\u202ered é")
+
+
+def test_a_mistyped_session_to_keep_ends_none(app: flask.Flask) -> None:
+    clients = [logged_in(app, "ada") for _ in range(2)]
+    logged_in(app, "bob")
+    cookie = clients[0].get_cookie("session")
+    assert cookie is not None
+    for keep in ("h." + "x" * 22, "foo", names(app, "bob")[0], "a" * 43):
+        result = run(app, "revoke-user", "ada", "--keep", names(app, "ada")[1], "--keep", keep)
+        assert (result.exit_code, result.stdout) == (2, "")
+    assert len(names(app, "ada")) == 2
+    assert run(app, "revoke-user", "ada", "--keep", cookie.value).exit_code == 0
+    assert len(names(app, "ada")) == 1
+    assert clients[0].get("/whoami").text == "ada"
+
+
+SHOP = """
+import flask
+from flask_fastsession import ServerSession
+
+app = flask.Flask("shop")
+app.config.update(SECRET_KEY="k" * 32, SESSION_SQLITE_PATH="sessions.sqlite")
+ServerSession(app)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_full_disk_is_named(tmp_path: Path, options: list[str]) -> None:
+    Path(tmp_path, "shop.py").write_text(SHOP)
+    command = [sys.executable, "-m", "flask_fastsession", "--app", "shop", "list", "ada", *options]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"Error: OSError: {os.strerror(errno.ENOSPC)}\n"
 
 
 def test_revoke_by_name_and_by_id(app: flask.Flask) -> None:

@@ -23,7 +23,6 @@ from werkzeug.test import create_environ
 
 from flask_fastsession import FastSessionInterface
 from flask_fastsession import SessionTooLargeError
-from flask_fastsession.options import say_once
 from tests.faults.support import open_by
 from tests.faults.support import save_by
 from tests.faults.support import token_in
@@ -386,10 +385,10 @@ def test_options_survive_copies_and_subclasses() -> None:
 class Foreign:
     """All that Flask asks of a serializer."""
 
-    def __init__(self, serializer: itsdangerous.URLSafeTimedSerializer) -> None:
+    def __init__(self, serializer: t.Any) -> None:
         self._serializer = serializer
 
-    def dumps(self, obj: object) -> str:
+    def dumps(self, obj: object) -> t.Any:
         return self._serializer.dumps(obj)
 
     def loads(self, s: str, max_age: int) -> t.Any:
@@ -404,14 +403,59 @@ class ForeignInterface(FastSessionInterface):
 
 @pytest.mark.parametrize("options", [{"leeway": 7}, {"resign_fallbacks": True}], ids=["leeway", "resign_fallbacks"])
 def test_an_option_that_a_foreign_serializer_cannot_serve_is_said_once(options: dict[str, t.Any]) -> None:
-    say_once.cache_clear()
-    app = make_app(ForeignInterface(**options))
+    for _ in range(2):
+        app = make_app(ForeignInterface(**options))
+        with recorded_warnings() as warned:
+            token = token_in(save_by(app, written(app, user="ada")))
+            for _ in range(3):
+                assert open_by(app, token) == {"user": "ada"}
+        assert [warning.category for warning in warned] == [RuntimeWarning]
+        assert next(iter(options)) in str(warned[0].message)
+
+
+@pytest.mark.parametrize("options", [{}, {"accept_signed": True}, {"compress": True}], ids=str)
+@pytest.mark.parametrize("size", [1, 5000])
+def test_a_serializer_that_does_not_encrypt_is_said_once(options: dict[str, t.Any], size: int) -> None:
+    class Signing(FastSessionInterface):
+        def get_signing_serializer(self, app: flask.Flask) -> t.Any:
+            return Foreign(SecureCookieSessionInterface().get_signing_serializer(app))
+
+    app = make_app(Signing(encrypt=True, **options))
+    with recorded_warnings() as warned:
+        for _ in range(2):
+            save_by(app, written(app, text="x" * size))
+    assert [str(warning.message)[:27] for warning in warned] == ["encrypt= does nothing here:"]
+
+
+def test_a_serializer_that_encrypts_in_its_own_way_is_no_mistake() -> None:
+    app = make_app(ForeignInterface(encrypt=True))
     with recorded_warnings() as warned:
         token = token_in(save_by(app, written(app, user="ada")))
-        for _ in range(3):
-            assert open_by(app, token) == {"user": "ada"}
-    assert [warning.category for warning in warned] == [RuntimeWarning]
-    assert next(iter(options)) in str(warned[0].message)
+        assert open_by(app, token) == {"user": "ada"}
+    assert warned == []
+
+
+class WithoutTime(FastSessionInterface):
+    def get_signing_serializer(self, app: flask.Flask) -> t.Any:
+        return Foreign(itsdangerous.URLSafeSerializer("a key"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"refresh_after": 60}, "refresh_after= cannot apply here"),
+        ({"lifetime": lambda session: 50}, "lifetime= cannot apply here"),
+        ({"refresh_after": 60, "lifetime": lambda session: 50}, "refresh_after= and lifetime= cannot apply here"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5000])
+def test_a_serializer_that_signs_without_a_time_is_said_once(options: dict[str, t.Any], said: str, size: int) -> None:
+    app = make_app(WithoutTime(**options))
+    with recorded_warnings() as warned:
+        token = token_in(save_by(app, written(app, text="x" * size, _permanent=True)))
+        for _ in range(2):
+            assert "text" in open_by(app, token)
+    assert [str(warning.message).partition(":")[0] for warning in warned] == [said]
 
 
 def test_leeway_lengthens_lives_beside_a_foreign_serializer() -> None:

@@ -389,9 +389,10 @@ WRONG: list[tuple[str, object, str]] = [
     ("skip", "/static", "must be a callable"),
     ("lifetime", 60, "must be a callable"),
     ("on_refused", 1, "must be a callable"),
-    ("refresh_after", "60", "must be a timedelta or a number of seconds above 0"),
-    ("refresh_after", 0, "must be a timedelta or a number of seconds above 0"),
-    ("refresh_after", True, "must be a timedelta or a number of seconds above 0"),
+    ("refresh_after", "60", "must be a timedelta or a finite number of seconds above 0"),
+    ("refresh_after", 0, "must be a timedelta or a finite number of seconds above 0"),
+    ("refresh_after", True, "must be a timedelta or a finite number of seconds above 0"),
+    ("refresh_after", 10**400, "must be a timedelta or a finite number of seconds above 0"),
     ("delete_refused", "perhaps", "must be True or False"),
     ("accept_any", 2, "must be True or False"),
 ]

@@ -90,6 +90,16 @@ def test_sessions_that_are_revoked(app: Flask, heard: Heard) -> None:
     assert {(name, sender) for name, sender, _ in heard} == {("session_revoked", app)}
 
 
+def test_outside_of_an_app_context_the_sender_is_the_app(app: Flask, heard: Heard) -> None:
+    sessions = sessions_of(app)
+    app.test_client().get("/login")
+    heard.clear()
+    (found,) = sessions.sessions_of(USER)
+    assert found.last_seen is not None
+    sessions.revoke_user(USER)
+    assert heard == [("session_revoked", app, {})]
+
+
 def test_a_session_that_a_view_revokes_has_not_ended_twice(app: Flask, heard: Heard) -> None:
     client = app.test_client()
     client.get("/login")

@@ -6,6 +6,7 @@ import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import flask_login
 import pytest
@@ -17,6 +18,7 @@ from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
 
 from flask_fastsession import SessionStoreError
+from flask_fastsession.server.meta import MAX_LENGTH
 from flask_fastsession.server.take_over import OVERLAP
 from tests.contract.parity import process_response
 
@@ -85,6 +87,26 @@ def test_the_sessions_of_a_user_are_listed_oldest_first(app: Flask) -> None:
         assert listed(app, "ann") == [name_of(app, cookie) for cookie in cookies]
         assert len(listed(app, "bob")) == 3
         assert listed(app, "nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("note", "noted"),
+    [(None, None), ("", ""), (7, "7"), (Path("a/b"), "a/b"), ("x" * 5000, "x" * MAX_LENGTH), ("\ud800", "?")],
+    ids=["None", "empty", "a number", "an object", "long", "cannot be encoded"],
+)
+def test_a_note_may_be_anything(make_app: MakeApp, note: object, noted: str | None) -> None:
+    app = make_app(SESSION_NOTE=lambda request: note)
+    begun(app, "ann")
+    (found,) = interface_of(app).sessions_of("ann")
+    assert found.note == noted
+
+
+@pytest.mark.parametrize("keep", [5, b"x", 1.5, [5], [b"x"]], ids=repr)
+def test_what_is_to_be_kept_is_a_session(app: Flask, keep: t.Any) -> None:
+    begun(app, "ann")
+    with pytest.raises(TypeError, match="expected a server-side session, not"):
+        interface_of(app).revoke_user("ann", keep=keep)
+    assert len(listed(app, "ann")) == 1
 
 
 def test_a_user_may_be_a_number(app: Flask) -> None:

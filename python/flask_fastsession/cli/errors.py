@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import traceback
 import typing as t
@@ -30,7 +31,11 @@ class ErrorAsJson(click.ClickException):
         self.exit_code = error.exit_code  # type: ignore[misc]
 
     def show(self, file: t.IO[t.Any] | None = None) -> None:
-        click.echo(json.dumps({"error": self.message}), file=file)
+        try:
+            click.echo(json.dumps({"error": self.message}), file=file)
+        except OSError:
+            # Standard output is what has failed.
+            super().show()
 
 
 class Command(click.Command):
@@ -60,6 +65,8 @@ class Command(click.Command):
         except Exception as error:
             if (text := own_text(error)) is not None:
                 raise BadInput(text) from None
+            if isinstance(error, OSError) and error.errno is not None:
+                raise BadInput(f"{type(error).__name__}: {os.strerror(error.errno)}") from None
             # The text of an exception may quote a key. The place where it was raised does not.
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise BadInput(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}") from None

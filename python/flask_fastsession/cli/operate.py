@@ -34,6 +34,7 @@ from .text import echo
 from .text import echo_json
 from .text import echo_table
 from .text import iso
+from .text import shown
 from .text import was
 
 if t.TYPE_CHECKING:
@@ -97,7 +98,7 @@ def list_(interface: ServerSessionInterface, user: str, as_json: bool) -> None:
     if as_json:
         echo_json([as_object(session) for session in sessions])
     elif sessions:
-        rows = [(one.name, moment(one.begun), moment(one.last_seen), one.note or "") for one in sessions]
+        rows = [(one.name, moment(one.begun), moment(one.last_seen), shown(one.note or "")) for one in sessions]
         echo_table([("name", "begun", "last seen", "note"), *rows])
     else:
         echo(f"No sessions are listed for {user!r}.")
@@ -166,13 +167,24 @@ def revoke_user(app: Flask, user: str, keep: tuple[str, ...]) -> None:
 
 def revoke_listed(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) -> None:
     before = interface.stats()["revoked"]
-    interface.revoke_user(user, keep=keep)
+    interface.revoke_user(user, keep=kept(interface, user, keep))
     count = interface.stats()["revoked"] - before
     echo(f"{counted(count, 'listed session')} ended.")
     if binds_by_itself(interface):
         echo(f"From now on, sessions of {user!r} that are not listed yet are refused, too.")
     else:
         echo("Sessions that the app has not bound by bind_user may go on.")
+
+
+def kept(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) -> list[str]:
+    """The sessions to keep, by names or ids. A mistyped name must not end the session that it stands for."""
+    names = [name_or_id(interface, text) for text in keep]
+    live = {one.name for one in interface.sessions_of(user)}
+    for text, name in zip(keep, names, strict=True):
+        found = interface.lifecycle.handles_of(name, user) if SID.fullmatch(name) else {name}
+        if not found & live:
+            raise BadInput(f"{text!r} is no session of {user!r}: none is ended")
+    return names
 
 
 def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:

@@ -108,6 +108,11 @@ def echo(text: str = "", err: bool = False) -> None:
     click.echo(text, err=err, color=False if is_plain() else None)
 
 
+def shown(text: str) -> str:
+    """Text that a visitor may have chosen, on one line and without what would control the terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def warn(text: str) -> None:
     """Print a warning on standard error."""
     echo(click.style(f"Warning: {text}", fg=COLOURS["warning"]), err=True)

@@ -108,7 +108,7 @@ class Revocations:
     ) -> None:
         for name, seconds in (("every", every), ("keep_for", keep_for)):
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-                raise ValueError(f"{name} is a number of seconds, not {seconds!r}")
+                raise ValueError(f"{name} is a finite number of seconds, 0 or more, not {seconds!r}")
         if on_outage not in ("keep", "accept", "refuse"):
             raise ValueError(f'on_outage is "keep", "accept" or "refuse", not {on_outage!r}')
         if user_of is not None and not callable(user_of):

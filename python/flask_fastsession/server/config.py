@@ -189,10 +189,10 @@ def cleanup_of(number: object) -> int | None:
     raise ValueError(f"SESSION_CLEANUP_N_REQUESTS must be a number of requests, or None, not {number!r}")
 
 
-def note_of(note: object) -> Callable[[Request], str] | None:
+def note_of(note: object) -> Callable[[Request], object] | None:
     if note is not None and not callable(note):
         raise ValueError(f"SESSION_NOTE must be a function of the request that returns a text, or None, not {note!r}")
-    return t.cast("Callable[[Request], str] | None", note)
+    return t.cast("Callable[[Request], object] | None", note)
 
 
 # --- What has no effect ---------------------------------------------------------------------------------------------

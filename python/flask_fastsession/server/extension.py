@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 import warnings
+import weakref
 from collections.abc import Callable
 from collections.abc import Iterable
 from datetime import timedelta
@@ -84,14 +85,19 @@ class ServerSession:
             warnings.warn(f"init_app was called again for the app {app.name!r}, which has no effect", stacklevel=2)
             return
         interface = interface_of(app, self._policies, self._absolute_lifetime)
+        interface.made_for = weakref.ref(app)
         interface.at_first_request = checker_of(app, interface)
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
         app.extensions["flask_fastsession"] = self
         # Imported here, because the commands import this package, and Flask imports them before the app.
+        from ..cli import session
         from ..cli.operate import session_cleanup
 
         app.cli.add_command(session_cleanup)
+        if session.name not in app.cli.commands:
+            # `flask` finds it without this, and app.test_cli_runner() does not.
+            app.cli.add_command(session)
         if is_following:
             follow_logins(app, interface)
 

@@ -29,7 +29,7 @@ class SessionInfo:
     ``name`` is random text. It stays the same while the session is bound to this user, and gives no access to it.
     ``begun`` and ``last_seen`` are times in UTC, or ``None`` if they are unknown; ``last_seen`` is exact to a twentieth
     of the session's lifetime. ``note`` is what the function in ``SESSION_NOTE`` returned for the request that bound the
-    session to the user, or ``None``.
+    session to the user, as text, or ``None``.
     """
 
     name: str
@@ -74,8 +74,9 @@ def current_app_or_none() -> Flask | None:
 def several(sessions: AnySession | Iterable[AnySession] | None) -> list[AnySession]:
     if sessions is None:
         return []
-    # A session is iterable, too, by its keys.
-    is_one = isinstance(sessions, (str, SessionInfo, Mapping)) or sessions is current_session
+    # A session is iterable, too, by its keys; what is no session is refused as one.
+    is_one = isinstance(sessions, (str, bytes, SessionInfo, Mapping)) or sessions is current_session
+    is_one = is_one or not isinstance(sessions, Iterable)
     return [t.cast(AnySession, sessions)] if is_one else list(t.cast("Iterable[AnySession]", sessions))
 
 

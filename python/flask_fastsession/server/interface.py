@@ -95,7 +95,7 @@ class Options:
     refresh_unaccessed: bool = False
     absolute_lifetime: float | None = None
     cleanup_n_requests: int | None = None
-    note: Callable[[Request], str] | None = None
+    note: Callable[[Request], object] | None = None
     #: For how long sessions live that Flask-Session has stored where ours are.
     unlisted_lifetime: int = 31 * 24 * 60 * 60
     policies: Policies = NO_POLICIES
@@ -123,6 +123,8 @@ class ServerSessionInterface(SessionInterface):
         self.user_key: str | None = None
         #: What follows Flask-Login's signals: they hold it weakly, so that it ends with this interface.
         self.login_receivers: tuple[Callable[..., None], ...] = ()
+        #: Returns the app that it was made for, if that is known and still there.
+        self.made_for: Callable[[], Flask | None] = lambda: None
         #: Called when the first session is opened.
         self.at_first_request: Callable[[], None] | None = None
         self._is_swept = isinstance(store, SweepingStore)
@@ -414,6 +416,8 @@ class ServerSessionInterface(SessionInterface):
     def bind_user(self, session: SessionMixin, user_id: object) -> None:
         """Bind a session to a user, for :meth:`sessions_of` and :meth:`revoke_user`. ``None`` unbinds it.
 
+        A session without data is not stored, as in Flask, and so is nobody's: put something into it, too.
+
         Raise :exc:`TypeError` if the store lacks the methods of :class:`OwnerStore`.
         """
         self.lifecycle.require_owners()
@@ -465,10 +469,14 @@ class ServerSessionInterface(SessionInterface):
         handles = {handle for each in several(keep) for handle in self._handles(each, user)}
         self._have_revoked(self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None))
 
+    def _app_or_none(self) -> Flask | None:
+        """The current app or, outside of an app context, the one that this interface was made for."""
+        return current_app_or_none() or self.made_for()
+
     def _have_revoked(self, count: int) -> None:
         self._counts.add("revoked", count)
         for _ in range(count):
-            signals.session_revoked.send(current_app_or_none())
+            signals.session_revoked.send(self._app_or_none())
 
     def _handles(self, session: AnySession, user: str) -> set[str]:
         found = resolved(session)
@@ -490,7 +498,7 @@ class ServerSessionInterface(SessionInterface):
 
     def _last_seen(self, meta: SessionMeta, key: str) -> int | None:
         """When a session was last loaded, to a twentieth of its lifetime."""
-        app = current_app_or_none()
+        app = self._app_or_none()
         if app is None:
             return None
         now, lifetime = int(time.time()), lifetime_of(app)

@@ -115,6 +115,8 @@ def owner_name(user_id: t.Any) -> str:
     return DIGEST_PREFIX + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def note_text(text: str) -> str:
-    """Return a text as :attr:`SessionMeta.note`: without what cannot be encoded, and cut to its greatest length."""
-    return text[:MAX_LENGTH].encode("utf-8", "replace").decode()
+def note_text(note: object) -> str | None:
+    """Return what an app notes as :attr:`SessionMeta.note`: as text, without what cannot be encoded, and cut to its
+    greatest length. ``None`` is no note.
+    """
+    return None if note is None else str(note)[:MAX_LENGTH].encode("utf-8", "replace").decode()
