@@ -20,6 +20,7 @@ COMMANDS = {
     "init-db": ("operate", "Create the tables of sessions or revocations in an SQL database."),
     "inspect": ("inspect", "Take a session cookie apart."),
     "list": ("operate", "List the sessions of a user that are on the server."),
+    "migrate": ("operate", "Store all sessions under hashes of their ids at once."),
     "revoke": ("operate", "End sessions on the server."),
     "revoke-user": ("operate", "End all sessions of a user, on the server or, with revocations=, in cookies."),
     "sign": ("sign", "Make a session cookie for a test, and print its value."),

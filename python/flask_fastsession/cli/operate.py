@@ -20,6 +20,7 @@ from ..server.info import SessionInfo
 from ..server.interface import ServerSessionInterface
 from ..server.lifecycle import MissingMethods
 from ..server.meta import handle_or_none
+from ..server.store import ListingStore
 from ..server.store import SessionStoreError
 from ..server.store import SweepingStore
 from . import cookies
@@ -222,6 +223,25 @@ def cleanup(interface: ServerSessionInterface) -> None:
     if removed:
         click.echo("\r", nl=False, err=True)
     echo(f"{counted(removed, 'expired session')} removed.")
+
+
+@click.command(cls=Command)
+@with_sessions
+def migrate(interface: ServerSessionInterface) -> None:
+    """Store all sessions under hashes of their ids at once, rather than each when a visitor comes back.
+
+    This is for sessions from before SESSION_HASH_SID was on. Nobody is logged out, and no session lives longer by it.
+    """
+    if not interface.options.hash_sid:
+        raise BadInput("SESSION_HASH_SID is off: sessions are stored under their ids")
+    if not isinstance(interface.store, ListingStore):
+        raise BadInput("this store cannot say which sessions it has: each is moved when its visitor comes back")
+    moved = 0
+    for seen, was_moved in enumerate(interface.rehash(), 1):
+        moved += was_moved
+        if seen % 1000 == 0:
+            click.echo(f"\r{moved} moved ...", nl=False, err=True)
+    echo(f"{counted(moved, 'session')} moved to {'the hash of its id' if moved == 1 else 'the hashes of their ids'}.")
 
 
 #: Flask-Session has a command of this name. It is hidden, since ``flask session cleanup`` is listed.

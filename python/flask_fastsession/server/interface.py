@@ -61,6 +61,7 @@ from .session import UnloadedSession
 from .session import is_in_event
 from .stats import Counts
 from .stats import ServerStats
+from .store import ListingStore
 from .store import SessionStoreError
 from .store import Store
 from .store import SweepingStore
@@ -402,6 +403,16 @@ class ServerSessionInterface(SessionInterface):
         """Remove expired records from a store that does not do this itself. Yield the number of each step."""
         while isinstance(self.store, SweepingStore) and (count := self.store.sweep(SWEPT)):
             yield count
+
+    def rehash(self) -> Iterator[bool]:
+        """Store all sessions under the hashes of their ids, rather than each when it is found.
+
+        Yield for each record in the store whether it was a session under its id. Raise :exc:`TypeError` if the store
+        cannot say which records it has.
+        """
+        if not isinstance(self.store, ListingStore):
+            raise TypeError(f"{type(self.store).__name__} cannot say which records it has")
+        yield from map(self.lifecycle.rehash, self.store.keys(self.ids.key_prefix))
 
     def stats(self) -> ServerStats:
         """Return counts of what this process has done with sessions since it started."""

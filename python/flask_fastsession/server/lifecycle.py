@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Collection
 from contextlib import suppress
 
+from .ids import SID
 from .ids import Ids
 from .ids import is_taking
 from .ids import moved_to
@@ -29,6 +30,7 @@ from .revoked import RevokedUsers
 from .session import ServerSideSession
 from .session import Stored
 from .store import MOVED_TTL
+from .store import ListingStore
 from .store import MovingStore
 from .store import OwnerStore
 from .store import SessionStoreError
@@ -138,6 +140,19 @@ class Lifecycle:
                     self._relist(self.read(record)[1], own, ttl)
                 return own
         return key
+
+    def rehash(self, key: str) -> bool:
+        """Move a session from the key with its id to that with the hash of it, for the rest of its life.
+
+        Return whether there was one to move.
+        """
+        sid = key.removeprefix(self.ids.key_prefix)
+        own = self.ids.key(sid)
+        record = self.store.load(key) if SID.fullmatch(sid) and key != own else None
+        if record is None or is_taking(record) or new_key_in(record) is not None:
+            return False
+        ttl = t.cast(ListingStore, self.store).expires_in(key)
+        return self._rekeyed(own, key, record, ttl) == own
 
     def _is_listed(self, meta: SessionMeta, record: bytes) -> bool:
         if self.owners is None or meta.owner is None or meta.handle is None:

@@ -62,6 +62,17 @@ class SweepingStore(Store, t.Protocol):
 
 
 @t.runtime_checkable
+class ListingStore(Store, t.Protocol):
+    """A store that can say which records it has, and how long each is kept."""
+
+    def keys(self, prefix: str) -> t.Iterator[str]:
+        """Yield the keys that begin with a prefix. Of records that come or go meanwhile it may yield any."""
+
+    def expires_in(self, key: str) -> int | None:
+        """Return in how many seconds a record expires; ``None`` if it is not there, or does not."""
+
+
+@t.runtime_checkable
 class MovingStore(Store, t.Protocol):
     """A store that moves a record to another key in one step. With other stores this takes several commands."""
 

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ..ids import MOVED
+from ..sources import glob_escaped
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .redis_connections import Client
@@ -216,6 +217,13 @@ class RedisStore:
             self._try("DEL", keys[0])
         else:
             self._try_all([("DEL", key) for key in keys])
+
+    def keys(self, prefix: str) -> t.Iterator[str]:
+        try:
+            for key in self.client.scan_iter(match=glob_escaped(prefix) + "*", count=1000):
+                yield key.decode() if isinstance(key, bytes) else key
+        except self.errors as error:
+            raise failed(error) from error
 
     def expires_in(self, key: str) -> int | None:
         seconds = self._try("TTL", key)

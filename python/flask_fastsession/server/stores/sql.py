@@ -93,6 +93,7 @@ class SQLAlchemyStore:
             .where(is_at_key, is_alive)
         )
         self._load_end = select(r.expires).where(is_at_key, is_alive)
+        self._keys = select(r.id, r.key).where(r.id > bindparam("last")).order_by(r.id).limit(AT_ONCE)
         # By the id of the row as well, since by now another row may have the key: the pointer of the moved session.
         self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive)
         # inline(), because the id of a new row is not needed.
@@ -189,6 +190,12 @@ class SQLAlchemyStore:
         now = time.time()
         rows = self._database.rows(self._load_end, {"the_key": key, "now": now})
         return None if not rows or rows[0].expires is None else int(rows[0].expires - now)
+
+    def keys(self, prefix: str) -> t.Iterator[str]:
+        last = 0
+        while rows := self._database.rows(self._keys, {"last": last}):
+            last = rows[-1].id
+            yield from (row.key for row in rows if row.key.startswith(prefix))
 
     def sweep(self, limit: int) -> int:
         # Two statements for each table, since MariaDB allows no LIMIT in a subquery. A row renewed in between stays.

@@ -37,6 +37,7 @@ LOAD_LISTED = (
     " FROM sessions LEFT JOIN owners ON owners.key = sessions.key"
     " WHERE sessions.key = ? AND (sessions.expires IS NULL OR sessions.expires > ?)"
 )
+KEYS = "SELECT key FROM sessions WHERE key > ? ORDER BY key LIMIT ?"
 TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {ALIVE}"
 # An expired record is overwritten.
 CREATE = (
@@ -155,6 +156,15 @@ class SQLiteStore:
         rows, _ = self._run(executed, f"SELECT expires FROM sessions WHERE key = ? AND {ALIVE}", (key, now))
         ((expires,),) = rows or [(None,)]
         return None if expires is None else int(expires - now)
+
+    def keys(self, prefix: str) -> t.Iterator[str]:
+        last = prefix
+        # In batches, so that no other process waits for long.
+        while rows := self._run(executed, KEYS, (last, AT_ONCE))[0]:
+            for (last,) in rows:
+                if not last.startswith(prefix):
+                    return
+                yield last
 
     # --- Moving -----------------------------------------------------------------------------------------------------
 
