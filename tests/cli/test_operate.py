@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -144,6 +145,24 @@ app = flask.Flask("shop")
 app.config.update(SECRET_KEY="k" * 32, SESSION_SQLITE_PATH="sessions.sqlite")
 ServerSession(app)
 """
+
+
+REVOCABLE = """
+import flask
+from flask_fastsession import FastSessionInterface, Revocations
+
+app = flask.Flask("shop")
+app.secret_key = "k" * 32
+app.session_interface = FastSessionInterface(revocations=Revocations("redis://127.0.0.1:1"))
+"""
+
+
+def test_a_list_that_is_away_is_one_line(tmp_path: Path) -> None:
+    Path(tmp_path, "shop.py").write_text(REVOCABLE)
+    command = [sys.executable, "-m", "flask_fastsession", "--app", "shop", "revoke-user", "ada"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"Error: .*\n", done.stderr)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])

@@ -92,12 +92,15 @@ class SharedGroup(LazyGroup):
         from .app import load_app
         from .errors import BadInput
 
-        try:
-            own = load_app(ctx).cli.get_command(ctx, str(self.name))
-        except BadInput as error:
-            # Flask does the same when it looks for a command and the app cannot be loaded.
-            error.show()
-            return None
+        known: dict[str, click.Command | None] = ctx.meta.setdefault(__name__, {})
+        if "own" not in known:
+            known["own"] = None
+            try:
+                known["own"] = load_app(ctx).cli.get_command(ctx, str(self.name))
+            except BadInput as error:
+                # Flask does the same when it looks for a command and the app cannot be loaded.
+                error.show()
+        own = known["own"]
         return own if isinstance(own, click.Group) and own is not self else None
 
 

@@ -23,9 +23,13 @@ from itsdangerous.encoding import base64_decode
 from itsdangerous.encoding import bytes_to_int
 from werkzeug.http import parse_cookie
 
+from ..interface import FastSessionInterface
+from ..options import CREATED
 from ..options import DEFAULTS
 from ..options import Options
 from ..options import age_in_seconds
+from ..policies import shorter_lifetime
+from ..session import SecureCookieSession
 from ..signing import EncryptedSerializer
 from .errors import described
 from .errors import own_text
@@ -404,8 +408,25 @@ def judge_age(app: Flask, value: str, data: t.Any, made_at: datetime | None, sig
         reason = f"it is {'signed' if signature.digest else 'encrypted'} {-age} seconds from now"
     else:
         reason = why_not_opened(app, value, data)
-    expires_at = date_of(int(made_at.timestamp()) + lifetime + options.leeway)
+    expires_at = date_of(min(ends_of(app, data, int(made_at.timestamp()), lifetime + options.leeway)))
     return Verdict(reason is None, reason, *signature, expires_at, data, made_at)
+
+
+def ends_of(app: Flask, data: t.Any, made_at: int, lifetime: int) -> Iterator[int]:
+    """When a session ends, in seconds since 1970: by the age of its cookie, and by each option that ends it sooner."""
+    yield made_at + lifetime
+    interface = app.session_interface
+    if not isinstance(interface, FastSessionInterface) or not isinstance(data, dict):
+        return
+    options = interface._options_for(app)
+    created = data.get(CREATED)
+    if options.absolute_lifetime is not None and isinstance(created, int):
+        yield int(created + options.absolute_lifetime)
+    # A function of the app's may fail, which the verdict has said already.
+    with suppress(Exception):
+        shorter = shorter_lifetime(options.policies, app, SecureCookieSession(data))
+        if shorter is not None:
+            yield made_at + shorter + options.leeway
 
 
 def failing(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import traceback
@@ -58,6 +59,10 @@ class Command(click.Command):
             raise ErrorAsJson(error) if ctx.params.get("as_json") else error from None
 
     def _invoke(self, ctx: click.Context) -> t.Any:
+        log = logging.getLogger("flask_fastsession")
+        # Without a handler of the app's, Python prints warnings on standard error, and the command says the same there.
+        silent = logging.NullHandler()
+        log.addHandler(silent)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
@@ -70,6 +75,8 @@ class Command(click.Command):
             # The text of an exception may quote a key. The place where it was raised does not.
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise BadInput(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}") from None
+        finally:
+            log.removeHandler(silent)
 
 
 def described(error: BaseException) -> str:
