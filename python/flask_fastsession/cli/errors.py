@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import sys
 import traceback
 import typing as t
 from opcode import opmap
@@ -23,6 +24,18 @@ class BadInput(click.ClickException):
 
     exit_code = 2
 
+    def show(self, file: t.IO[t.Any] | None = None) -> None:
+        super().show(file)
+        drop_unwritten()
+
+
+def drop_unwritten() -> None:
+    """Drop what standard output has no room for: Python would try again at exit, and fail with a text of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
 
 class ErrorAsJson(click.ClickException):
     """An error for programs: ``{"error": "..."}`` on standard output, because they expect JSON there."""
@@ -37,6 +50,7 @@ class ErrorAsJson(click.ClickException):
         except OSError:
             # Standard output is what has failed.
             super().show()
+            drop_unwritten()
 
 
 class Command(click.Command):
