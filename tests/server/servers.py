@@ -225,6 +225,8 @@ def mariadb_server(*options: str) -> Iterator[SQLServer]:
     with database_folder("mysql") as (folder, user):
         data = folder / "data"
         small = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2"]
+        # In a folder that all servers share, those that are set up at the same time find each other's temporary tables.
+        small.append(f"--tmpdir={folder}")
         command = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
         prepare([*command, "--skip-test-db", *small], folder, user)
         port = free_port()
