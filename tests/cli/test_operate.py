@@ -131,6 +131,7 @@ def test_a_mistyped_session_to_keep_ends_none(app: flask.Flask) -> None:
     for keep in ("h." + "x" * 22, "foo", names(app, "bob")[0], "a" * 43):
         result = run(app, "revoke-user", "ada", "--keep", names(app, "ada")[1], "--keep", keep)
         assert (result.exit_code, result.stdout) == (2, "")
+        assert keep not in result.stderr
     assert len(names(app, "ada")) == 2
     assert run(app, "revoke-user", "ada", "--keep", cookie.value).exit_code == 0
     assert len(names(app, "ada")) == 1
@@ -173,6 +174,13 @@ def test_a_full_disk_is_named(tmp_path: Path, options: list[str]) -> None:
         done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"Error: OSError: {os.strerror(errno.ENOSPC)}\n"
+
+
+def test_no_standard_output_is_no_other_error() -> None:
+    command = f"{sys.executable} -m flask_fastsession inspect x >&-"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"Error: .*\n", done.stderr)
 
 
 def test_revoke_by_name_and_by_id(app: flask.Flask) -> None:

@@ -8,11 +8,14 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import time_machine
 from flask import Flask
 from flask import session
 
 from flask_fastsession import ServerSession
+from flask_fastsession import SessionStoreError
 from flask_fastsession.cli import session as group
+from flask_fastsession.server.stores import sql as sql_module
 from flask_fastsession.server.stores import sqlite as sqlite_module
 from tests.contract.parity import process_response
 
@@ -36,6 +39,14 @@ def begun(app: Flask, user: str | None = None) -> str:
         return t.cast(t.Any, session).sid  # type: ignore[no-any-return]
 
 
+def visited(app: Flask, cookie: str) -> dict[str, t.Any]:
+    """The session of a whole request."""
+    with app.test_request_context(headers={"Cookie": f"session={cookie}"}):
+        data = dict(session)
+        process_response(app, app.response_class())
+        return data
+
+
 def migrated(app: Flask) -> str:
     result = app.test_cli_runner().invoke(group, ["migrate"])
     assert result.exit_code == 0, result.output
@@ -52,7 +63,8 @@ def keys_of(app: Flask) -> list[str]:
 @pytest.fixture(params=["sqlite", "redis", "SQL on sqlite", "postgresql", "mariadb"])
 def make_listing_app(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeApp:
     """Make an app with some config, whose store can say what it has."""
-    monkeypatch.setattr(sqlite_module, "AT_ONCE", 5)
+    for module in (sqlite_module, sql_module):
+        monkeypatch.setattr(module, "AT_ONCE", 5)
     config: dict[str, t.Any] = {"SESSION_KEY_PREFIX": f"{secrets.token_urlsafe(6)}[*?]:", "SECRET_KEY": "k" * 32}
     if request.param == "sqlite":
         config["SESSION_SQLITE_PATH"] = tmp_path / "sessions.sqlite"
@@ -119,10 +131,38 @@ def test_what_is_no_session_stays(make_listing_app: MakeApp) -> None:
 def test_a_session_that_has_ended_is_not_brought_back(make_listing_app: MakeApp) -> None:
     old, new = make_listing_app(SESSION_HASH_SID=False), make_listing_app(SESSION_HASH_SID=True)
     cookie = begun(old, "ann")
-    steps = interface_of(new).rehash()
+    steps = interface_of(new).rehash(new)
     interface_of(old).revoke_user("ann")
     assert not any(steps)
     assert "user" not in peer.session_of(new, cookie)
+
+
+def test_a_store_that_fails_is_no_success(make_listing_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = make_listing_app(SESSION_HASH_SID=False), make_listing_app(SESSION_HASH_SID=True)
+    cookie = begun(old, "ann")
+
+    def failing(*arguments: object) -> t.NoReturn:
+        raise SessionStoreError("no room")
+
+    monkeypatch.setattr(interface_of(new).lifecycle, "_put_at", failing)
+    result = new.test_cli_runner().invoke(group, ["migrate"])
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "Error: no room\n")
+    monkeypatch.undo()
+    assert peer.session_of(new, cookie)["user"] == "ann"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.04, 0.049, 0.051, 0.06, 0.5, 0.9])
+@pytest.mark.parametrize("make_listing_app", ["sqlite", "SQL on sqlite"], indirect=True)
+def test_a_session_lives_as_long_as_one_that_was_not_moved(make_listing_app: MakeApp, share: float) -> None:
+    old, new = make_listing_app(SESSION_HASH_SID=False), make_listing_app(SESSION_HASH_SID=True)
+    lifetime = old.permanent_session_lifetime.total_seconds()
+    with time_machine.travel(time.time()) as travelling:
+        cookies = [begun(app, "ann") for app in (old, new)]
+        migrated(new)
+        for passed in (share, 0.94, 0.04, 0.04):
+            travelling.shift(lifetime * passed)
+            moved, other = ("user" in visited(new, cookie) for cookie in cookies)
+            assert moved == other
 
 
 def test_nothing_to_move_if_ids_are_not_hashed(make_listing_app: MakeApp) -> None:
@@ -139,7 +179,7 @@ def test_a_store_that_cannot_list_its_keys(make_app: MakeApp) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert "this store cannot say which sessions it has" in result.stderr
     with pytest.raises(TypeError, match="MemcachedStore cannot say which records it has"):
-        next(interface_of(app).rehash())
+        next(interface_of(app).rehash(app))
 
 
 def test_sessions_that_expire_meanwhile_are_left(tmp_path: Path) -> None:
@@ -150,4 +190,4 @@ def test_sessions_that_expire_meanwhile_are_left(tmp_path: Path) -> None:
     assert store.create(f"session:{sid}", b'~{"user":"ann"}', 1)
     while store.expires_in(f"session:{sid}") is not None:
         time.sleep(0.05)
-    assert list(interface_of(app).rehash()) == [False]
+    assert list(interface_of(app).rehash(app)) == [False]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import sys
@@ -32,7 +31,9 @@ class BadInput(click.ClickException):
 def drop_unwritten() -> None:
     """Drop what standard output has no room for: Python would try again at exit, and fail with a text of its own."""
     try:
-        sys.stdout.flush()
+        # There is none if it was closed before Python began.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -73,10 +74,6 @@ class Command(click.Command):
             raise ErrorAsJson(error) if ctx.params.get("as_json") else error from None
 
     def _invoke(self, ctx: click.Context) -> t.Any:
-        log = logging.getLogger("flask_fastsession")
-        # Without a handler of the app's, Python prints warnings on standard error, and the command says the same there.
-        silent = logging.NullHandler()
-        log.addHandler(silent)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
@@ -89,8 +86,6 @@ class Command(click.Command):
             # The text of an exception may quote a key. The place where it was raised does not.
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise BadInput(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}") from None
-        finally:
-            log.removeHandler(silent)
 
 
 def described(error: BaseException) -> str:

@@ -1,10 +1,13 @@
-"""``flask session list``, ``revoke``, ``revoke-user``, ``cleanup`` and ``init-db``: operate an app's sessions."""
+"""``flask session list``, ``revoke``, ``revoke-user``, ``cleanup``, ``init-db`` and ``migrate``: operate sessions."""
 
 from __future__ import annotations
 
 import functools
+import logging
 import typing as t
 from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextlib import suppress
 from datetime import datetime
 
@@ -181,10 +184,11 @@ def kept(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) ->
     """The sessions to keep, by names or ids. A mistyped name must not end the session that it stands for."""
     names = [name_or_id(interface, text) for text in keep]
     live = {one.name for one in interface.sessions_of(user)}
-    for text, name in zip(keep, names, strict=True):
+    for name in names:
         found = interface.lifecycle.handles_of(name, user) if SID.fullmatch(name) else {name}
         if not found & live:
-            raise BadInput(f"{text!r} is no session of {user!r}: none is ended")
+            # It is not quoted, since it may be an id.
+            raise BadInput(f"what --keep gives is no session of {user!r}: none is ended")
     return names
 
 
@@ -194,8 +198,20 @@ def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
         raise BadInput(why_not_revocable(interface))
     if keep:
         raise BadInput("--keep is for sessions on the server: those in cookies have no names")
-    t.cast(FastSessionInterface, interface).revoke_user(user)
+    with without_warnings():
+        t.cast(FastSessionInterface, interface).revoke_user(user)
     echo(f"Sessions of {user!r} are refused: by every process within {revocations.every:g} s.")
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep Python from printing what is logged: it is raised as well, and the command prints that."""
+    log, silent = logging.getLogger("flask_fastsession"), logging.NullHandler()
+    log.addHandler(silent)
+    try:
+        yield
+    finally:
+        log.removeHandler(silent)
 
 
 def why_not_revocable(interface: object) -> str:
@@ -236,11 +252,13 @@ def migrate(interface: ServerSessionInterface) -> None:
         raise BadInput("SESSION_HASH_SID is off: sessions are stored under their ids")
     if not isinstance(interface.store, ListingStore):
         raise BadInput("this store cannot say which sessions it has: each is moved when its visitor comes back")
-    moved = 0
-    for seen, was_moved in enumerate(interface.rehash(), 1):
+    seen = moved = 0
+    for seen, was_moved in enumerate(interface.rehash(current_app), 1):
         moved += was_moved
         if seen % 1000 == 0:
             click.echo(f"\r{moved} moved ...", nl=False, err=True)
+    if seen >= 1000:
+        click.echo("\r", nl=False, err=True)
     echo(f"{counted(moved, 'session')} moved to {'the hash of its id' if moved == 1 else 'the hashes of their ids'}.")
 
 

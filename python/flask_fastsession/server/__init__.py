@@ -4,6 +4,7 @@ from .extension import ServerSession
 from .info import SessionInfo
 from .interface import ServerSessionInterface
 from .session import ServerSideSession
+from .store import ListingStore
 from .store import MovingStore
 from .store import OwnerStore
 from .store import SessionStoreError
@@ -12,6 +13,7 @@ from .store import SweepingStore
 from .take_over import Source
 
 __all__ = [
+    "ListingStore",
     "MovingStore",
     "OwnerStore",
     "ServerSession",

@@ -404,15 +404,16 @@ class ServerSessionInterface(SessionInterface):
         while isinstance(self.store, SweepingStore) and (count := self.store.sweep(SWEPT)):
             yield count
 
-    def rehash(self) -> Iterator[bool]:
+    def rehash(self, app: Flask) -> Iterator[bool]:
         """Store all sessions under the hashes of their ids, rather than each when it is found.
 
         Yield for each record in the store whether it was a session under its id. Raise :exc:`TypeError` if the store
-        cannot say which records it has.
+        lacks the methods of :class:`ListingStore`.
         """
         if not isinstance(self.store, ListingStore):
             raise TypeError(f"{type(self.store).__name__} cannot say which records it has")
-        yield from map(self.lifecycle.rehash, self.store.keys(self.ids.key_prefix))
+        for key in self.store.keys(self.ids.key_prefix):
+            yield self.lifecycle.rehash(key, self._listing_ttl(app))
 
     def stats(self) -> ServerStats:
         """Return counts of what this process has done with sessions since it started."""
@@ -441,9 +442,11 @@ class ServerSessionInterface(SessionInterface):
     def _bind(self, session: ServerSideSession, user_id: object) -> None:
         meta, owner = session.meta, owner_name(user_id)
         if meta.owner != owner:
-            meta.owner, meta.handle, meta.note = owner, new_handle(), None
+            note = None
             if self.options.note is not None and has_request_context():
-                meta.note = note_text(self.options.note(current_request))
+                note = note_text(self.options.note(current_request))
+            # Then, since that may fail.
+            meta.owner, meta.handle, meta.note = owner, new_handle(), note
 
     def sessions_of(self, user_id: object) -> list[SessionInfo]:
         """Return the user's live sessions, oldest first."""

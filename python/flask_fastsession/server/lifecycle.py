@@ -135,16 +135,21 @@ class Lifecycle:
             return key
         # If this fails, the next request finds the session by its old key, too.
         with suppress(SessionStoreError):
-            if self._put_at(own, key, record, record, ttl, None) is True:
-                with suppress(NotARecord):
-                    self._relist(self.read(record)[1], own, ttl)
+            if self._rekey(own, key, record, ttl, ttl):
                 return own
         return key
 
-    def rehash(self, key: str) -> bool:
+    def _rekey(self, own: str, key: str, record: bytes, ttl: int, listing_ttl: int) -> bool:
+        if self._put_at(own, key, record, record, ttl, None) is not True:
+            return False
+        with suppress(NotARecord):
+            self._relist(self.read(record)[1], own, listing_ttl)
+        return True
+
+    def rehash(self, key: str, listing_ttl: int) -> bool:
         """Move a session from the key with its id to that with the hash of it, for the rest of its life.
 
-        Return whether there was one to move.
+        Return whether there was one to move. One that does not expire is moved when it is found.
         """
         sid = key.removeprefix(self.ids.key_prefix)
         own = self.ids.key(sid)
@@ -152,7 +157,7 @@ class Lifecycle:
         if record is None or is_taking(record) or new_key_in(record) is not None:
             return False
         ttl = t.cast(ListingStore, self.store).expires_in(key)
-        return self._rekeyed(own, key, record, ttl) == own
+        return ttl is not None and ttl > 0 and self._rekey(own, key, record, ttl, listing_ttl)
 
     def _is_listed(self, meta: SessionMeta, record: bytes) -> bool:
         if self.owners is None or meta.owner is None or meta.handle is None:

@@ -6,7 +6,8 @@ methods. :class:`flask_fastsession.testing.StoreTests` tests whether it behaves 
 
 Optional methods are called if a store has them: ``expires_in(key)``, which returns in how many whole seconds a record
 expires, or ``None`` if it does not expire or does not exist; ``shrink()``, which frees the space of removed records,
-for ``flask session cleanup``; those of :class:`MovingStore`; and those of :class:`OwnerStore`, without which sessions
+for ``flask session cleanup``; those of :class:`ListingStore`, for ``flask
+session migrate``; those of :class:`MovingStore`; and those of :class:`OwnerStore`, without which sessions
 cannot be bound to users.
 """
 
