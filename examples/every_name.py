@@ -36,6 +36,7 @@ from flask_fastsession.options import CREATED
 from flask_fastsession.revocations import Cursor
 from flask_fastsession.revocations import RevocationStats
 from flask_fastsession.revocations import RevocationStore
+from flask_fastsession.server import ListingStore
 from flask_fastsession.server import MovingStore
 from flask_fastsession.server import OwnerStore
 from flask_fastsession.server import ServerSessionInterface
@@ -211,7 +212,7 @@ class NoOldSessions:
 
 
 def what_it_can(store: Store) -> list[str]:
-    kinds: dict[str, type] = {"sweep": SweepingStore, "move": MovingStore, "list": OwnerStore}
+    kinds: dict[str, type] = {"sweep": SweepingStore, "keys": ListingStore, "move": MovingStore, "list": OwnerStore}
     return [name for name, kind in kinds.items() if isinstance(store, kind)]
 
 
