@@ -83,10 +83,14 @@ def store() -> MemoryStore:
 
 
 class Monotonic:
-    """The clock by which a list is young or old. It stands still until a test turns it."""
+    """The clock by which a list is young or old. It stands still until a test turns it.
+
+    It is behind that of the machine, which native code asks, however short a time ago the machine was started: a list
+    is never young for native code, which then leaves it to this clock.
+    """
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now = -1_000_000.0
 
     def monotonic(self) -> float:
         # No two fetches are at the same time.
