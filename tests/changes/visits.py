@@ -65,11 +65,11 @@ class Visit:
 
     name: str
     act: Act
-    #: The header, but for ``back``, whose cookie is the one that stock has set last.
+    #: The header, but for ``back``, whose cookie is the one that stock has set last, if it has set one.
     cookie: str = ""
 
     def environ(self, latest: str) -> dict[str, t.Any]:
-        cookie = latest if self.name == "back" else self.cookie
+        cookie = (self.name == "back" and latest) or self.cookie
         return {**_environ(), **({"HTTP_COOKIE": cookie} if cookie else {})}
 
 
@@ -109,7 +109,7 @@ def visits(are_revocable: bool = False) -> tuple[Visit, ...]:
         Visit("refreshed", leave, f"session={permanent}"),
         Visit("written", write, usual),
         Visit("of an old key", look, f"session={token(OLD_KEY, user='bob', **own)}"),
-        Visit("back", look, usual),
+        Visit("back", look, usual if are_revocable else ""),
     )
     if are_revocable:
         return opened
