@@ -383,6 +383,22 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
         assert f"SESSION_{session_type.upper()} is not configured: set it to a client of {package}" in output
 
 
+@pytest.mark.parametrize(
+    ("source", "setting", "package", "installed"),
+    [
+        ("redis", "SESSION_REDIS", "redis", "'flask-fastsession[redis]'"),
+        ("memcached", "SESSION_MEMCACHED", "pymemcache", "'flask-fastsession[memcached]'"),
+        ("sqlalchemy", "SESSION_SQLALCHEMY", "sqlalchemy", "'flask-fastsession[sqlalchemy]'"),
+        ("redis", "SESSION_REDIS", "msgspec", "msgspec"),
+        ("mongodb", "SESSION_MONGODB", "msgspec", "msgspec"),
+        ("dynamodb", "SESSION_DYNAMODB", "msgspec", "msgspec"),
+    ],
+)
+def test_what_taking_over_needs(tmp_path: Path, source: str, setting: str, package: str, installed: str) -> None:
+    output = output_without([package], tmp_path, SESSION_TAKE_OVER=source, **{setting: "sqlite://"})
+    assert output == f"{setting} needs {package}: pip install {installed}\n"
+
+
 # --- flask session_cleanup ------------------------------------------------------------------------------------------
 
 

@@ -429,6 +429,46 @@ def test_an_app_gives_flask_sqlalchemy_its_context(tmp_path: Path) -> None:
         database.engine.dispose()
 
 
+@pytest.mark.parametrize("source", ["sessions", "a source"])
+def test_a_bind_key_names_the_database(tmp_path: Path, source: str) -> None:
+    app = flask.Flask("app", instance_path=str(tmp_path))
+    database = flask_sqlalchemy.SQLAlchemy()
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/app.db",
+        SQLALCHEMY_BINDS={"visitors": f"sqlite:///{tmp_path}/visitors.db"},
+        SESSION_SQLALCHEMY=database,
+        SESSION_SQLALCHEMY_BIND_KEY="visitors",
+        **({"SESSION_TYPE": "sqlalchemy"} if source == "sessions" else {"SESSION_TAKE_OVER": "sqlalchemy"}),
+    )
+    ServerSession(app)
+    database.init_app(app)
+    app.get("/")(lambda: str(flask.session.get("user")))
+    client = app.test_client()
+    client.set_cookie("session", "a" * 43)
+    # Flask-Session's table is not made by us.
+    assert client.get("/").status_code == (200 if source == "sessions" else 500)
+    # A file of SQLite is made when it is first connected to.
+    assert (tmp_path / "visitors.db").exists()
+    assert not (tmp_path / "app.db").exists()
+    with app.app_context():
+        for engine in database.engines.values():
+            engine.dispose()
+
+
+def test_a_bind_key_that_names_nothing(tmp_path: Path) -> None:
+    app = flask.Flask("app")
+    config: t.Any = {"SESSION_TYPE": "sqlalchemy", "SESSION_SQLALCHEMY_BIND_KEY": "visitors"}
+    app.config.update(config, SESSION_SQLALCHEMY=f"sqlite:///{tmp_path}/app.db")
+    with pytest.raises(ValueError, match=r"BIND_KEY is for the SQLAlchemy object.*builtins\.str"):
+        ServerSession(app)
+    database = flask_sqlalchemy.SQLAlchemy()
+    app.config.update(SESSION_SQLALCHEMY=database, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/app.db")
+    sessions = ServerSession(app)
+    database.init_app(app)
+    with pytest.raises(ValueError, match="'visitors', which SQLALCHEMY_BINDS does not have"):
+        sessions.sessions_of("ada")
+
+
 def test_a_function_may_give_the_engine(tmp_path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/app.db")
     assert SQLAlchemyStore(lambda: engine).load("key") is None
@@ -450,6 +490,7 @@ def test_a_function_may_give_the_engine(tmp_path: Path) -> None:
         ("postgres://localhost/name", "does not know"),
         ("mysql+mysqldb://localhost/name", "not installed: MySQLdb"),
         (type("AsyncEngine", (), {"sync_engine": None})(), "create_async_engine"),
+        (flask_sqlalchemy.SQLAlchemy, "the class SQLAlchemy, and must be an object of it"),
     ],
     ids=lambda value: re.sub(r"\W+", "-", str(value))[:30],
 )
@@ -471,6 +512,40 @@ def test_what_is_no_name_of_a_table(name: t.Any) -> None:
 def indexes(engine: Engine, store: SQLAlchemyStore) -> set[str | None]:
     inspector = sqlalchemy.inspect(engine)
     return {index["name"] for each in (store.records, store.owners) for index in inspector.get_indexes(each.name)}
+
+
+def test_a_table_that_is_anothers_is_named(engine: Engine, url: str, table: str) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE {table} (id INTEGER, name VARCHAR(20))")
+    for use in (
+        lambda store: store.load("key"),
+        lambda store: store.create("key", b"data", 9),
+        SQLAlchemyStore.init_db,
+    ):
+        with pytest.raises(SessionStoreError, match=f"the table {table} is another's: choose another name"):
+            use(SQLAlchemyStore(engine, table))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {table}")
+        assert not sqlalchemy.inspect(connection).has_table(f"{table}_owners")
+
+
+def test_tables_are_not_waited_for_again_and_again(tmp_path: Path, table: str) -> None:
+    """SQLite has waited already, in vain: it is the app's own transaction that is in the way."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/app.db?timeout=0.1")
+    begun = 0
+
+    @sqlalchemy.event.listens_for(engine, "before_cursor_execute")
+    def count(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        nonlocal begun
+        begun += statement == "BEGIN IMMEDIATE"
+
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        begun = 0
+        with pytest.raises(SessionStoreError, match=r"could not be created.*locked"):
+            SQLAlchemyStore(engine, table).load("key")
+    assert begun == 1
+    engine.dispose()
 
 
 def test_tables_are_created_at_first_use_or_before(engine: Engine, url: str, table: str) -> None:

@@ -9,7 +9,6 @@ import typing as t
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 
 from ..options import BOOLS
@@ -21,6 +20,7 @@ from .interface import ServerSessionInterface
 from .interface import lifetime_of
 from .record import RecordFormat
 from .sources import SOURCES
+from .sources import require
 from .sources import source_of
 from .sources import sql_source_in
 from .store import Store
@@ -274,11 +274,7 @@ def client_of(app: Flask, name: str, package: str, example: str) -> object:
     client = app.config.get(name)
     if client is None:
         raise ValueError(f"{name} is not configured: set it to a client of {package}, such as {example}")
-    try:
-        import_module(package)
-    except ImportError:
-        extra = {"pymemcache": "memcached"}.get(package, package)
-        raise ValueError(f"{name} needs {package}: pip install 'flask-fastsession[{extra}]'") from None
+    require(name, package)
     return client
 
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
 from hashlib import md5
+from importlib import import_module
 from pathlib import Path
 
 from .record import Data
@@ -288,15 +289,15 @@ def source_of(app: Flask, name: str, store: Store, may_be_own: bool = False) -> 
 
 
 def redis_source(app: Flask, prefix: str) -> Source:
-    return RedisSource(given(app, "SESSION_REDIS"), prefix)
+    return RedisSource(given(app, "SESSION_REDIS", "redis", "msgspec"), prefix)
 
 
 def memcached_source(app: Flask, prefix: str) -> Source:
-    return MemcachedSource(given(app, "SESSION_MEMCACHED"), prefix)
+    return MemcachedSource(given(app, "SESSION_MEMCACHED", "pymemcache", "msgspec"), prefix)
 
 
 def sqlalchemy_source(app: Flask, prefix: str) -> Source:
-    client = sql_source_in(app, given(app, "SESSION_SQLALCHEMY"), app.config.get("SESSION_SQLALCHEMY_BIND_KEY"))
+    client = sql_source_in(app, given(app, "SESSION_SQLALCHEMY", "sqlalchemy", "msgspec"))
     from .stores.sql import FlaskSessionTable
 
     # If SESSION_TYPE is "sqlalchemy", the setting names the table of this package, not that of Flask-Session.
@@ -305,30 +306,40 @@ def sqlalchemy_source(app: Flask, prefix: str) -> Source:
     return FlaskSessionTable(client, table or "sessions", schema, prefix)
 
 
-def sql_source_in(app: Flask, client: t.Any, bind_key: str | None = None) -> t.Any:
+def sql_source_in(app: Flask, client: t.Any) -> t.Any:
     """Return a function that returns the app's engine, for a Flask-SQLAlchemy object; return other clients unchanged.
 
     The function needs no app context. It is called when the engine is first needed, because the object's ``init_app``
     may be called for the app after this.
     """
+    bind_key = app.config.get("SESSION_SQLALCHEMY_BIND_KEY")
     if not hasattr(type(client), "init_app"):
+        if bind_key is not None:
+            raise ValueError(
+                "SESSION_SQLALCHEMY_BIND_KEY is for the SQLAlchemy object of an app, and SESSION_SQLALCHEMY is of type"
+                f" {kind_of(client)}"
+            )
         return client
 
     def engine() -> t.Any:
         with app.app_context():
-            return client.engine if bind_key is None else client.engines[bind_key]
+            if bind_key is None:
+                return client.engine
+            if bind_key not in client.engines:
+                raise ValueError(f"SESSION_SQLALCHEMY_BIND_KEY is {bind_key!r}, which SQLALCHEMY_BINDS does not have")
+            return client.engines[bind_key]
 
     return engine
 
 
 def mongodb_source(app: Flask, prefix: str) -> Source:
     names = app.config.get("SESSION_MONGODB_DB", "flask_session"), app.config.get("SESSION_MONGODB_COLLECT", "sessions")
-    return MongoDBSource(given(app, "SESSION_MONGODB"), *names, prefix)
+    return MongoDBSource(given(app, "SESSION_MONGODB", "msgspec"), *names, prefix)
 
 
 def dynamodb_source(app: Flask, prefix: str) -> Source:
     table = app.config.get("SESSION_DYNAMODB_TABLE", "Sessions")
-    return DynamoDBSource(given(app, "SESSION_DYNAMODB"), table, prefix)
+    return DynamoDBSource(given(app, "SESSION_DYNAMODB", "msgspec"), table, prefix)
 
 
 def cachelib_source(app: Flask, prefix: str) -> Source:
@@ -341,11 +352,29 @@ def folder_of(app: Flask) -> Path:
     return Path(of_cache or app.config.get("SESSION_FILE_DIR") or "flask_session").absolute()
 
 
-def given(app: Flask, name: str) -> t.Any:
+def given(app: Flask, name: str, *packages: str) -> t.Any:
     client = app.config.get(name)
     if client is None:
         raise ValueError(f"{name} is not configured: SESSION_TAKE_OVER needs it, set as for Flask-Session")
+    require(name, *packages)
     return client
+
+
+def require(name: str, *packages: str) -> None:
+    """Raise :exc:`ValueError` if a setting needs a package that is not installed."""
+    for package in packages:
+        try:
+            import_module(package)
+        except ImportError:
+            raise ValueError(f"{name} needs {package}: pip install {INSTALLED_BY.get(package, package)}") from None
+
+
+#: The extras that install packages.
+INSTALLED_BY = {
+    "pymemcache": "'flask-fastsession[memcached]'",
+    "redis": "'flask-fastsession[redis]'",
+    "sqlalchemy": "'flask-fastsession[sqlalchemy]'",
+}
 
 
 SOURCES: dict[str, t.Callable[[Flask, str], Source]] = {

@@ -48,8 +48,8 @@ CREATIONS = 5
 #: has then rolled back the whole transaction.
 CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
 
-#: The codes of a table that does not exist, in the same way.
-TABLE_MISSING = frozenset(["42P01", 1146])
+#: The codes of a table or a column that does not exist, in the same way.
+NOT_THERE = frozenset(["42P01", 1146, "42703", 1054])
 
 
 class HasEngine(t.Protocol):
@@ -94,6 +94,8 @@ class Database:
             self._access = access_to(source)
         elif isinstance(source, (str, URL)):
             self._access = own_access(source)
+        elif isinstance(source, type):
+            raise ValueError(f"SESSION_SQLALCHEMY is the class {source.__qualname__}, and must be an object of it")
         elif is_asynchronous(source):
             raise ValueError("SESSION_SQLALCHEMY must be an Engine of create_engine(), not of create_async_engine()")
         elif hasattr(type(source), "engine"):
@@ -128,8 +130,9 @@ class Database:
                     # The connection was closed while it was idle, for example because the server was restarted. The
                     # pool has now closed its other connections as well.
                     was_lost = True
-                elif self._tables is not None and is_table_missing(error) and not were_created:
+                elif self._tables is not None and is_not_there(error) and not were_created:
                     were_created = True
+                    # Where a column is missing, the table is another's, and this says so.
                     self.create_tables()
                 else:
                     raise self._failed(error) from error.orig
@@ -181,8 +184,9 @@ class Database:
             except Exception as error:
                 if not self._is_of_database(error):
                     raise
-                # Another process may be creating them, too.
-                if attempt + 1 == CREATIONS:
+                # Another process may be creating them, too. But SQLite has waited by itself, and perhaps for what the
+                # app is about to commit after this.
+                if attempt + 1 == CREATIONS or is_locked(error):
                     raise SessionStoreError(
                         "the tables could not be created; somebody who may create tables can do so by `flask session"
                         f" init-db`: {self._failed(error)}"
@@ -193,7 +197,7 @@ class Database:
     def _failed(self, error: Exception, kind: type[SessionStoreError] = SessionStoreError) -> SessionStoreError:
         engine = None if self._access is None else self._access.engine
         name = "SQL" if engine is None else engine.dialect.name
-        return kind(f"the session store in {name} failed: {text_without_values(error, engine)}")
+        return kind(f"the store in {name} failed: {text_without_values(error, engine)}")
 
     def close(self) -> None:
         if self._access is not None and self._access.is_ours:
@@ -326,9 +330,14 @@ def is_conflict(error: DBAPIError) -> bool:
     return not CONFLICTS.isdisjoint(codes_of(error.orig))
 
 
-def is_table_missing(error: DBAPIError) -> bool:
-    # SQLite has no code for this.
-    return not TABLE_MISSING.isdisjoint(codes_of(error.orig)) or "no such table" in str(error.orig)
+def is_not_there(error: DBAPIError) -> bool:
+    # SQLite has no codes for this.
+    texts = ("no such table", "no such column", "has no column")
+    return not NOT_THERE.isdisjoint(codes_of(error.orig)) or any(text in str(error.orig) for text in texts)
+
+
+def is_locked(error: Exception) -> bool:
+    return "database is locked" in str(getattr(error, "orig", ""))
 
 
 def codes_of(error: object) -> t.Iterator[object]:

@@ -164,7 +164,7 @@ class Connections:
         if is_harmless(error, lease.connection):
             self._give_back(lease)
         lease.give_up()
-        raise SessionStoreError(f"the session store {self.path.name} failed: {error}") from error
+        raise SessionStoreError(f"the store {self.path.name} failed: {error}") from error
 
     def _is_mended(self, error: Exception, lease: Lease) -> bool:
         """Whether the cause of the error may have been removed, so that another attempt is useful."""
