@@ -728,7 +728,8 @@ def test_a_wrapper_that_passes_for_what_it_wraps(
         ("allkeys-lru", "100mb", True),
         ("volatile-ttl", "100mb", True),
         ("noeviction", "100mb", False),
-        ("allkeys-lru", "0", False),
+        ("allkeys-lru", "0", True),
+        ("noeviction", "0", False),
     ],
 )
 def test_a_policy_that_drops_sessions_is_warned_of(

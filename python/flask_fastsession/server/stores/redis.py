@@ -403,10 +403,10 @@ def warn_of_eviction(client: t.Any) -> None:
         # The server is unreachable, or this user may not read its config. Neither is an error here.
         return
     policy = found.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction" and found.get("maxmemory", "0") != "0":
+    if policy != "noeviction":
         log.warning(
-            "Redis has maxmemory set and the maxmemory-policy %r: when it is full it drops sessions, which logs"
-            " visitors out. Use noeviction, and a Redis that is not also a cache.",
+            "Redis has the maxmemory-policy %r: when it has used its maxmemory it drops sessions, which logs visitors"
+            " out. Use noeviction, and a Redis that is not also a cache.",
             policy,
         )
 
