@@ -816,6 +816,11 @@ class OwnerStoreTests(StoreTests):
 
         sessions = [session for some in at_once(begin, store, other_store) for session in some]
         assert len(sessions) == self.sessions_listed
+        count = len(store.listed(owner))
+        assert count == self.sessions_listed, (
+            f"{count} of {self.sessions_listed} sessions are listed. If the store lists no more, as those with"
+            f" OwnerRecords do, set sessions_listed = {count} in the class of these tests."
+        )
         assert sorted(store.listed(owner)) == sorted(sessions)
         kept, ended, *_ = sessions
         assert is_alive(store, owner, *kept)

@@ -6,7 +6,10 @@ import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
+from unittest.mock import Mock
+from uuid import UUID
 
 import flask_login
 import pytest
@@ -18,7 +21,10 @@ from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
 
 from flask_fastsession import SessionStoreError
+from flask_fastsession import signals
+from flask_fastsession.server import ListingStore
 from flask_fastsession.server.meta import MAX_LENGTH
+from flask_fastsession.server.meta import new_handle
 from flask_fastsession.server.take_over import OVERLAP
 from tests.contract.parity import process_response
 
@@ -116,6 +122,31 @@ def test_a_user_may_be_a_number(app: Flask) -> None:
     assert not is_there(app, cookie)
 
 
+class Account:
+    """An object of an app that does not say how it is shown."""
+
+
+@pytest.mark.parametrize("user", [None, Account(), object(), Mock(get_id=str)], ids=lambda user: type(user).__name__)
+def test_what_is_no_id_of_a_user(app: Flask, user: object) -> None:
+    text = f"the id of a user is wanted, .*{type(user).__name__}"
+    with app.test_request_context():
+        for ask in (interface_of(app).revoke_user, interface_of(app).sessions_of):
+            with pytest.raises(TypeError, match=text):
+                ask(user)
+        # None unbinds it.
+        if user is not None:
+            with pytest.raises(TypeError, match=text):
+                interface_of(app).bind_user(session, user)
+
+
+def test_a_user_may_be_what_has_a_text(app: Flask) -> None:
+    for user in (UUID(int=7), Decimal(7), b"7", ("a", 7)):
+        cookie = handle(app, lambda: (session.update(user=1), interface_of(app).bind_user(session, user)))  # noqa: B023
+        assert len(listed(app, user)) == len(listed(app, str(user))) == 1
+        interface_of(app).revoke_user(user)
+        assert not is_there(app, cookie)
+
+
 @pytest.mark.parametrize("user", ["ann", "a b", "a:b", "\u00e9\U0001f512", "x" * 1000, "", "../x", "*"])
 def test_a_user_may_be_called_anything(app: Flask, user: str) -> None:
     cookie = begun(app, user)
@@ -138,13 +169,88 @@ def test_revoking_what_was_listed(app: Flask) -> None:
     assert not any(is_there(app, cookie) for cookie in cookies)
 
 
-@pytest.mark.parametrize("no_id", ["", "short", "user:" + "a" * 64, "*" * 20, "a" * 129])
-def test_revoking_what_is_no_id(app: Flask, no_id: str) -> None:
-    cookie = begun(app, "ann")
-    interface_of(app).revoke(no_id, "a" * 43)
+def test_revoking_what_has_ended_or_never_was(app: Flask) -> None:
+    cookie, ended = begun(app, "ann"), begun(app, "ann")
+    for _ in range(2):
+        interface_of(app).revoke(ended, "a" * 43, new_handle())
     interface_of(app).revoke()
     assert is_there(app, cookie)
     assert len(listed(app, "ann")) == 1
+
+
+@pytest.mark.parametrize(
+    "no_id", ["", "short", "user:" + "a" * 64, "*" * 20, "a" * 129, "h.short", f"{'a' * 43}.signed"]
+)
+def test_what_can_be_no_session_is_an_error(app: Flask, no_id: str) -> None:
+    """Such as the id of a user: nothing would end, and nobody would notice."""
+    cookie = begun(app, "ann")
+    for wrong in (
+        lambda: interface_of(app).revoke(cookie, no_id),
+        lambda: interface_of(app).revoke_user("ann", keep=no_id),
+        lambda: interface_of(app).revoke_user("ann", keep=[cookie, no_id]),
+    ):
+        with pytest.raises(ValueError, match=f"a text of {len(no_id)} characters is neither"):
+            wrong()
+    assert is_there(app, cookie)
+    assert len(listed(app, "ann")) == 1
+
+
+def test_an_id_from_before_ids_were_hashed(make_app: MakeApp) -> None:
+    """A process that does not hash ids has moved the session, and then one that does has found it."""
+    before, app = make_app(SESSION_HASH_SID=False), make_app(SESSION_HASH_SID=True)
+
+    def moved(app: Flask, cookie: str | None) -> str:
+        new = handle(app, lambda: session.regenerate(), cookie)  # type: ignore[attr-defined]
+        assert new is not None and new != cookie
+        return new
+
+    def by_request(cookie: str) -> None:
+        assert is_there(app, cookie)
+
+    def by_migrate(cookie: str) -> None:
+        assert any(interface_of(app).rehash(app))
+
+    for rehash in [by_request, by_migrate] if isinstance(interface_of(app).store, ListingStore) else [by_request]:
+        old = begun(before, "ann")
+        new = moved(before, old)
+        rehash(new)
+        interface_of(app).revoke_user("ann", keep=old)
+        assert is_there(app, new)
+        interface_of(app).revoke(old)
+        assert not is_there(app, new)
+        assert listed(app, "ann") == []
+        for last in (before, app):
+            old = begun(before, "ann")
+            new = moved(before, old)
+            rehash(new)
+            newest = moved(last, new)
+            interface_of(app).revoke(old)
+            assert not is_there(app, newest)
+
+
+def test_those_that_can_be_ended_are(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app()
+    cookies = [begun(app, "ann") for _ in range(3)]
+    counts = []
+
+    @signals.session_revoked.connect_via(app)
+    def fail(sender: Flask) -> None:
+        counts.append([is_there(app, cookie) for cookie in cookies])
+        raise RuntimeError("a receiver's own")
+
+    with pytest.raises(RuntimeError, match="own"):
+        interface_of(app).revoke(*cookies)
+    assert counts == [[False] * 3]
+    signals.session_revoked.disconnect(fail, app)
+    cookies = [begun(app, "ann") for _ in range(3)]
+
+    def fail_once() -> None:
+        raise SessionStoreError("once")
+
+    spy.before["replace"] = fail_once
+    with pytest.raises(SessionStoreError, match="once"):
+        interface_of(app).revoke(*cookies)
+    assert [is_there(app, cookie) for cookie in cookies] == [True, False, False]
 
 
 def test_revoking_all_sessions_of_a_user(app: Flask) -> None:

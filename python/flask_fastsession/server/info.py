@@ -14,6 +14,8 @@ from flask import has_app_context
 from flask import has_request_context
 from flask import session as current_session
 
+from .ids import SID
+from .meta import handle_or_none
 from .session import ServerSideSession
 from .session import UnloadedSession
 
@@ -52,11 +54,20 @@ def loaded(session: t.Any) -> ServerSideSession:
 
 
 def resolved(session: AnySession) -> str | ServerSideSession:
-    """The id or the handle of a session as given, or the session object if it is one of this request."""
+    """The id or the handle of a session as given, or the session object if it is one of this request.
+
+    Raise :exc:`ValueError` for a text that can be neither, such as the id of a user or a signed cookie.
+    """
     if isinstance(session, SessionInfo):
         return session.name
     if not isinstance(session, str):
         return loaded(session)
+    if not SID.fullmatch(session) and handle_or_none(session) is None:
+        # It is not quoted, since it may be a cookie.
+        raise ValueError(
+            "expected the name of a session, as sessions_of() returns it, or its id, as session.sid is: a text of"
+            f" {len(session)} characters is neither"
+        )
     # The store does not know an id that the session of this request is only about to have.
     return loaded(current_session) if session == coming_sid() else session
 

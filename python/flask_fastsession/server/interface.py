@@ -45,7 +45,6 @@ from .lifecycle import Lifecycle
 from .lifecycle import Refused
 from .lifecycle import stored_of
 from .meta import SessionMeta
-from .meta import handle_or_none
 from .meta import new_handle
 from .meta import note_text
 from .meta import owner_name
@@ -458,27 +457,36 @@ class ServerSessionInterface(SessionInterface):
         """End sessions at once, even if they have moved to new ids. No running request brings them back.
 
         Pass each as :meth:`sessions_of` returns it, by its name, by an id that it has or had within the last ten
-        minutes, or as ``flask.session``.
+        minutes, or as ``flask.session``. A session that has ended already is no error. A text that can be neither a
+        name nor an id raises :exc:`ValueError`, and what is no session :exc:`TypeError`; then none is ended.
         """
-        for session in sessions:
-            self._revoke(session)
+        failure, count = None, 0
+        for found in [resolved(session) for session in sessions]:
+            # Whatever comes in between, those that can be ended are.
+            try:
+                count += self._revoke(found)
+            except SessionStoreError as error:
+                failure = failure or error
+        self._have_revoked(count)
+        if failure is not None:
+            raise failure
 
-    def _revoke(self, session: AnySession) -> None:
-        found = resolved(session)
-        if isinstance(found, ServerSideSession):
-            was_live = found.stored is not None and self.lifecycle.end(found.stored)
-            found.clear()
-            # Nothing is left to end when it is saved, but the cookie.
-            found.cookie_due = None if found.stored is None else "delete"
-            found.stored = None
-        elif SID.fullmatch(found):
-            was_live = self.lifecycle.revoke(found)
-        else:
-            was_live = handle_or_none(found) is not None and self.lifecycle.revoke_handle(found)
-        self._have_revoked(int(was_live))
+    def _revoke(self, session: str | ServerSideSession) -> bool:
+        """Return whether there was a session."""
+        if isinstance(session, str):
+            return self.lifecycle.revoke(session) if SID.fullmatch(session) else self.lifecycle.revoke_handle(session)
+        was_live = session.stored is not None and self.lifecycle.end(session.stored)
+        session.clear()
+        # Nothing is left to end when it is saved, but the cookie.
+        session.cookie_due = None if session.stored is None else "delete"
+        session.stored = None
+        return was_live
 
     def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
-        """End all sessions that a user has at this moment, except those to ``keep``, passed as for :meth:`revoke`."""
+        """End all sessions that a user has at this moment, except those to ``keep``, passed as for :meth:`revoke`.
+
+        What raises an error there does so here, and no session is ended.
+        """
         user = owner_name(user_id)
         handles = {handle for each in several(keep) for handle in self._handles(each, user)}
         self._have_revoked(self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None))

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from collections.abc import Collection
 from contextlib import suppress
 
-from .ids import SID
 from .ids import Ids
 from .ids import is_taking
 from .ids import moved_to
@@ -151,10 +150,9 @@ class Lifecycle:
 
         Return whether there was one to move. One that does not expire is moved when it is found.
         """
-        sid = key.removeprefix(self.ids.key_prefix)
-        own = self.ids.key(sid)
-        record = self.store.load(key) if SID.fullmatch(sid) and key != own else None
-        if record is None or is_taking(record) or new_key_in(record) is not None:
+        own = self.ids.rehashed_key(key)
+        record = None if own is None else self.store.load(key)
+        if own is None or record is None or is_taking(record) or new_key_in(record) is not None:
             return False
         ttl = t.cast(ListingStore, self.store).expires_in(key)
         return ttl is not None and ttl > 0 and self._rekey(own, key, record, ttl, listing_ttl)
@@ -381,12 +379,18 @@ class Lifecycle:
 
     def _follow(self, key: str) -> tuple[str, bytes | None]:
         for _ in range(HOPS):
-            record = self.store.load(key)
+            key, record = self._found_at(key)
             new_key = None if record is None else new_key_in(record)
             if new_key is None:
                 return key, record
             key = new_key
         raise SessionStoreError(f"a session has moved more than {HOPS} times")
+
+    def _found_at(self, key: str) -> tuple[str, bytes | None]:
+        """Return the record at a key, or where it is since ids are hashed."""
+        record = self.store.load(key)
+        rehashed = self.ids.rehashed_key(key) if record is None else None
+        return (key, record) if rehashed is None else (rehashed, self.store.load(rehashed))
 
     def require_owners(self) -> OwnerStore:
         if self.owners is None:
@@ -404,7 +408,7 @@ class Lifecycle:
 
         Return whether the session still existed, as :meth:`revoke` does.
         """
-        self._delete_twin(stored.sid)
+        self._delete_twin(self.ids.other_key(stored.sid) if self.ids.is_hashed else None)
         return self._end_at(
             stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner)
         )
@@ -463,7 +467,8 @@ class Lifecycle:
                 return False
             new_key = new_key_in(record)
             if new_key is not None:
-                key, record, has_moved = new_key, self.store.load(new_key), True
+                key, record = self._found_at(new_key)
+                has_moved = True
                 continue
             try:
                 meta = self.read(record)[1]
@@ -476,14 +481,16 @@ class Lifecycle:
             self._unlist(meta)
             done = self.store.replace(key, record, None, None)
             if isinstance(done, bool):
+                if done and has_moved:
+                    self._delete_twin(self.ids.rehashed_key(key))
                 return done
             record = done
         raise SessionStoreError(f"other requests moved or changed a session {HOPS} times first")
 
-    def _delete_twin(self, sid: str) -> None:
-        """Delete the second record of a session, left by a process that was killed while it moved the session."""
-        if self.ids.is_hashed and self.mover is None:
-            self.store.delete(self.ids.other_key(sid))
+    def _delete_twin(self, key: str | None) -> None:
+        """Delete the second record of a session, left by a process that was killed while it hashed the id."""
+        if key is not None and self.mover is None:
+            self.store.delete(key)
 
 
 def stored_of(session: ServerSideSession) -> Stored:

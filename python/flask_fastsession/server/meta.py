@@ -103,16 +103,22 @@ def owner_name(user_id: t.Any) -> str:
     """Return a user's id as :attr:`SessionMeta.owner`, or a digest of it if it is too long or cannot be encoded.
 
     Different ids have different names: an id that looks like a digest is hashed, too. Raise :exc:`TypeError` for
-    ``None``, and for a user of Flask-Login in place of its id.
+    ``None``, for a user of Flask-Login in place of its id, and for an object whose text is its place in memory.
     """
-    if user_id is None or hasattr(user_id, "get_id"):
+    kind = type(user_id)
+    if kind not in (str, int) and (user_id is None or is_without_text(kind) or hasattr(user_id, "get_id")):
         raise TypeError(
-            "the id of a user is wanted, such as a str or an int; with Flask-Login that is current_user.get_id()"
+            "the id of a user is wanted, such as a str or an int, not"
+            f" {kind.__module__}.{kind.__qualname__}; with Flask-Login that is current_user.get_id()"
         )
     text = str(user_id)
     if text_or_none(text) == text and not text.startswith(DIGEST_PREFIX):
         return text
     return DIGEST_PREFIX + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_without_text(kind: t.Any) -> bool:
+    return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
 
 
 def note_text(note: object) -> str | None:
