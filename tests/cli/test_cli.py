@@ -326,6 +326,7 @@ def test_a_command_that_nobody_has(directory: Path) -> None:
         (["inspect", "--jsno"], "Did you mean '--json'?"),
         (["bench", "--jsno"], "Did you mean '--json'?"),
         (["sign", "--taged", "{}"], "Did you mean '--tagged'?"),
+        (["doctor", "--jsno"], "Did you mean '--json'?"),
     ],
 )
 def test_did_you_mean(arguments: list[str], suggestion: str) -> None:
@@ -450,13 +451,12 @@ BAD_INPUT: dict[str, tuple[list[str], str | bytes]] = {
     "nothing to measure": (["bench", "{}"], ""),
     "text to measure": (["bench", "x"], ""),
     "a cookie to examine": (["doctor", "nonsense"], ""),
-    "an option that is none": (["inspect", "--jsn"], token_of({})),
-    "a short one": (["inspect", "-h"], token_of({})),
-    "the doctor's": (["doctor", "-h"], token_of({})),
-    "one of fifteen characters": (["inspect", "-" * 15], token_of({})),
     "no cookie of this name": (["inspect", "--name", "sid", f"session={token_of({})}"], ""),
     "none of this name in headers": (["inspect", "--name", "sid", f"Cookie: session={token_of({})}"], ""),
     "half of a quotation": (["inspect", f'"{token_of({})}'], ""),
+    "a session that is not UTF-8": (["sign", "-"], b'{"user": "\xe4"}'),
+    "an argument that is not UTF-8": (["sign", '{"user": "\udce4"}'], ""),
+    "a session to measure that is not UTF-8": (["bench", "-"], b'{"user": "\xe4"}'),
     "a megabyte to sign": (["sign", "-"], b'{"a":"' + b"a" * (1 << 20) + b'"}'),
     "a megabyte to measure": (["bench"], b'{"a":"' + b"a" * (1 << 20) + b'"}'),
     "nothing in standard input to measure": (["bench", "-"], ""),
@@ -696,6 +696,30 @@ def test_an_id_may_begin_with_a_hyphen(value: str) -> None:
         assert run_alone(*arguments).exit_code == 0
         assert run(make_app(), *arguments).exit_code == 0
     assert codes(make_app(**SAFE), value) == ["cookie-refused"]
+
+
+@pytest.mark.parametrize("option", ["--jsn", "-h", "-" * 15, "--keep=name"])
+def test_what_is_shorter_than_an_id_is_an_option(option: str) -> None:
+    for command in ("inspect", "doctor", "revoke"):
+        for arguments in ([command, option], [command, token_of({}), option], [command, option, token_of({})]):
+            result = run(make_app(), *arguments)
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert "Error: No such option" in result.stderr
+
+
+def test_after_two_hyphens_nothing_is_an_option() -> None:
+    for value in ("--json", "-h"):
+        result = run(make_app(), "inspect", "--", value)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("Error: this is no session cookie")
+    value = "-OYH65fZUyEAVpLWTYBcp2ioshtAP5BqezvI0v_ig5Q"
+    assert json.loads(run_alone("inspect", "--json", "--", value).stdout)["kind"] == "id"
+
+
+def test_a_cookie_is_found_among_headers_in_any_encoding() -> None:
+    token = token_of({"user": "ada"})
+    headers = f"HTTP/1.1 200 OK\r\nX-City: K\u00f6ln\r\nSet-Cookie: session={token}; Path=/\r\n".encode("latin-1")
+    assert json.loads(run_alone("inspect", "--json", stdin=headers).stdout)["payload"] == {"user": "ada"}
 
 
 def test_the_cookie_has_the_name_that_the_app_gives_it() -> None:
@@ -1443,13 +1467,56 @@ def test_options_are_listed_with_what_they_cost() -> None:
     assert {text.partition(" ")[0] for text in texts} == given.keys() and all(
         "native" in text or "yours" in text for text in texts
     )
-    skipping = make_app(FastSessionInterface(skip=lambda request: True), **SAFE)
-    assert run_json(skipping, "doctor")["stages"]["save"]["native"] is False
+
+
+def test_an_app_that_skips_the_requests_of_commands() -> None:
+    app = make_app(FastSessionInterface(skip=lambda request: request.path == "/"), **SAFE)
+    report = run_json(app, "doctor")
+    assert report["clean"] and report["stages"]["save"]["native"] is False
+    assert "the option skip is true for a request of" in text_of(report, "skipped")
+    token = token_of({"user": "ada"})
+    assert run_json(app, "inspect", token)["app"]["accepted"] is True
+    assert run_json(app, "doctor", token)["clean"]
+    old = token_of({"user": "ada"}, signed_at=int(time.time()) - 2 * LIFETIME)
+    assert run_json(app, "inspect", old)["app"]["accepted"] is False
+    result = run(app, "bench")
+    assert result.exit_code == 2
+    assert "the times" not in result.stdout
+
+    class Own(FastSessionInterface):
+        def open_session(self, app: flask.Flask, request: flask.Request) -> t.Any:
+            return super().open_session(app, request)
+
+    app = make_app(Own(skip=lambda request: True), **SAFE)
+    reason = run_json(app, "inspect", token_of({"user": "ada"}, STRANGER))["app"]["reason"]
+    assert "the option skip is true for the request" in reason
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"encrypt": True}, "encrypt"),
+        (
+            {"encrypt": True, "accept_signed": True, "lifetime": lambda session: 60},
+            "encrypt or accept_signed or lifetime",
+        ),
+    ],
+    ids=["one", "several"],
+)
+def test_what_flask_does_not_have_is_not_measured(options: dict[str, t.Any], names: str) -> None:
+    result = run(make_app(FastSessionInterface(**options)), "bench", "--rounds", "5")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"so their times cannot be compared: Flask has no {names}, which the app uses\n" in result.stderr
+
+
+def text_of(report: dict[str, t.Any], code: str) -> str:
+    (text,) = [finding["text"] for finding in report["findings"] if finding["code"] == code]
+    return t.cast(str, text)
 
 
 #: Findings that other tests bring about: those below, those of stores, ``tests/encryption/test_cli.py`` and
 #: ``tests/revocations/test_doctor.py``.
-NOTED_ELSEWHERE = {"accepts-encrypted", "accepts-signed", "compresses", "fallback-needed", "revocations"}
+NOTED_ELSEWHERE = {"accepts-encrypted", "accepts-signed", "compresses", "fallback-needed", "revocations", "skipped"}
 WARNED_ELSEWHERE = {
     "class",
     "cookie-refused",

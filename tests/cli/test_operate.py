@@ -391,7 +391,7 @@ def test_revoke_user_keeps_no_session_in_a_cookie(tmp_path: Path) -> None:
 def test_revoke_user_says_what_it_needs() -> None:
     app = flask.Flask("shop")
     app.session_interface = FastSessionInterface()
-    message = "in signed cookies: to end them, it needs FastSessionInterface(revocations=...) or ServerSession(app)"
+    message = "in cookies: to end them, it needs FastSessionInterface(revocations=...) or ServerSession(app)"
     check_that_it_is_one_line(app, "revoke-user", "ada", message=message)
 
 
@@ -405,7 +405,20 @@ def test_a_list_of_sessions_in_cookies(tmp_path: Path, arguments: list[str]) -> 
     check_that_it_is_one_line(app, *arguments, message=message)
 
 
-@pytest.mark.parametrize("arguments", [["list", "ada"], ["revoke-user", "ada"]])
+def test_commands_that_end_nothing_do_not_speak_of_it() -> None:
+    app = flask.Flask("shop")
+    app.session_interface = FastSessionInterface()
+    for command in ("cleanup", "migrate", "convert"):
+        message = "Error: the app keeps its sessions in cookies; this command is for ServerSession(app)\n"
+        check_that_it_is_one_line(app, command, message=message)
+    message = "there are no tables without FastSessionInterface(revocations=...) or ServerSession(app)"
+    check_that_it_is_one_line(app, "init-db", message=message)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list", "ada"], ["revoke-user", "ada"], ["revoke", "h." + "a" * 22], ["cleanup"], ["migrate"], ["init-db"]],
+)
 def test_sessions_of_another_package(arguments: list[str]) -> None:
     app = flask.Flask("shop")
     app.session_interface = SessionInterface()

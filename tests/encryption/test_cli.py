@@ -143,7 +143,10 @@ def test_the_doctor_warns_of_a_serializer_that_does_not_encrypt() -> None:
         def get_signing_serializer(self, app: flask.Flask) -> t.Any:
             return SecureCookieSessionInterface.get_signing_serializer(self, app)
 
-    assert "not-encrypted" in codes(make_app(Own(encrypt=True), **SAFE))
+    app = make_app(Own(encrypt=True, leeway=1), **SAFE)
+    assert "not-encrypted" in codes(app)
+    texts = [each["text"] for each in run_json(app, "doctor")["findings"] if each["code"] == "option"]
+    assert texts == ["leeway is on: native"]
 
 
 # --- Interfaces with a way of their own -----------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from ..options import DEFAULTS
 from . import cookies
 from .app import serializer_of
 from .app import with_app
+from .checks import options_on
 from .counterparts import Interface
 from .counterparts import counterparts_of
 from .counterparts import is_stock
@@ -58,6 +59,8 @@ TURN = 0.002
 ATTEMPTS = 5
 
 INCONCLUSIVE = "the times spread too far to conclude anything; try an idle machine, or more --rounds"
+
+CANNOT_COMPARE = "so their times cannot be compared"
 
 Jobs = dict[str, Callable[[int], float]]
 
@@ -150,7 +153,7 @@ def make_jobs(app: Flask, interfaces: dict[str, Interface], data: dict[str, t.An
         raise BadInput("the app's interface calls FastSessionInterface by its name, and so does what stands for stock")
     # Compared by their repr, since values of different types may be equal.
     if len({repr(dict(session or {})) for session in opened}) != 1 or not opened[0]:
-        raise BadInput("stock and this package open the session differently, so their times cannot be compared")
+        raise BadInput(f"stock and this package open the session differently, {CANNOT_COMPARE}{without_options(app)}")
     jobs: Jobs = {}
     for label, interface in interfaces.items():
         jobs[f"open {label}"] = functools.partial(time_open, app, interface, value)
@@ -164,7 +167,13 @@ def saved_alike(app: Flask, interfaces: Iterable[Interface], data: dict[str, t.A
         answers = [headers_by(interface, app, data) for interface in interfaces]
         if all(answer == answers[0] for answer in answers):
             return answers[0]
-    raise BadInput("stock and this package save the session differently, so their times cannot be compared")
+    raise BadInput(f"stock and this package save the session differently, {CANNOT_COMPARE}{without_options(app)}")
+
+
+def without_options(app: Flask) -> str:
+    """Text to append, on what may be why."""
+    names = options_on(app)
+    return f": Flask has no {' or '.join(names)}, which the app uses" if names else ""
 
 
 def headers_by(interface: Interface, app: Flask, data: dict[str, t.Any]) -> list[str]:

@@ -12,6 +12,7 @@ from flask.sessions import SessionInterface
 from .. import encrypted
 from .. import signing
 from ..interface import FastSessionInterface
+from ..policies import SkippedSession
 from ..server.interface import ServerSessionInterface
 from . import cookies
 from .errors import BadInput
@@ -74,6 +75,8 @@ def read(app: Flask, value: str) -> Read:
             data = None if session is None else dict(session)
     except Exception as error:
         return Read(cookies.failing(error))
+    if isinstance(session, SkippedSession):
+        return Read('the option skip is true for the request by which this was tried, of "/"')
     return Read(None, data) if data else Read("the app opens an empty session for it")
 
 

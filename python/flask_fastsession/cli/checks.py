@@ -77,6 +77,8 @@ def findings_of(check: Callable[..., Iterator[Finding]], *arguments: t.Any) -> I
 def check_run(run: Run) -> Iterator[Finding]:
     if run.error is not None:
         yield warning("failure", f"saving and opening a session raises {run.error}")
+    if run.is_skipped:
+        yield note("skipped", 'no session was saved or opened: the option skip is true for a request of "/"')
 
 
 def check_overrides(run: Run) -> Iterator[Finding]:
@@ -133,7 +135,7 @@ def check_encryption(app: Flask, run: Run) -> Iterator[Finding]:
     if not isinstance(interface, FastSessionInterface) or not interface._options.reads_encrypted:
         return
     options = interface._options
-    if options.encrypt and not isinstance(interface.get_signing_serializer(app), EncryptedSerializer | None):
+    if options.encrypt and not may_encrypt(interface, app):
         yield warning("not-encrypted", "get_signing_serializer is overridden, and what it returns does not encrypt")
     if options.accept_signed:
         yield note(
@@ -159,6 +161,10 @@ def check_encryption(app: Flask, run: Run) -> Iterator[Finding]:
             "encrypted cookies are read as well; encrypt=True may follow where "
             'stats()["kinds"]["too_large_when_encrypted"] of the running app is 0',
         )
+
+
+def may_encrypt(interface: FastSessionInterface, app: Flask) -> bool:
+    return isinstance(interface.get_signing_serializer(app), EncryptedSerializer | None)
 
 
 def overridden_methods(interface: FastSessionInterface) -> list[str]:
@@ -388,18 +394,26 @@ COSTS = {
 
 def check_options(app: Flask) -> Iterator[Finding]:
     """Note which options are on, and what each costs."""
+    interface = app.session_interface
+    for name in options_on(app):
+        if name == "encrypt" and isinstance(interface, FastSessionInterface) and not may_encrypt(interface, app):
+            # There is a warning in its place.
+            continue
+        # With a store only the JSON is native, so the costs above do not apply.
+        yield note("option", f"{name} is on" if is_on_server(app) else f"{name} is on: {COSTS[name]}")
+
+
+def options_on(app: Flask) -> list[str]:
+    """The names of the options beyond Flask's that an app uses."""
     interface: t.Any = app.session_interface
     if isinstance(interface, FastSessionInterface):
         options: t.Any = interface._options_for(app)
     elif is_on_server(app):
         options = interface.options
     else:
-        return
-    for name, cost in COSTS.items():
-        value = getattr(options, name, getattr(options.policies, name, None))
-        if value not in (None, False, 0, (), "warn"):
-            # With a store only the JSON is native, so the costs above do not apply.
-            yield note("option", f"{name} is on" if is_on_server(app) else f"{name} is on: {cost}")
+        return []
+    values = {name: getattr(options, name, getattr(options.policies, name, None)) for name in COSTS}
+    return [name for name, value in values.items() if value not in (None, False, 0, (), "warn")]
 
 
 def check_limit(app: Flask) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ from ..options import CREATED
 from ..options import DEFAULTS
 from ..options import Options
 from ..options import age_in_seconds
+from ..policies import SkippedSession
 from ..policies import shorter_lifetime
 from ..session import SecureCookieSession
 from ..signing import EncryptedSerializer
@@ -441,7 +442,8 @@ def why_not_opened(app: Flask, value: str, data: object) -> str | None:
             is_there = value in request.cookies.getlist(app.session_interface.get_cookie_name(app))
     except Exception as error:
         return failing(error)
-    if session or not data:
+    if session or not data or isinstance(session, SkippedSession):
+        # Where the option skip is for this request, it has not looked at the cookie.
         return None
     if not is_there:
         return "no request has a cookie of the name that the app gives it; see SESSION_COOKIE_NAME"

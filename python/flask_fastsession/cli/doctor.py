@@ -30,9 +30,8 @@ from .checks import warning
 from .config_checks import check_effect
 from .config_checks import check_outages
 from .config_checks import check_refreshing
-from .errors import Command
+from .errors import CookieCommand
 from .text import COLOURS
-from .text import TAKES_COOKIE
 from .text import as_json
 from .text import echo
 from .text import echo_json
@@ -45,7 +44,7 @@ from .trial import try_out
 from .trial import why
 
 
-@click.command(cls=Command, context_settings=TAKES_COOKIE)
+@click.command(cls=CookieCommand)
 @click.argument("cookie", required=False)
 @as_json
 @click.pass_context

@@ -88,6 +88,23 @@ class Command(click.Command):
             raise BadInput(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}") from None
 
 
+class CookieCommand(Command):
+    """A command whose arguments may be ids. One in 64 ids begins with a hyphen, and is no option.
+
+    What is shorter than any id is an option, so that one that is mistyped is reported as such.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        options = [each for each in args[:end] if not HYPHENED.match(each)]
+        ids = [each for each in args[:end] if HYPHENED.match(each)]
+        return super().parse_args(ctx, [*options, "--", *ids, *args[end + 1 :]])
+
+
+#: The beginning of a cookie that begins with a hyphen. The shortest ids have 16 characters.
+HYPHENED = re.compile(r"-[\w-]{15}", re.ASCII)
+
+
 def described(error: BaseException) -> str:
     """The class of an exception, and its text if this package has raised it. Any other text may quote a key."""
     text = own_text(error)

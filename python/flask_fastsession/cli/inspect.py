@@ -23,8 +23,7 @@ from .by_app import kind_of
 from .cookies import Record
 from .cookies import Token
 from .cookies import Verdict
-from .errors import Command
-from .text import TAKES_COOKIE
+from .errors import CookieCommand
 from .text import as_json
 from .text import echo
 from .text import echo_json
@@ -35,7 +34,7 @@ from .text import read_cookie
 from .text import when
 
 
-@click.command(cls=Command, context_settings=TAKES_COOKIE)
+@click.command(cls=CookieCommand)
 @click.argument("cookie", required=False)
 @click.option("--name", help="The cookie's name; by default the app's, or session.")
 @click.option("--no-app", is_flag=True, help="Load no app, and try no keys.")

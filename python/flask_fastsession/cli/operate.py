@@ -31,7 +31,7 @@ from .app import name_of_cookie
 from .app import with_app
 from .errors import BadInput
 from .errors import Command
-from .text import TAKES_COOKIE
+from .errors import CookieCommand
 from .text import as_json
 from .text import counted
 from .text import echo
@@ -43,6 +43,10 @@ from .text import was
 
 if t.TYPE_CHECKING:
     from ..revocations import Revocations
+
+
+#: What keeps sessions, or revocations, in a store.
+ONE_OF_THESE = "FastSessionInterface(revocations=...) or ServerSession(app)"
 
 
 def with_store_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -65,23 +69,25 @@ def with_sessions(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(app: Flask, *args: t.Any, **kwargs: t.Any) -> None:
         interface = app.session_interface
         if not isinstance(interface, ServerSessionInterface):
-            raise BadInput(f"{why_not_listed(interface)}; this command is for ServerSession(app)")
+            way_out = to_end_those_in_cookies(interface) if command.__name__ in ("list_", "revoke") else ""
+            raise BadInput(f"{where_sessions_are(interface)}{way_out}; this command is for ServerSession(app)")
         command(interface, *args, **kwargs)
 
     return with_store_errors(wrapper)
 
 
-def why_not_listed(interface: object) -> str:
-    if not isinstance(interface, SecureCookieSessionInterface):
-        return not_ours(interface)
-    way_out = '"flask session revoke-user USER" ends those of a user'
-    if revocations_of(interface) is None:
-        way_out += ", which needs FastSessionInterface(revocations=...)"
-    return f"the app keeps its sessions in cookies, and the server has no list of them: {way_out}"
-
-
-def not_ours(interface: object) -> str:
+def where_sessions_are(interface: object) -> str:
+    if isinstance(interface, SecureCookieSessionInterface):
+        return "the app keeps its sessions in cookies"
     return f"the app's session interface is {type(interface).__qualname__}, which is of another package"
+
+
+def to_end_those_in_cookies(interface: object) -> str:
+    """Text to append, for commands that need a list of sessions."""
+    if not isinstance(interface, SecureCookieSessionInterface):
+        return ""
+    way_out = ', and the server has no list of them: "flask session revoke-user USER" ends those of a user'
+    return way_out if revocations_of(interface) else f"{way_out}, which needs FastSessionInterface(revocations=...)"
 
 
 def revocations_of(interface: object) -> Revocations | None:
@@ -120,7 +126,7 @@ def binds_by_itself(interface: ServerSessionInterface) -> bool:
     return interface.user_key is not None
 
 
-@click.command(cls=Command, context_settings=TAKES_COOKIE)
+@click.command(cls=CookieCommand)
 @click.argument("sessions", nargs=-1, required=True)
 @with_sessions
 def revoke(interface: ServerSessionInterface, sessions: tuple[str, ...]) -> None:
@@ -195,7 +201,7 @@ def kept(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) ->
 def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
     revocations = revocations_of(interface)
     if revocations is None:
-        raise BadInput(why_not_revocable(interface))
+        raise BadInput(f"{where_sessions_are(interface)}: to end them, it needs {ONE_OF_THESE}")
     if keep:
         raise BadInput("--keep is for sessions on the server: those in cookies have no names")
     with without_warnings():
@@ -212,15 +218,6 @@ def without_warnings() -> Iterator[None]:
         yield
     finally:
         log.removeHandler(silent)
-
-
-def why_not_revocable(interface: object) -> str:
-    if not isinstance(interface, SecureCookieSessionInterface):
-        return not_ours(interface)
-    return (
-        "the app keeps its sessions in signed cookies: to end them, it needs FastSessionInterface(revocations=...) or"
-        " ServerSession(app)"
-    )
 
 
 @click.command(cls=Command)
@@ -278,7 +275,7 @@ def init_db(app: Flask) -> None:
     interface = app.session_interface
     keeper = interface if isinstance(interface, ServerSessionInterface) else revocations_of(interface)
     if keeper is None:
-        raise BadInput(why_not_revocable(interface))
+        raise BadInput(f"{where_sessions_are(interface)}, and there are no tables without {ONE_OF_THESE}")
     create = getattr(keeper.store, "init_db", None)
     if create is None:
         raise BadInput(f"there are no tables to create: {type(keeper.store).__name__} needs none")

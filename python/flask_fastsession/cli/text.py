@@ -21,12 +21,6 @@ from .errors import BadInput
 #: The most bytes of input that are read.
 MAX_INPUT = 1 << 20
 
-#: The least number of characters in the id of a session.
-SHORTEST_ID = 16
-
-#: Settings for commands whose argument may be an id: one in 64 ids begins with a hyphen, and is not an option.
-TAKES_COOKIE = {"ignore_unknown_options": True}
-
 #: The colour of each level, on terminals.
 COLOURS = {"warning": "yellow", "note": "cyan"}
 
@@ -53,7 +47,8 @@ def given(argument: str | None, file: t.BinaryIO | None = None, waits_for: str |
     if not text and argument is None and file is None:
         return None
     # PowerShell begins the output of a pipe with a byte order mark.
-    return text.decode("utf-8-sig", "replace")
+    # As Python decodes arguments: the headers of a response may have other text around the cookie, in any encoding.
+    return text.decode("utf-8-sig", "surrogateescape")
 
 
 def read(argument: str | None, what: str) -> str:
@@ -64,9 +59,6 @@ def read(argument: str | None, what: str) -> str:
 
 
 def read_cookie(argument: str | None, name: str, is_binding: bool = False, is_of_any_form: bool = False) -> str:
-    if argument is not None and argument.startswith("-") and 1 < len(argument) < SHORTEST_ID:
-        options = [name for option in click.get_current_context().command.params for name in option.opts]
-        raise BadInput(f"there is no option {argument!r}; see --help.{did_you_mean(argument, options)}")
     try:
         return cookies.find_cookie(read(argument, "cookie"), name, is_binding, is_of_any_form)
     except cookies.NotACookie as error:
@@ -75,6 +67,10 @@ def read_cookie(argument: str | None, name: str, is_binding: bool = False, is_of
 
 def read_session(text: str, is_tagged: bool, serializer: t.Any = session_json_serializer) -> dict[str, t.Any]:
     """The session that a JSON text describes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput("this is not UTF-8") from None
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:

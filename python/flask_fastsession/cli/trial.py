@@ -12,6 +12,7 @@ from werkzeug.http import parse_cookie
 
 from .. import _native
 from ..interface import FastSessionInterface
+from ..policies import SkippedSession
 from . import cookies
 from .errors import described
 from .overrides import Override
@@ -54,6 +55,8 @@ class Run(t.NamedTuple):
     overrides: t.Sequence[Override] = ()
     #: How many of the cookies would be too large if they were encrypted.
     too_large_when_encrypted: int = 0
+    #: Whether the app's option skip is true for the requests of the trial, so that there was no session.
+    is_skipped: bool = False
     #: How native code checks that classes are Flask's: by version ``tags`` or by ``look-ups``.
     guard: str | None = None
 
@@ -66,13 +69,15 @@ def try_out(app: Flask, sample: object) -> Run:
     before = counts_of(interface)
     lines: list[str] = []
     overrides: list[Override] = []
-    error = None
+    error, is_skipped = None, False
     with warnings.catch_warnings():
         # The doctor reports the size of the cookie itself, in place of Werkzeug's warning.
         warnings.simplefilter("ignore")
         for data in (login_session(), sample):
             try:
                 lines += save_and_open(app, data, overrides) if isinstance(data, dict) else []
+            except Skipped:
+                is_skipped = True
             except Exception as raised:
                 error = described(raised)
     after = counts_of(interface)
@@ -82,6 +87,7 @@ def try_out(app: Flask, sample: object) -> Run:
         error,
         list(dict.fromkeys(overrides)),
         too_large_in(after) - too_large_in(before),
+        is_skipped,
         after and after["guard"],
     )
 
@@ -111,11 +117,20 @@ def stages_between(before: SessionStats | None, after: SessionStats | None) -> d
     }
 
 
+class Skipped(Exception):
+    """The app's option skip is true for this request."""
+
+
 def save_and_open(app: Flask, data: dict[str, t.Any], overrides: list[Override]) -> list[str]:
-    """Save a new session, open it again, and return its Set-Cookie headers. Append to ``overrides``."""
+    """Save a new session, open it again, and return its Set-Cookie headers. Append to ``overrides``.
+
+    Raise :exc:`Skipped` if the app skips the request.
+    """
     interface = app.session_interface
     with cookies.request_with(app, None) as request:
         session = interface.open_session(app, request)
+        if isinstance(session, SkippedSession):
+            raise Skipped
         if session is None or interface.is_null_session(session):
             return []
         session.update(data)
