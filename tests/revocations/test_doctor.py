@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import typing as t
 
+import pytest
 from flask import Flask
 
 from examples.every_name import MemoryRevocations
@@ -35,6 +37,14 @@ def test_it_says_within_what_time_sessions_end() -> None:
 def test_it_warns_of_a_store_that_does_not_answer() -> None:
     found = findings(app_with(Revocations(StoreAway())))
     assert "revocations cannot be fetched" in found["revocations-failed"]
+
+
+def test_it_prints_no_line_of_the_log_beside_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that no handler of pytest's has it, and Python prints it.
+    monkeypatch.setattr(logging.getLogger("flask_fastsession"), "propagate", False)
+    result = app_with(Revocations(StoreAway())).test_cli_runner().invoke(cli.session, ["doctor"])
+    assert "revocations cannot be fetched" in result.stdout
+    assert result.stderr == ""
 
 
 class TestTheStoreOfTheExample(MemoryRevocationsSuite):

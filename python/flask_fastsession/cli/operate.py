@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import logging
 import typing as t
 from collections.abc import Callable
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextlib import suppress
 from datetime import datetime
 
@@ -40,6 +37,7 @@ from .text import echo_table
 from .text import iso
 from .text import shown
 from .text import was
+from .text import without_log
 
 if t.TYPE_CHECKING:
     from ..revocations import Revocations
@@ -204,20 +202,9 @@ def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
         raise BadInput(f"{where_sessions_are(interface)}: to end them, it needs {ONE_OF_THESE}")
     if keep:
         raise BadInput("--keep is for sessions on the server: those in cookies have no names")
-    with without_warnings():
+    with without_log():
         t.cast(FastSessionInterface, interface).revoke_user(user)
     echo(f"Sessions of {user!r} are refused: by every process within {revocations.every:g} s.")
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Keep Python from printing what is logged: it is raised as well, and the command prints that."""
-    log, silent = logging.getLogger("flask_fastsession"), logging.NullHandler()
-    log.addHandler(silent)
-    try:
-        yield
-    finally:
-        log.removeHandler(silent)
 
 
 @click.command(cls=Command)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import os
 import sys
 import time
 import typing as t
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import click
@@ -112,6 +115,17 @@ def shown(text: str) -> str:
 def warn(text: str) -> None:
     """Print a warning on standard error."""
     echo(click.style(f"Warning: {text}", fg=COLOURS["warning"]), err=True)
+
+
+@contextmanager
+def without_log() -> Iterator[None]:
+    """Keep Python from printing what this package logs, where the command itself prints the same."""
+    log, silent = logging.getLogger("flask_fastsession"), logging.NullHandler()
+    log.addHandler(silent)
+    try:
+        yield
+    finally:
+        log.removeHandler(silent)
 
 
 def is_plain() -> bool:
