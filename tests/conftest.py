@@ -18,9 +18,12 @@ from .contract.parity import Outcome
 from .contract.parity import Scenario
 from .contract.parity import exactly
 from .contract.parity import outcome_of
+from .faults.support import scaled
 
 # No test depends on how fast the machine is, so Hypothesis measures no time.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=scaled(50, 1_000)
+)
 settings.load_profile("untimed")
 
 #: The files that take longest. They come first, lest one of them begin when the other processes are almost done.

@@ -29,7 +29,7 @@ from .matrix import case_of
 from .places import PLACES
 from .ways import ways_of
 
-CASES = 8 * BATCH
+CASES = 5 * BATCH
 
 
 @pytest.fixture(scope="module")

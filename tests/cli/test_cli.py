@@ -76,6 +76,7 @@ from flask_fastsession.server import Store
 from tests.contract.parity import Outcome
 from tests.contract.parity import exactly
 from tests.contract.parity import outcome_of
+from tests.faults.support import scaled
 from tests.patience import HANGS_AFTER
 from tests.server.test_kit import OwnerMemoryStore
 
@@ -1078,7 +1079,7 @@ JSON = st.recursive(
     digest=st.sampled_from([hashlib.sha1, hashlib.sha256]),
     age=st.sampled_from([0, 1, LIFETIME - 30, LIFETIME + 30, 10**6, -30]) | st.integers(-(10**6), 10**9),
 )
-@settings(max_examples=150)
+@settings(max_examples=scaled(60, 1_000))
 def test_signed_cookies_are_judged_as_itsdangerous_does(
     data: dict[str, t.Any], name: str | None, digest: t.Any, age: int
 ) -> None:
@@ -1112,7 +1113,7 @@ def test_genuine_cookies_with_odd_payloads(text: str, age: int) -> None:
 @example(token="...")
 @example(token="e30.." + "A" * 27)
 @example(token="e30." + "_" * 4000 + "." + "A" * 27)
-@settings(max_examples=200)
+@settings(max_examples=scaled(80, 1_000))
 def test_whatever_is_given_as_a_cookie(token: str) -> None:
     """Either it is no cookie, in one line, or it is judged as itsdangerous judges it."""
     try:
@@ -1128,7 +1129,7 @@ def test_whatever_is_given_as_a_cookie(token: str) -> None:
 
 
 @given(text=st.text(max_size=200) | st.binary(max_size=200))
-@settings(max_examples=200)
+@settings(max_examples=scaled(80, 1_000))
 def test_whatever_is_piped_in(text: str | bytes) -> None:
     stdin = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     for command in ("inspect", "sign"):

@@ -17,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from flask_fastsession import signing
+from tests.faults.support import scaled
 
 from .parity import exactly
 from .parity import outcome_of
@@ -51,7 +52,7 @@ def check_alike(call: Callable[[t.Any], object], stock: object, ours: object) ->
 
 @pytest.mark.parametrize("name", SIGNERS)
 @given(key=keys, salt=salts, derivation=derivations, digest=digests, sep=separators, value=values, data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=scaled(60, 1_000))
 def test_signers_agree(
     name: str,
     key: t.Any,
@@ -78,7 +79,7 @@ def test_signers_agree(
 
 @pytest.mark.parametrize("name", SERIALIZERS)
 @given(key=keys, salt=salts, digest=digests, value=json_values, data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=scaled(60, 1_000))
 def test_serializers_agree(
     name: str, key: t.Any, salt: t.Any, digest: t.Any, value: object, data: st.DataObject
 ) -> None:

@@ -19,6 +19,7 @@ from itsdangerous.encoding import base64_encode
 from markupsafe import Markup
 
 from flask_fastsession import FastSessionInterface
+from tests.faults.support import scaled
 
 from .codec import odd_types
 from .codec.comparison import Sides
@@ -154,7 +155,7 @@ contents = st.tuples(payloads, timestamps).map(b".".join) | st.binary()
 
 SIDES = Sides()
 enough = settings(
-    max_examples=400,
+    max_examples=scaled(200, 4_000),
     database=None,
     print_blob=True,
 )

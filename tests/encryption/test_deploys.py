@@ -55,7 +55,7 @@ class Visitor:
 
     def visit(self, is_over: threading.Event) -> None:
         # Slowly: workers that start need the cores, too.
-        while not is_over.wait(0.02):
+        while not is_over.wait(0.1):
             self.get("/")
             self.get(f"/write/{self.count}")
 

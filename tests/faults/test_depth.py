@@ -55,7 +55,7 @@ def at_depth(call: Call, depth: int) -> Scenario:
 def compare(parity: t.Any, call: Call) -> None:
     limit = limit_of(call, Interface)
     assert abs(limit - limit_of(call, FastSessionInterface)) <= MARGIN
-    for depth in (*range(10, 30), *range(1, DEEPEST, scaled(397, 7)), DEEPEST):
+    for depth in (*range(10, 30), *range(1, DEEPEST, scaled(797, 7)), DEEPEST):
         if abs(depth - limit) > MARGIN:
             outcome = parity(at_depth(call, depth))
             assert (outcome.error is None) == (depth <= limit)

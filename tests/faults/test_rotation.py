@@ -7,6 +7,7 @@ settings at the first, the second, the third call of a Python function during a 
 from __future__ import annotations
 
 import itertools
+import random
 import typing as t
 from collections.abc import Callable
 
@@ -25,6 +26,9 @@ from .support import open_by
 from .support import save_by
 from .support import scaled
 from .support import written
+
+#: Of how many calls one is tried, another one each time.
+STEP = scaled(7, 1)
 
 NEW, OLD = "a new key", "an old key"
 
@@ -93,7 +97,7 @@ def with_change_at(number: int, change: str, *, opens: bool) -> tuple[Scenario, 
 @pytest.mark.parametrize("opens", [True, False], ids=["open", "save"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_setting_that_changes_meanwhile_leaves_no_trace(parity: t.Any, change: str, opens: bool) -> None:
-    for number in itertools.count(1, scaled(3, 1)):
+    for number in itertools.count(random.randint(1, STEP), STEP):
         scenario, was_reached = with_change_at(number, change, opens=opens)
         parity(scenario)
         if not was_reached():

@@ -15,9 +15,11 @@ import redis
 from flask import Flask
 
 from flask_fastsession import ServerSession
+from flask_fastsession import testing
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server import Store
 from flask_fastsession.server.owners import OwnerRecords
+from tests.faults.support import scaled
 
 from .servers import Server
 from .servers import SQLServer
@@ -125,6 +127,12 @@ def app_with(config: dict[str, t.Any]) -> Flask:
     app.config.update(config)
     ServerSession(app)
     return app
+
+
+@pytest.fixture
+def fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the kit: the orders that commands can have are tried one by one elsewhere."""
+    monkeypatch.setattr(testing, "ROUNDS", scaled(8, testing.ROUNDS))
 
 
 # --- Stores of a test's own -----------------------------------------------------------------------------------------

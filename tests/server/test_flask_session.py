@@ -286,7 +286,7 @@ values = st.recursive(leaves, containers, max_leaves=8)
 names = plain_text.filter(lambda name: name not in ("_permanent", OWN))
 sessions = st.dictionaries(names, values, min_size=1, max_size=5)
 many = settings(
-    max_examples=scaled(120, 3_000), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=scaled(50, 3_000), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 
 

@@ -59,6 +59,7 @@ def url_of(*servers: Server) -> str:
 # --- Lists ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("fewer_rounds")
 class TestOwners(OwnerStoreTests):
     """On two servers, so that a list, the sessions on it and what leads to it are on either."""
 
@@ -115,6 +116,7 @@ class RemembersOwners(owners.OwnerRecords, Remembers):
     pass
 
 
+@pytest.mark.usefixtures("fewer_rounds")
 class TestOwnersOfAnyStore(OwnerStoreTests):
     """By the methods that any store has."""
 
@@ -698,9 +700,11 @@ def test_nothing_is_left_behind_wherever_a_signal_breaks_a_call_off(
     server = store.server_of("key")
     key, other = a_key(), a_key()
     store.create(other, b"other", 1000)
-    number, has_ended = 0, False
+    step = scaled(3, 1)
+    # Others each time.
+    number, has_ended = -random.randrange(step), False
     while not has_ended:
-        number += 1
+        number += step
         store.create(key, b"data", 1000)
         if is_new:
             server.idle.clear()

@@ -170,7 +170,7 @@ def test_a_change_that_python_takes_for_none_is_kept(record_format: RecordFormat
 
 
 @given(formats, st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=12))
-@settings(max_examples=scaled(100, 2_000))
+@settings(max_examples=scaled(50, 2_000))
 def test_conflict_after_conflict_loses_and_doubles_nothing(
     record_format: RecordFormat, rounds: list[tuple[bool, int]]
 ) -> None:
@@ -230,7 +230,7 @@ def has_popped_a_list(base: Data, theirs: Data, mine: Data) -> bool:
 
 
 @given(formats, versions())
-@settings(max_examples=scaled(200, 5_000))
+@settings(max_examples=scaled(80, 5_000))
 def test_it_is_as_in_the_model(record_format: RecordFormat, three: tuple[Data, Data, Data]) -> None:
     base, theirs, mine = three
     if has_popped_a_list(base, theirs, mine):

@@ -27,6 +27,7 @@ from flask_fastsession.server.pickles import NotPlain
 from flask_fastsession.server.pickles import plain_pickle
 from flask_fastsession.server.pickles import plain_session
 from flask_fastsession.server.pickles import plain_session_in_file
+from tests.faults.support import scaled
 
 PROTOCOLS = range(3, pickle.HIGHEST_PROTOCOL + 1)
 
@@ -252,7 +253,7 @@ def test_what_is_no_session(value: t.Any) -> None:
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda tail: b"\x80\x04}" + tail))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(80, 2_000))
 def test_damage_is_never_another_error(text: bytes) -> None:
     for read in (plain_session, plain_session_in_file):
         with contextlib.suppress(NotPlain):
@@ -260,7 +261,7 @@ def test_damage_is_never_another_error(text: bytes) -> None:
 
 
 @given(st.data(), st.sampled_from(PROTOCOLS))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(80, 2_000))
 def test_pickles_that_are_changed_anywhere(data: st.DataObject, protocol: int) -> None:
     text = bytearray(pickle.dumps(SESSION, protocol))
     for _ in range(data.draw(st.integers(1, 4))):

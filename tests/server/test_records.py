@@ -118,7 +118,7 @@ def test_tagged_records_are_what_flask_puts_into_cookies() -> None:
 
 
 @given(st.randoms(use_true_random=True))
-@settings(max_examples=scaled(200, 5_000))
+@settings(max_examples=scaled(80, 5_000))
 def test_whatever_is_tagged_json_for_flask_is_a_record_or_none(rng: random.Random) -> None:
     text = json_bytes(rng)
     try:
@@ -175,7 +175,7 @@ json_values = st.recursive(
 
 @with_each_format
 @given(data=st.dictionaries(st.text(), json_values, max_size=4))
-@settings(max_examples=scaled(120, 3_000))
+@settings(max_examples=scaled(50, 3_000))
 def test_what_has_been_read_is_written_as_it_was(name: str, data: dict[str, t.Any]) -> None:
     """Or else a session would be written each time it is read, and perhaps become something else."""
     record = FORMATS[name].dumps(data)
@@ -256,7 +256,7 @@ peer_sessions = {"msgpack": nested(peer_scalars, msgpack_keys), "json": nested(p
 
 @with_each_peer
 @given(data=st.data())
-@settings(max_examples=scaled(120, 3_000))
+@settings(max_examples=scaled(50, 3_000))
 def test_what_flask_session_can_write_is_written_and_read_as_by_flask_session(name: str, data: st.DataObject) -> None:
     session = data.draw(peer_sessions[name])
     record = FORMATS[name].dumps(session)
@@ -393,7 +393,7 @@ mixed_sessions = {
 
 @with_each_peer
 @given(data=st.data())
-@settings(max_examples=scaled(200, 5_000))
+@settings(max_examples=scaled(80, 5_000))
 def test_no_value_depends_on_what_else_is_in_the_session(name: str, data: st.DataObject) -> None:
     session = data.draw(mixed_sessions[name])
     written = FORMATS[name]
@@ -443,7 +443,7 @@ kept_sessions = {name: kept(name) for name in NAMES}
 
 @with_each_format
 @given(data=st.data())
-@settings(max_examples=scaled(200, 5_000))
+@settings(max_examples=scaled(80, 5_000))
 def test_what_a_format_keeps_is_read_with_values_and_types_as_it_was(name: str, data: st.DataObject) -> None:
     session = data.draw(kept_sessions[name])
     for reader in FORMATS.values():
@@ -548,7 +548,7 @@ def ext_record(text: bytes) -> bytes:
 
 
 @given(st.randoms(use_true_random=True))
-@settings(max_examples=scaled(200, 5_000))
+@settings(max_examples=scaled(80, 5_000))
 def test_whatever_is_in_an_ext_type_is_a_value_or_no_record(rng: random.Random) -> None:
     text = json_bytes(rng)
     try:
@@ -631,14 +631,14 @@ def test_a_record_with_any_byte_replaced_is_one_or_none(record: bytes) -> None:
 
 
 @given(st.sampled_from([b"", b"~", b"{", b"~{", b"\x81\xa1a", b"\xde\x00\x01\xa1a", b"\xdf", b"\x80\x04"]), st.binary())
-@settings(max_examples=scaled(500, 20_000))
+@settings(max_examples=scaled(200, 20_000))
 def test_any_bytes_are_a_record_or_none(start: bytes, rest: bytes) -> None:
     data = read_or_none(start + rest)
     assert data is None or type(data) is dict
 
 
 @given(st.sampled_from([TAGGED, b""]), st.randoms(use_true_random=True))
-@settings(max_examples=scaled(200, 5_000))
+@settings(max_examples=scaled(80, 5_000))
 def test_whatever_has_been_read_can_be_written_in_every_format(start: bytes, rng: random.Random) -> None:
     """Or else a damaged record would be an error at each request instead of none."""
     data = read_or_none(start + b'{"a":' + json_bytes(rng) + b"}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import secrets
 import signal
 import sys
@@ -483,8 +484,9 @@ def test_an_exception_at_any_bytecode(
     name: str, error: type[BaseException], redis_process: Server, prefix: str
 ) -> None:
     at = Interrupted(redis_process, prefix)
-    steps = scaled(53 if name in LONGER else 7, 1)
-    number, begun = 0, 0
+    steps = scaled(101 if name in LONGER else 13, 1)
+    # Others each time.
+    number, begun = -random.randrange(steps), 0
     while begun >= number:
         number += steps
         if name == "a script unknown to the server":

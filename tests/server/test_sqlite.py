@@ -56,6 +56,7 @@ def store(path: Path) -> Iterator[SQLiteStore]:
     store.close()
 
 
+@pytest.mark.usefixtures("fewer_rounds")
 class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
     """The kit's tests of all that SQLite does."""
 

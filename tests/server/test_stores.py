@@ -67,6 +67,7 @@ REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {
 }
 
 
+@pytest.mark.usefixtures("fewer_rounds")
 class TestRedis(OwnerStoreTests):
     # For each client; 100 000 of them are in test_redis.py.
     sessions_listed = 600
@@ -162,6 +163,7 @@ def test_a_client_that_is_given_up_is_gone(redis_process: Server) -> None:
     assert [each() for each in left] == [None, None]
 
 
+@pytest.mark.usefixtures("fewer_rounds")
 class TestRedisCluster(OwnerStoreTests):
     sessions_listed = 600
 
@@ -191,6 +193,7 @@ MEMCACHED_CLIENTS: dict[str, Callable[..., t.Any]] = {
 }
 
 
+@pytest.mark.usefixtures("fewer_rounds")
 class TestMemcached(StoreTests):
     @pytest.fixture(params=MEMCACHED_CLIENTS)
     def client_of(self, request: pytest.FixtureRequest) -> Callable[[tuple[str, int]], t.Any]:

@@ -21,6 +21,8 @@ from markupsafe import Markup
 APP_NAME = "requests_differential"
 
 
+ADDRESS = re.compile("0x[0-9a-f]+")
+
 LEAVES = (str, int, float, bool, bytes, type(None), UUID, Markup, timedelta, type)
 BRACKETS = {dict: ("{", "}"), list: ("[", "]"), tuple: ("(", ")")}
 
@@ -57,7 +59,8 @@ def family(kind: type) -> str:
 
 def impersonal(text: str) -> str:
     """A text without addresses, and without the names that tell ours from stock."""
-    return re.sub("0x[0-9a-f]+", "0x", text).replace("FastSession", "SecureCookieSession")
+    without_addresses = ADDRESS.sub("0x", text) if "0x" in text else text
+    return without_addresses.replace("FastSession", "SecureCookieSession")
 
 
 def observed_call(name: str, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> str:
