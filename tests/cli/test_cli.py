@@ -833,7 +833,7 @@ def test_a_cookie_that_browsers_drop() -> None:
 
 @pytest.mark.parametrize("is_known", [False, True])
 def test_a_bomb_is_not_inflated(is_known: bool) -> None:
-    bomb = forged(zlib.compress(b"[" + b" " * 300_000_000, 9), is_compressed=True)
+    bomb = forged(zlib.compress(b"[" + b" " * 60_000_000, 9), is_compressed=True)
     tracemalloc.start()
     try:
         result = run(make_app(), "inspect", "-", stdin=bomb) if is_known else run_alone("inspect", "-", stdin=bomb)

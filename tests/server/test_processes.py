@@ -37,7 +37,7 @@ from .servers import memcached_server
 from .servers import redis_server
 
 PROCESSES = 4
-VISITS = scaled(150, 10_000)
+VISITS = scaled(60, 10_000)
 
 
 # --- One SQLite file ------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ FORKED_AT_ONCE = """
 
 
 def test_forked_processes_make_a_file_at_the_same_moment(tmp_path: Path) -> None:
-    count = scaled(40, 1_000)
+    count = scaled(20, 1_000)
     assert run_script(FORKED_AT_ONCE, tmp_path, count, timeout=HANGS_AFTER + count) == Ending("exit 0", "0 failures\n")
 
 

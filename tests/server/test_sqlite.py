@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -700,14 +701,14 @@ NOT_RAISED = {"__del__", "_remove", "mkdir"}
 
 #: What is alike in all of them, or long, is tried at some of its instructions only in the slice of the tests.
 STEPS = {
-    "load": 1,
-    "move": 1,
-    "connecting": 13,
-    "making the file": 31,
-    "create on a full disk": 5,
-    "create in a read-only file": 31,
+    "load": 2,
+    "move": 3,
+    "connecting": 29,
+    "making the file": 61,
+    "create on a full disk": 11,
+    "create in a read-only file": 61,
 }
-OTHER_STEP = 3
+OTHER_STEP = 7
 
 #: The same where another process has locked the database, or a disk is full.
 FAILING: CallsByName = {
@@ -753,7 +754,8 @@ def interrupted_in_turn(
     step: int,
 ) -> int:
     store = calls.store
-    number = 1 - step
+    # Others each time.
+    number = -random.randrange(step)
     while True:
         number += step
         prepare(calls)
