@@ -28,21 +28,29 @@ settings.load_profile("untimed")
 
 #: The files that take longest. They come first, lest one of them begin when the other processes are almost done.
 LONGEST = (
+    "differential/test_requests.py",
+    "server/test_sql.py",
+    "cli/test_cli.py",
+    "server/test_outages.py",
     "server/test_stores.py",
     "server/test_memcached.py",
-    "cli/test_cli.py",
-    "server/test_sql.py",
-    "server/test_outages.py",
-    "encryption/test_contract.py",
+    "server/test_sqlite.py",
+    "server/test_take_over.py",
+    "security/test_forgery.py",
+    "server/test_interleavings.py",
     "server/test_gevent_server.py",
-    "faults/test_leaks.py",
     "differential/test_codec.py",
-    "upstream/test_suites.py",
+    "server/test_redis.py",
+    "server/test_processes.py",
+    "revocations/test_stores.py",
     "encryption/test_deploys.py",
     "changes/test_changes.py",
-    "server/test_sqlite.py",
-    "server/test_records.py",
+    "encryption/test_contract.py",
+    "faults/test_leaks.py",
     "server/test_flask_session.py",
+    "server/test_records.py",
+    "server/test_schedules.py",
+    "upstream/test_suites.py",
 )
 PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
 
