@@ -24,7 +24,8 @@ ALL_TOOLS := $(DEMO_TOOLS) $(VENV)/test.installed $(VENV)/lint.installed $(VENV)
 # Build for this interpreter and install here, whatever environment is active in the calling shell.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
-unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+# Without compiled modules each of the many processes that tests start would compile them anew.
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 # rust-toolchain.toml names stable. If rustup has only other toolchains, use its default instead of downloading one.
 ifneq ($(shell command -v rustup 2>/dev/null),)
