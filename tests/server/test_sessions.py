@@ -212,7 +212,8 @@ def test_what_is_no_id_never_reaches_the_store(app: Flask, spy: SpyStore, no_id:
 @pytest.mark.parametrize("sid", ["a" * 16, "Z_-9" * 32])
 def test_what_may_be_an_id_is_looked_up(app: Flask, spy: SpyStore, sid: str) -> None:
     handle(app, lambda: session.get("user"), sid)
-    assert spy.keys == [hashed_key(sid), f"session:{sid}"]
+    # The first once more, because another process may move it there meanwhile.
+    assert spy.keys == [hashed_key(sid), f"session:{sid}", hashed_key(sid)]
 
 
 def test_an_unknown_id_is_not_adopted(app: Flask, spy: SpyStore) -> None:
@@ -619,7 +620,7 @@ def test_untouched_sessions_are_refreshed_if_so_configured(times: Callable[..., 
     assert spy.counted() == {"load": 1, "replace": 1}
     assert not at.is_set(nothing, "of-nobody-known-here")
     assert cookie_of(handle(at.app, nothing)) is None
-    assert spy.counted() == {"load": 2}
+    assert spy.counted() == {"load": 3}
 
 
 def test_untouched_sessions_are_not_refreshed_otherwise(times: Callable[..., Times]) -> None:

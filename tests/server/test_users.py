@@ -30,7 +30,9 @@ from tests.contract.parity import process_response
 
 from . import peer
 from .conftest import MakeApp
+from .conftest import MemoryStore
 from .conftest import SpyStore
+from .conftest import app_with
 
 
 def interface_of(app: Flask) -> t.Any:
@@ -195,8 +197,9 @@ def test_what_can_be_no_session_is_an_error(app: Flask, no_id: str) -> None:
     assert len(listed(app, "ann")) == 1
 
 
-def test_an_id_from_before_ids_were_hashed(make_app: MakeApp) -> None:
-    """A process that does not hash ids has moved the session, and then one that does has found it."""
+@pytest.mark.parametrize("is_by_newer", [True, False], ids=["newer", "older"])
+def test_an_id_from_before_ids_were_hashed(make_app: MakeApp, is_by_newer: bool) -> None:
+    """A process that does not hash ids has moved a session, one that does has found it, and either revokes it."""
     before, app = make_app(SESSION_HASH_SID=False), make_app(SESSION_HASH_SID=True)
 
     def moved(app: Flask, cookie: str | None) -> str:
@@ -210,13 +213,14 @@ def test_an_id_from_before_ids_were_hashed(make_app: MakeApp) -> None:
     def by_migrate(cookie: str) -> None:
         assert any(interface_of(app).rehash(app))
 
+    revoking = interface_of(app if is_by_newer else before)
     for rehash in [by_request, by_migrate] if isinstance(interface_of(app).store, ListingStore) else [by_request]:
         old = begun(before, "ann")
         new = moved(before, old)
         rehash(new)
-        interface_of(app).revoke_user("ann", keep=old)
+        revoking.revoke_user("ann", keep=old)
         assert is_there(app, new)
-        interface_of(app).revoke(old)
+        revoking.revoke(old)
         assert not is_there(app, new)
         assert listed(app, "ann") == []
         for last in (before, app):
@@ -224,8 +228,83 @@ def test_an_id_from_before_ids_were_hashed(make_app: MakeApp) -> None:
             new = moved(before, old)
             rehash(new)
             newest = moved(last, new)
-            interface_of(app).revoke(old)
+            revoking.revoke(old)
             assert not is_there(app, newest)
+
+
+@pytest.mark.parametrize("user", ["ann", None])
+@pytest.mark.parametrize("method", ["load", "replace"])
+def test_an_id_is_hashed_between_two_commands(spied_app: MakeApp, spy: SpyStore, method: str, user: str | None) -> None:
+    """Just before another process reads or changes what is stored under the id."""
+    before, app = spied_app(SESSION_HASH_SID=False), spied_app(SESSION_HASH_SID=True)
+    cookies: list[str] = []
+
+    def act_while_hashed(act: t.Callable[[], object]) -> None:
+        def rehash() -> None:
+            # Once, and with nothing in between.
+            spy.before.clear()
+            assert is_there(app, cookies[-1])
+
+        spy.before[method] = rehash
+        act()
+        assert spy.before == {}
+
+    def begin() -> str:
+        cookies.append(begun(before, user) if user else t.cast(str, handle(before, lambda: session.update(user=1))))
+        return cookies[-1]
+
+    for process in (before, app):
+        cookie = begin()
+        act_while_hashed(lambda: interface_of(process).revoke(cookie))  # noqa: B023
+        assert not is_there(process, cookie)
+        cookie = begin()
+        act_while_hashed(lambda: handle(process, lambda: session.clear(), cookie))  # noqa: B023
+        assert not is_there(process, cookie)
+        cookie = begin()
+        act_while_hashed(lambda: handle(process, lambda: session.update(cart=7), cookie))  # noqa: B023
+        assert peer.session_of(process, cookie)["cart"] == 7
+        cookie = begin()
+        moved: list[str | None] = []
+        act_while_hashed(lambda: moved.append(handle(process, lambda: session.regenerate(), cookie)))  # type: ignore[attr-defined]  # noqa: B023
+        assert is_there(process, moved[0]) and not is_there(process, cookie)
+
+
+def test_what_cannot_be_loaded_keeps_none_of_the_others(spied_app: MakeApp, spy: SpyStore) -> None:
+    app = spied_app()
+    own, other = begun(app, "ann"), begun(app, "ann")
+
+    def revoke() -> None:
+        spy.failing = {"load"}
+        with pytest.raises(SessionStoreError):
+            session.get("user")
+        spy.failing = set()
+        with pytest.raises(SessionStoreError):
+            interface_of(app).revoke(session, other)
+
+    with app.test_request_context(headers={"Cookie": f"session={own}"}):
+        revoke()
+    assert is_there(app, own)
+    assert not is_there(app, other)
+
+
+def test_a_name_where_the_store_knows_no_owners() -> None:
+    app = app_with({"SESSION_TYPE": MemoryStore()})
+    cookie = t.cast(str, handle(app, lambda: session.update(user=1)))
+    with pytest.raises(TypeError, match="does not know whose a session is"):
+        interface_of(app).revoke(cookie, new_handle())
+    assert is_there(app, cookie)
+    interface_of(app).revoke(cookie)
+    assert not is_there(app, cookie)
+
+
+def test_a_session_that_is_revoked_twice_loses_its_cookie(app: Flask) -> None:
+    cookie = begun(app, "ann")
+    with app.test_request_context(headers={"Cookie": f"session={cookie}"}):
+        session.regenerate()  # type: ignore[attr-defined]
+        interface_of(app).revoke(session, session.sid)  # type: ignore[attr-defined]
+        header = process_response(app, app.response_class()).headers["Set-Cookie"]
+    assert header.startswith("session=;")
+    assert not is_there(app, cookie)
 
 
 def test_those_that_can_be_ended_are(spied_app: MakeApp, spy: SpyStore) -> None:

@@ -48,9 +48,9 @@ class Ids:
         return self.key_prefix + sid if self.is_hashed else self._hashed_key(sid)
 
     def rehashed_key(self, key: str) -> str | None:
-        """The key that a session is moved to which was stored under its id, before ids were hashed."""
+        """Where a process that hashes ids moves the session at a key; ``None`` if the key has a hash already."""
         sid = key.removeprefix(self.key_prefix)
-        return self._hashed_key(sid) if self.is_hashed and SID.fullmatch(sid) else None
+        return self._hashed_key(sid) if SID.fullmatch(sid) else None
 
     def _hashed_key(self, sid: str) -> str:
         return f"{self.key_prefix}#{sha256(sid.encode()).hexdigest()}"

@@ -429,7 +429,8 @@ class ServerSessionInterface(SessionInterface):
 
         A session without data is not stored, as in Flask, and so is nobody's: put something into it, too.
 
-        Raise :exc:`TypeError` if the store lacks the methods of :class:`OwnerStore`.
+        Raise :exc:`TypeError` if the store lacks the methods of :class:`OwnerStore`, and for what is no id of a user,
+        such as a user of Flask-Login in place of its id.
         """
         self.lifecycle.require_owners()
         found = loaded(session)
@@ -448,7 +449,7 @@ class ServerSessionInterface(SessionInterface):
             meta.owner, meta.handle, meta.note = owner, new_handle(), note
 
     def sessions_of(self, user_id: object) -> list[SessionInfo]:
-        """Return the user's live sessions, oldest first."""
+        """Return the user's live sessions, oldest first. Raise :exc:`TypeError` as :meth:`bind_user` does."""
         listed = self.lifecycle.listed(owner_name(user_id))
         found = [self._info(meta, key) for meta, key in listed if not self.is_expired(meta)]
         return sorted(found, key=lambda info: (info.begun is not None, info.begun or 0))
@@ -460,26 +461,42 @@ class ServerSessionInterface(SessionInterface):
         minutes, or as ``flask.session``. A session that has ended already is no error. A text that can be neither a
         name nor an id raises :exc:`ValueError`, and what is no session :exc:`TypeError`; then none is ended.
         """
-        failure, count = None, 0
-        for found in [resolved(session) for session in sessions]:
-            # Whatever comes in between, those that can be ended are.
+        found: list[str | ServerSideSession] = []
+        failures: list[Exception] = []
+        for each in sessions:
+            # What the store refuses for one keeps none of the others.
             try:
-                count += self._revoke(found)
+                found.append(resolved(each))
             except SessionStoreError as error:
-                failure = failure or error
-        self._have_revoked(count)
-        if failure is not None:
-            raise failure
+                failures.append(error)
+        if any(isinstance(each, str) and not SID.fullmatch(each) for each in found):
+            self.lifecycle.require_owners()
+        count = 0
+        for each in found:
+            try:
+                count += self._revoke(each)
+            except SessionStoreError as error:
+                failures.append(error)
+        try:
+            self._tell_of_revoked(count)
+        except Exception as error:
+            failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _revoke(self, session: str | ServerSideSession) -> bool:
         """Return whether there was a session."""
-        if isinstance(session, str):
-            return self.lifecycle.revoke(session) if SID.fullmatch(session) else self.lifecycle.revoke_handle(session)
-        was_live = session.stored is not None and self.lifecycle.end(session.stored)
-        session.clear()
-        # Nothing is left to end when it is saved, but the cookie.
-        session.cookie_due = None if session.stored is None else "delete"
-        session.stored = None
+        if isinstance(session, ServerSideSession):
+            was_live = session.stored is not None and self.lifecycle.end(session.stored)
+            session.clear()
+            if session.stored is not None:
+                # Nothing is left to end when it is saved, but the cookie.
+                session.stored, session.cookie_due = None, "delete"
+        elif SID.fullmatch(session):
+            was_live = self.lifecycle.revoke(session)
+        else:
+            was_live = self.lifecycle.revoke_handle(session)
+        self._counts.add("revoked", int(was_live))
         return was_live
 
     def revoke_user(self, user_id: object, keep: AnySession | Iterable[AnySession] | None = None) -> None:
@@ -489,14 +506,15 @@ class ServerSessionInterface(SessionInterface):
         """
         user = owner_name(user_id)
         handles = {handle for each in several(keep) for handle in self._handles(each, user)}
-        self._have_revoked(self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None))
+        count = self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None)
+        self._counts.add("revoked", count)
+        self._tell_of_revoked(count)
 
     def _app_or_none(self) -> Flask | None:
         """The current app or, outside of an app context, the one that this interface was made for."""
         return current_app_or_none() or self.made_for()
 
-    def _have_revoked(self, count: int) -> None:
-        self._counts.add("revoked", count)
+    def _tell_of_revoked(self, count: int) -> None:
         for _ in range(count):
             signals.session_revoked.send(self._app_or_none())
 

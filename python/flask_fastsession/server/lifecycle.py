@@ -115,8 +115,9 @@ class Lifecycle:
             log.warning("%s", text)
 
     def _found(self, sid: str, ttl: int | None) -> tuple[str, bytes]:
-        own = self.ids.key(sid)
-        for key in (own, self.ids.other_key(sid)):
+        own, other = self.ids.key(sid), self.ids.other_key(sid)
+        # Another process may hash the id between the first two loads.
+        for key in (own, other, own) if self.ids.is_hashed else (own, other):
             record = self.store.load(key, ttl)
             if record is None or is_taking(record):
                 continue
@@ -150,7 +151,7 @@ class Lifecycle:
 
         Return whether there was one to move. One that does not expire is moved when it is found.
         """
-        own = self.ids.rehashed_key(key)
+        own = self.ids.rehashed_key(key) if self.ids.is_hashed else None
         record = None if own is None else self.store.load(key)
         if own is None or record is None or is_taking(record) or new_key_in(record) is not None:
             return False
@@ -205,7 +206,7 @@ class Lifecycle:
             self._relist(session.meta, key, listing_ttl)
         self._is_stored(session, key, record)
         self._unlist_former(stored, session.meta)
-        return key == stored.key
+        return key in (stored.key, self.ids.rehashed_key(stored.key))
 
     def move(self, session: ServerSideSession, ttl: int, listing_ttl: int) -> bool:
         """Give a session its new id, and write it. Return whether it is still live.
@@ -248,6 +249,11 @@ class Lifecycle:
             done = swap(key, base, record)
             if done is True:
                 return key, record
+            rehashed = self.ids.rehashed_key(key) if done is False else None
+            if rehashed is not None:
+                # A process that hashes ids may have moved it, as it is.
+                key = rehashed
+                continue
             if done is False or is_taking(done):
                 # It has ended meanwhile, usually by a logout, which must not be undone.
                 return None
@@ -387,7 +393,7 @@ class Lifecycle:
         raise SessionStoreError(f"a session has moved more than {HOPS} times")
 
     def _found_at(self, key: str) -> tuple[str, bytes | None]:
-        """Return the record at a key, or where it is since ids are hashed."""
+        """Return a key and the record there. It is the given one, or that of the hash, if only that has a record."""
         record = self.store.load(key)
         rehashed = self.ids.rehashed_key(key) if record is None else None
         return (key, record) if rehashed is None else (rehashed, self.store.load(rehashed))
@@ -480,10 +486,16 @@ class Lifecycle:
             # that names its new key.
             self._unlist(meta)
             done = self.store.replace(key, record, None, None)
-            if isinstance(done, bool):
-                if done and has_moved:
-                    self._delete_twin(self.ids.rehashed_key(key))
-                return done
+            if done is True:
+                self._delete_twin(self.ids.rehashed_key(key))
+                return True
+            if done is False:
+                # It has ended, or a process that hashes ids has just moved it.
+                rehashed = self.ids.rehashed_key(key)
+                if rehashed is None:
+                    return False
+                key, record = rehashed, self.store.load(rehashed)
+                continue
             record = done
         raise SessionStoreError(f"other requests moved or changed a session {HOPS} times first")
 
