@@ -708,6 +708,25 @@ def test_what_is_shorter_than_an_id_is_an_option(option: str) -> None:
             assert "Error: No such option" in result.stderr
 
 
+def test_an_option_without_its_value_is_reported() -> None:
+    value = "-OYH65fZUyEAVpLWTYBcp2ioshtAP5BqezvI0v_ig5Q"
+    for cookie in (value, token_of({})):
+        result = run(make_app(), "inspect", cookie, "--name")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "Error: Option '--name' requires an argument." in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["Cookie:", "session=abcdefghijklmnopqrstuvwxyz"], ["--a.bcdefghijklmnopqrstuvwxyz.c"]], ids=len
+)
+def test_errors_of_options_quote_no_cookie(arguments: list[str]) -> None:
+    for command in ("inspect", "doctor"):
+        for option in ([], ["--json"]):
+            result = run(make_app(), command, *arguments, *option)
+            assert result.exit_code == 2
+            assert "cdef" not in result.stderr + (result.stdout if "--json" in option else "")
+
+
 def test_after_two_hyphens_nothing_is_an_option() -> None:
     for value in ("--json", "-h"):
         result = run(make_app(), "inspect", "--", value)
@@ -1470,27 +1489,37 @@ def test_options_are_listed_with_what_they_cost() -> None:
     )
 
 
-def test_an_app_that_skips_the_requests_of_commands() -> None:
-    app = make_app(FastSessionInterface(skip=lambda request: request.path == "/"), **SAFE)
-    report = run_json(app, "doctor")
-    assert report["clean"] and report["stages"]["save"]["native"] is False
-    assert "the option skip is true for a request of" in text_of(report, "skipped")
-    token = token_of({"user": "ada"})
-    assert run_json(app, "inspect", token)["app"]["accepted"] is True
-    assert run_json(app, "doctor", token)["clean"]
-    old = token_of({"user": "ada"}, signed_at=int(time.time()) - 2 * LIFETIME)
-    assert run_json(app, "inspect", old)["app"]["accepted"] is False
-    result = run(app, "bench")
-    assert result.exit_code == 2
-    assert "the times" not in result.stdout
+@pytest.mark.parametrize("is_in_config", [False, True])
+def test_an_app_that_skips_the_requests_of_commands(is_in_config: bool) -> None:
+    """They say of a session what the app does with it where it looks at sessions."""
+    skipped: list[str] = []
+
+    def skip(request: flask.Request) -> bool:
+        skipped.append(request.path)
+        return True
 
     class Own(FastSessionInterface):
         def open_session(self, app: flask.Flask, request: flask.Request) -> t.Any:
             return super().open_session(app, request)
 
-    app = make_app(Own(skip=lambda request: True), **SAFE)
-    reason = run_json(app, "inspect", token_of({"user": "ada"}, STRANGER))["app"]["reason"]
-    assert "the option skip is true for the request" in reason
+    token = token_of({"user": "ada"})
+    for kind in (FastSessionInterface, Own):
+        interface = kind() if is_in_config else kind(skip=skip)
+        app = make_app(interface, **SAFE, **({"SESSION_SKIP": skip} if is_in_config else {}))
+        report = run_json(app, "doctor", token)
+        assert report["clean"] and report["stages"]["save"]["native"]
+        assert run_json(app, "inspect", token)["app"]["accepted"] is True
+        old = token_of({"user": "ada"}, signed_at=int(time.time()) - 2 * LIFETIME)
+        assert run_json(app, "inspect", old)["app"]["accepted"] is False
+        assert run_json(app, "bench", "--rounds", "5")["seconds"]
+        assert run(app, "sign", '{"user": "ada"}').exit_code == 0
+        assert skipped == []
+        # It is the app's own again.
+        assert app.session_interface is interface
+        app.get("/")(lambda: "")
+        app.test_client().get("/")
+        assert skipped
+        skipped.clear()
 
 
 @pytest.mark.parametrize(
@@ -1510,14 +1539,9 @@ def test_what_flask_does_not_have_is_not_measured(options: dict[str, t.Any], nam
     assert f"so their times cannot be compared: Flask has no {names}, which the app uses\n" in result.stderr
 
 
-def text_of(report: dict[str, t.Any], code: str) -> str:
-    (text,) = [finding["text"] for finding in report["findings"] if finding["code"] == code]
-    return t.cast(str, text)
-
-
 #: Findings that other tests bring about: those below, those of stores, ``tests/encryption/test_cli.py`` and
 #: ``tests/revocations/test_doctor.py``.
-NOTED_ELSEWHERE = {"accepts-encrypted", "accepts-signed", "compresses", "fallback-needed", "revocations", "skipped"}
+NOTED_ELSEWHERE = {"accepts-encrypted", "accepts-signed", "compresses", "fallback-needed", "revocations"}
 WARNED_ELSEWHERE = {
     "class",
     "cookie-refused",

@@ -391,7 +391,7 @@ def test_revoke_user_keeps_no_session_in_a_cookie(tmp_path: Path) -> None:
 def test_revoke_user_says_what_it_needs() -> None:
     app = flask.Flask("shop")
     app.session_interface = FastSessionInterface()
-    message = "in cookies: to end them, it needs FastSessionInterface(revocations=...) or ServerSession(app)"
+    message = "in cookies: to end sessions, an app needs FastSessionInterface(revocations=...) or ServerSession(app)"
     check_that_it_is_one_line(app, "revoke-user", "ada", message=message)
 
 

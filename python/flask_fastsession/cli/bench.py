@@ -129,7 +129,7 @@ def bench_session(session_json: str | None, file: t.BinaryIO | None, is_tagged: 
 
 def interfaces_for(app: Flask, data: dict[str, t.Any]) -> tuple[Interface, FastSessionInterface]:
     """Stock's and ours with the overrides and settings of the app's own interface, which is one of the two."""
-    stock, ours = counterparts_of(t.cast(Interface, app.session_interface))
+    stock, ours = counterparts_of(t.cast(Interface, cookies.unskipping(app)))
     if ours._options is not DEFAULTS and ours._options.absolute_lifetime is not None:
         # Otherwise only ours would add this key, and the cookies would differ.
         data.setdefault(CREATED, int(time.time()))

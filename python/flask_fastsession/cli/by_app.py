@@ -12,7 +12,6 @@ from flask.sessions import SessionInterface
 from .. import encrypted
 from .. import signing
 from ..interface import FastSessionInterface
-from ..policies import SkippedSession
 from ..server.interface import ServerSessionInterface
 from . import cookies
 from .errors import BadInput
@@ -71,20 +70,18 @@ def read(app: Flask, value: str) -> Read:
     """Let an app open the session of a cookie."""
     try:
         with cookies.request_with(app, value) as request:
-            session = app.session_interface.open_session(app, request)
+            session = cookies.unskipping(app).open_session(app, request)
             data = None if session is None else dict(session)
     except Exception as error:
         return Read(cookies.failing(error))
-    if isinstance(session, SkippedSession):
-        return Read('the option skip is true for the request by which this was tried, of "/"')
     return Read(None, data) if data else Read("the app opens an empty session for it")
 
 
 def write(app: Flask, data: dict[str, t.Any]) -> str:
     """Return the cookie that an app sets for a session; raise :exc:`BadInput` if the app does not read it back."""
-    interface: SessionInterface = app.session_interface
     try:
         with cookies.request_with(app, None) as request:
+            interface: SessionInterface = cookies.unskipping(app)
             session = interface.open_session(app, request)
             if session is None:
                 raise BadInput("the app opens no session, as without a SECRET_KEY")

@@ -77,8 +77,6 @@ def findings_of(check: Callable[..., Iterator[Finding]], *arguments: t.Any) -> I
 def check_run(run: Run) -> Iterator[Finding]:
     if run.error is not None:
         yield warning("failure", f"saving and opening a session raises {run.error}")
-    if run.is_skipped:
-        yield note("skipped", 'no session was saved or opened: the option skip is true for a request of "/"')
 
 
 def check_overrides(run: Run) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +29,6 @@ from ..options import CREATED
 from ..options import DEFAULTS
 from ..options import Options
 from ..options import age_in_seconds
-from ..policies import SkippedSession
 from ..policies import shorter_lifetime
 from ..session import SecureCookieSession
 from ..signing import EncryptedSerializer
@@ -438,16 +438,33 @@ def why_not_opened(app: Flask, value: str, data: object) -> str | None:
     """Let the app's own interface open the session. Return why it does not, or ``None`` if it does."""
     try:
         with request_with(app, value) as request:
-            session = app.session_interface.open_session(app, request)
+            session = unskipping(app).open_session(app, request)
             is_there = value in request.cookies.getlist(app.session_interface.get_cookie_name(app))
     except Exception as error:
         return failing(error)
-    if session or not data or isinstance(session, SkippedSession):
-        # Where the option skip is for this request, it has not looked at the cookie.
+    if session or not data:
         return None
     if not is_there:
         return "no request has a cookie of the name that the app gives it; see SESSION_COOKIE_NAME"
     return "the app opens an empty session, as at the end of an absolute lifetime"
+
+
+def unskipping(app: Flask) -> t.Any:
+    """The app's session interface or, where it has the option skip, a copy of it without: the requests of commands are
+    none that the option was written for.
+    """
+    interface = app.session_interface
+    if not isinstance(interface, FastSessionInterface):
+        return interface
+    try:
+        if interface._options_for(app).policies.skip is None:
+            return interface
+    except ValueError:
+        # Each request with it says so.
+        return interface
+    other, options = copy(interface), interface._options
+    other._options = replace(options, policies=replace(options.policies, skip=lambda request: False))
+    return other
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from .text import echo_json
 from .text import echo_table
 from .text import heading
 from .text import read_cookie
-from .text import without_log
+from .text import without_log_of
 from .trial import Run
 from .trial import Stage
 from .trial import try_out
@@ -102,7 +102,7 @@ def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding
         )
         findings += findings_of(check_verdict, verdict)
         sample = verdict.data
-    with without_log():
+    with without_log_of("revocations"):
         # check_revocations() tells of a store that is away.
         run = try_out(app, sample)
     findings += findings_of(check_run, run)

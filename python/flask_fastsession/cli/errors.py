@@ -96,13 +96,37 @@ class CookieCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        options = [each for each in args[:end] if not HYPHENED.match(each)]
-        ids = [each for each in args[:end] if HYPHENED.match(each)]
-        return super().parse_args(ctx, [*options, "--", *ids, *args[end + 1 :]])
+        # No argument of a command line has a null in it, and click takes what begins with one for no option.
+        marked = [f"\0{each}" if HYPHENED.match(each) else each for each in args[:end]]
+        try:
+            rest = super().parse_args(ctx, [*marked, *args[end:]])
+        except click.UsageError as error:
+            raise click.UsageError(without_cookie(error), ctx) from None
+        ctx.params = {name: unmarked(value) for name, value in ctx.params.items()}
+        return rest
 
 
 #: The beginning of a cookie that begins with a hyphen. The shortest ids have 16 characters.
 HYPHENED = re.compile(r"-[\w-]{15}", re.ASCII)
+
+#: What is longer than any option may be a cookie.
+LONGEST_OPTION = 15
+
+
+def unmarked(value: t.Any) -> t.Any:
+    if isinstance(value, tuple):
+        return tuple(map(unmarked, value))
+    return value.removeprefix("\0") if isinstance(value, str) else value
+
+
+def without_cookie(error: click.UsageError) -> str:
+    """The text of an error of click's, which quotes what it does not understand."""
+    text = error.format_message()
+    if text.startswith("Got unexpected extra argument"):
+        return "There are too many arguments: put the cookie into quotes."
+    if isinstance(error, click.NoSuchOption) and len(error.option_name) > LONGEST_OPTION:
+        return "No such option: before a cookie that begins with a hyphen, put --."
+    return text
 
 
 def described(error: BaseException) -> str:

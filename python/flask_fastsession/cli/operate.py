@@ -37,7 +37,7 @@ from .text import echo_table
 from .text import iso
 from .text import shown
 from .text import was
-from .text import without_log
+from .text import without_log_of
 
 if t.TYPE_CHECKING:
     from ..revocations import Revocations
@@ -199,10 +199,10 @@ def kept(interface: ServerSessionInterface, user: str, keep: tuple[str, ...]) ->
 def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
     revocations = revocations_of(interface)
     if revocations is None:
-        raise BadInput(f"{where_sessions_are(interface)}: to end them, it needs {ONE_OF_THESE}")
+        raise BadInput(f"{where_sessions_are(interface)}: to end sessions, an app needs {ONE_OF_THESE}")
     if keep:
         raise BadInput("--keep is for sessions on the server: those in cookies have no names")
-    with without_log():
+    with without_log_of("revocations"):
         t.cast(FastSessionInterface, interface).revoke_user(user)
     echo(f"Sessions of {user!r} are refused: by every process within {revocations.every:g} s.")
 

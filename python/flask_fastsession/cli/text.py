@@ -118,14 +118,18 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def without_log() -> Iterator[None]:
-    """Keep Python from printing what this package logs, where the command itself prints the same."""
-    log, silent = logging.getLogger("flask_fastsession"), logging.NullHandler()
-    log.addHandler(silent)
+def without_log_of(module: str) -> Iterator[None]:
+    """Drop what a module of this package logs, where the command itself prints the same."""
+    log = logging.getLogger("flask_fastsession")
+
+    def is_of_another(record: logging.LogRecord) -> bool:
+        return record.module != module
+
+    log.addFilter(is_of_another)
     try:
         yield
     finally:
-        log.removeHandler(silent)
+        log.removeFilter(is_of_another)
 
 
 def is_plain() -> bool:

@@ -12,7 +12,6 @@ from werkzeug.http import parse_cookie
 
 from .. import _native
 from ..interface import FastSessionInterface
-from ..policies import SkippedSession
 from . import cookies
 from .errors import described
 from .overrides import Override
@@ -55,29 +54,25 @@ class Run(t.NamedTuple):
     overrides: t.Sequence[Override] = ()
     #: How many of the cookies would be too large if they were encrypted.
     too_large_when_encrypted: int = 0
-    #: Whether the app's option skip is true for the requests of the trial, so that there was no session.
-    is_skipped: bool = False
     #: How native code checks that classes are Flask's: by version ``tags`` or by ``look-ups``.
     guard: str | None = None
 
 
 def try_out(app: Flask, sample: object) -> Run:
     """Save and open sessions, as requests do."""
-    interface = app.session_interface
+    interface = cookies.unskipping(app)
     if not isinstance(interface, SecureCookieSessionInterface):
         return Run({}, [])
     before = counts_of(interface)
     lines: list[str] = []
     overrides: list[Override] = []
-    error, is_skipped = None, False
+    error = None
     with warnings.catch_warnings():
         # The doctor reports the size of the cookie itself, in place of Werkzeug's warning.
         warnings.simplefilter("ignore")
         for data in (login_session(), sample):
             try:
-                lines += save_and_open(app, data, overrides) if isinstance(data, dict) else []
-            except Skipped:
-                is_skipped = True
+                lines += save_and_open(app, interface, data, overrides) if isinstance(data, dict) else []
             except Exception as raised:
                 error = described(raised)
     after = counts_of(interface)
@@ -87,7 +82,6 @@ def try_out(app: Flask, sample: object) -> Run:
         error,
         list(dict.fromkeys(overrides)),
         too_large_in(after) - too_large_in(before),
-        is_skipped,
         after and after["guard"],
     )
 
@@ -117,20 +111,12 @@ def stages_between(before: SessionStats | None, after: SessionStats | None) -> d
     }
 
 
-class Skipped(Exception):
-    """The app's option skip is true for this request."""
-
-
-def save_and_open(app: Flask, data: dict[str, t.Any], overrides: list[Override]) -> list[str]:
-    """Save a new session, open it again, and return its Set-Cookie headers. Append to ``overrides``.
-
-    Raise :exc:`Skipped` if the app skips the request.
-    """
-    interface = app.session_interface
+def save_and_open(
+    app: Flask, interface: SecureCookieSessionInterface, data: dict[str, t.Any], overrides: list[Override]
+) -> list[str]:
+    """Save a new session, open it again, and return its Set-Cookie headers. Append to ``overrides``."""
     with cookies.request_with(app, None) as request:
         session = interface.open_session(app, request)
-        if isinstance(session, SkippedSession):
-            raise Skipped
         if session is None or interface.is_null_session(session):
             return []
         session.update(data)
