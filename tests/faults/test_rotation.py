@@ -98,6 +98,8 @@ def with_change_at(number: int, change: str, *, opens: bool) -> tuple[Scenario, 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_setting_that_changes_meanwhile_leaves_no_trace(parity: t.Any, change: str, opens: bool) -> None:
     for number in itertools.count(random.randint(1, STEP), STEP):
+        # Shown if it fails.
+        print(number)
         scenario, was_reached = with_change_at(number, change, opens=opens)
         parity(scenario)
         if not was_reached():

@@ -489,6 +489,8 @@ def test_an_exception_at_any_bytecode(
     number, begun = -random.randrange(steps), 0
     while begun >= number:
         number += steps
+        # Shown if it fails.
+        print(number)
         if name == "a script unknown to the server":
             at.client.script_flush()
         at.prepare()

@@ -739,7 +739,7 @@ def test_nor_does_one_in_the_course_of_a_failure(tmp_path: Path, name: str) -> N
 
 
 def interrupted_everywhere(folder: Path, name: str, calls: CallsByName, error: type[Exception]) -> int:
-    """Interrupt a call at each of its instructions, or some, and return how many it has."""
+    """Interrupt a call at each of its instructions, or some, and return the number of the last one."""
     # Where an exception comes at the end of a clause that handles another, the thread believes to be in it for ever.
     with ThreadPoolExecutor(1) as pool:
         step = scaled(STEPS.get(name, OTHER_STEP), 1)
@@ -755,7 +755,7 @@ def interrupted_in_turn(
 ) -> int:
     store = calls.store
     # Others each time.
-    number = -random.randrange(step)
+    number, last = -random.randrange(step), 0
     while True:
         number += step
         prepare(calls)
@@ -780,8 +780,9 @@ def interrupted_in_turn(
         if not interruption.is_reached:
             store.close()
             calls.release()
-            gc.unfreeze()
-            return number - 1
+            print(f"{last} instructions")
+            return last
+        last = number
 
 
 # In a process of its own, as the fork itself is interrupted, and the child has to count what it has inherited.
