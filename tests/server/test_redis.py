@@ -540,11 +540,12 @@ STORM = """
     stops = loads = 0
     end = time.monotonic() + seconds
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0053)
-    while time.monotonic() < end:
+    # Where the machine is slow, no load that a signal may stop comes to its end.
+    while time.monotonic() < end or min(stops, loads) <= 30:
         try:
-            while time.monotonic() < end:
+            while time.monotonic() < end or min(stops, loads) <= 30:
                 key = random.choice(list(keys))
-                is_due = True
+                is_due = random.random() < 0.5
                 found = store.load(key, 1000)
                 is_due = False
                 assert found == keys[key], (key, found)
@@ -554,13 +555,12 @@ STORM = """
     is_due = False
     signal.setitimer(signal.ITIMER_REAL, 0)
     assert all(store.load(key) == data for key, data in keys.items())
-    print(stops > 30, loads > 30)
     print(stops, "stops", loads, "loads", file=sys.stderr)
 """
 
 
 def test_a_storm_of_signals(redis_process: Server) -> None:
-    assert run_script(STORM, redis_process.port, scaled(1, 60), timeout=HANGS_AFTER) == Ending("exit 0", "True True\n")
+    assert run_script(STORM, redis_process.port, scaled(1, 60), timeout=HANGS_AFTER) == Ending("exit 0", "")
 
 
 # --- Connections ----------------------------------------------------------------------------------------------------
