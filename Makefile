@@ -227,6 +227,13 @@ $(VENV)/%.installed: requirements/%.txt requirements/constraints.txt $(VENV)/mad
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# With --jobs as well, one pip at a time changes the environment.
+$(VENV)/demo.installed: | $(VENV)/build.installed
+$(VENV)/bench.installed: | $(VENV)/demo.installed
+$(VENV)/test.installed: | $(VENV)/bench.installed
+$(VENV)/lint.installed: | $(VENV)/test.installed
+$(VENV)/docs.installed: | $(VENV)/lint.installed
+
 $(OLDEST)/installed: requirements/oldest.txt requirements/constraints.txt $(VENV)/build.installed
 	$(BIN)/python -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

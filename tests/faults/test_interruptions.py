@@ -145,7 +145,7 @@ def test_an_allocation_that_fails_is_an_error_of_the_request(
     interface_class: type[Interface], act: t.Any, is_warm: bool
 ) -> None:
     pytest.importorskip("_testcapi", reason="this interpreter cannot make allocations fail")
-    ending = run_script(interface_class, ALLOCATING, act.__name__, is_warm, scaled(60, 400))
+    ending = run_script(interface_class, ALLOCATING, act.__name__, is_warm, scaled(40, 400))
     assert ending == Ending("exit 0", "")
 
 

@@ -34,7 +34,7 @@ from .support import scaled
 from .support import token_in
 from .support import written
 
-OPERATIONS = scaled(6_000, 1_000_000)
+OPERATIONS = scaled(4_000, 1_000_000)
 
 #: How often something is done to find out what is left each time, and how many bytes count as none.
 MOST_ROUNDS = 6

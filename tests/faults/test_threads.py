@@ -26,7 +26,7 @@ from .support import scaled
 from .support import token_in
 
 THREADS = 8
-OPERATIONS = scaled(1_000, 100_000)
+OPERATIONS = scaled(500, 100_000)
 
 
 class Keyring:

@@ -150,5 +150,5 @@ HURRY = """
 # SQLite is not waited for: it lets nobody else have a turn.
 @pytest.mark.parametrize("kind", [kind for kind, server_of in SERVERS.items() if server_of is not None])
 def test_greenlets_that_are_ended_while_they_wait(tmp_path: Path, kind: str) -> None:
-    count = scaled(100, 5_000)
+    count = scaled(50, 5_000)
     assert ending_of(HURRY, kind, tmp_path, count, timeout=HANGS_AFTER + count) == Ending("exit 0", "0 failures\n")

@@ -300,7 +300,7 @@ FORKS = """
 @pytest.mark.parametrize("kind", STORES)
 def test_forks_while_visitors_come(tmp_path: Path, kind: str, threads: int) -> None:
     server_of = STORES[kind]
-    count = scaled(8, 300)
+    count = scaled(4, 300)
     script = MAKING + FORKS
     if server_of is None:
         path = tmp_path / "sessions.sqlite"
