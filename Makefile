@@ -227,7 +227,7 @@ $(VENV)/%.installed: requirements/%.txt requirements/constraints.txt $(VENV)/mad
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# With --jobs as well, one pip at a time changes the environment.
+# One after the other, with --jobs as well.
 $(VENV)/demo.installed: | $(VENV)/build.installed
 $(VENV)/bench.installed: | $(VENV)/demo.installed
 $(VENV)/test.installed: | $(VENV)/bench.installed

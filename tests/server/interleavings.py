@@ -255,12 +255,17 @@ class World:
     def __init__(self, store: t.Any) -> None:
         self.store = store
         self.app = flask.Flask("app")
+        self.interface = self.made(SESSION_HASH_SID=False)
+        #: As in another process, where ids are hashed already.
+        self.hashing = self.made(SESSION_HASH_SID=True)
+
+    def made(self, **config: bool) -> ServerSessionInterface:
+        app = flask.Flask("app")
         # Sweeping by chance would make two runs of one schedule differ.
-        self.app.config.update(SESSION_TYPE=store, SESSION_HASH_SID=False, SESSION_CLEANUP_N_REQUESTS=0)
-        ServerSession(self.app)
-        interface = self.app.session_interface
-        assert isinstance(interface, ServerSessionInterface)
-        self.interface = interface
+        app.config.update(SESSION_TYPE=self.store, SESSION_CLEANUP_N_REQUESTS=0, **config)
+        ServerSession(app)
+        assert isinstance(app.session_interface, ServerSessionInterface)
+        return app.session_interface
 
     def begin(self, user: str | None) -> None:
         """Begin a session anew. All that was done before is forgotten."""
@@ -277,10 +282,16 @@ class World:
         self.user = user
 
     @contextlib.contextmanager
-    def request(self, done: Done, starts_with: dict[str, t.Any] | None = None) -> Iterator[t.Any]:
+    def request(
+        self,
+        done: Done,
+        starts_with: dict[str, t.Any] | None = None,
+        interface: ServerSessionInterface | None = None,
+    ) -> Iterator[t.Any]:
+        interface = interface or self.interface
         headers = {"Cookie": f"session={self.cookie}"} if self.cookie else {}
         request = self.app.request_class(create_environ("/", headers=headers))
-        session: t.Any = self.interface.open_session(self.app, request)
+        session: t.Any = interface.open_session(self.app, request)
         session.load()
         done.found = session.stored is not None
         session.update(starts_with or {})
@@ -289,7 +300,7 @@ class World:
             done.sid = session.sid if session.needs_new_id else None
             self.ids.add(session.sid)
         response = flask.Response()
-        self.interface.save_session(self.app, session, response)
+        interface.save_session(self.app, session, response)
         header = response.headers.get("Set-Cookie")
         done.told = None if header is None else header.partition("=")[2].partition(";")[0]
 
@@ -334,6 +345,12 @@ def operation(**traits: t.Any) -> Callable[[Act], Act]:
 @operation()
 def read(world: World, done: Done, number: int) -> None:
     with world.request(done) as session:
+        session.get("note")
+
+
+@operation()
+def read_and_hash(world: World, done: Done, number: int) -> None:
+    with world.request(done, interface=world.hashing) as session:
         session.get("note")
 
 
@@ -406,7 +423,8 @@ def revoke_user(world: World, done: Done, number: int) -> None:
 @operation(ends=True)
 def expire(world: World, done: Done, number: int) -> None:
     """The store drops the record by itself, or has no room for it."""
-    world.store.delete(world.interface.ids.key(t.cast(str, world.cookie)))
+    ids, sid = world.interface.ids, t.cast(str, world.cookie)
+    world.store.delete(ids.key(sid), ids.other_key(sid))
 
 
 # --- Schedules ------------------------------------------------------------------------------------------------------

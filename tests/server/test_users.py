@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import typing as t
@@ -33,6 +34,7 @@ from .conftest import MakeApp
 from .conftest import MemoryStore
 from .conftest import SpyStore
 from .conftest import app_with
+from .interleavings import WithRows
 
 
 def interface_of(app: Flask) -> t.Any:
@@ -233,40 +235,46 @@ def test_an_id_from_before_ids_were_hashed(make_app: MakeApp, is_by_newer: bool)
 
 
 @pytest.mark.parametrize("user", ["ann", None])
-@pytest.mark.parametrize("method", ["load", "replace"])
-def test_an_id_is_hashed_between_two_commands(spied_app: MakeApp, spy: SpyStore, method: str, user: str | None) -> None:
-    """Just before another process reads or changes what is stored under the id."""
-    before, app = spied_app(SESSION_HASH_SID=False), spied_app(SESSION_HASH_SID=True)
-    cookies: list[str] = []
-
-    def act_while_hashed(act: t.Callable[[], object]) -> None:
-        def rehash() -> None:
-            # Once, and with nothing in between.
-            spy.before.clear()
-            assert is_there(app, cookies[-1])
-
-        spy.before[method] = rehash
-        act()
-        assert spy.before == {}
-
-    def begin() -> str:
-        cookies.append(begun(before, user) if user else t.cast(str, handle(before, lambda: session.update(user=1))))
-        return cookies[-1]
-
+@pytest.mark.parametrize("act", ["revoke", "clear", "write", "regenerate"])
+def test_an_id_is_hashed_between_two_commands(act: str, user: str | None) -> None:
+    """Before any command of a process that hashes ids, and of one that does not, another one hashes the id."""
+    store = WithRows()
+    before, app = (app_with({"SESSION_TYPE": store, "SESSION_HASH_SID": is_hashed}) for is_hashed in (False, True))
     for process in (before, app):
-        cookie = begin()
-        act_while_hashed(lambda: interface_of(process).revoke(cookie))  # noqa: B023
-        assert not is_there(process, cookie)
-        cookie = begin()
-        act_while_hashed(lambda: handle(process, lambda: session.clear(), cookie))  # noqa: B023
-        assert not is_there(process, cookie)
-        cookie = begin()
-        act_while_hashed(lambda: handle(process, lambda: session.update(cart=7), cookie))  # noqa: B023
-        assert peer.session_of(process, cookie)["cart"] == 7
-        cookie = begin()
-        moved: list[str | None] = []
-        act_while_hashed(lambda: moved.append(handle(process, lambda: session.regenerate(), cookie)))  # type: ignore[attr-defined]  # noqa: B023
-        assert is_there(process, moved[0]) and not is_there(process, cookie)
+        for number in itertools.count():
+            cookie = handle(before, lambda: session.update(user=1))
+            assert cookie is not None
+            if user is not None:
+                handle(before, lambda: interface_of(before).bind_user(session, user), cookie)
+            count = 0
+
+            def come_in_between(cookie: str = cookie, number: int = number) -> None:
+                nonlocal count
+                count += 1
+                if count == number + 1:
+                    store.before_command = lambda: None
+                    is_there(app, cookie)
+                    store.before_command = come_in_between
+
+            store.before_command = come_in_between
+            newest: str | None = cookie
+            if act == "revoke":
+                interface_of(process).revoke(cookie)
+            elif act == "clear":
+                handle(process, lambda: session.clear(), cookie)
+            elif act == "write":
+                handle(process, lambda: session.update(cart=7), cookie)
+            else:
+                newest = handle(process, lambda: session.regenerate(), cookie)  # type: ignore[attr-defined]
+            store.before_command = lambda: None
+            if act == "write":
+                assert peer.session_of(process, cookie)["cart"] == 7, number
+            else:
+                assert not is_there(process, cookie), number
+                assert is_there(process, newest) == (act == "regenerate"), number
+            if count <= number:
+                break
+        assert number > 1
 
 
 def test_what_cannot_be_loaded_keeps_none_of_the_others(spied_app: MakeApp, spy: SpyStore) -> None:

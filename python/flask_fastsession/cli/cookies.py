@@ -462,7 +462,11 @@ def unskipping(app: Flask) -> t.Any:
     except ValueError:
         # Each request with it says so.
         return interface
-    other, options = copy(interface), interface._options
+    try:
+        other, options = copy(interface), interface._options
+    except Exception:
+        # Not every class of an app's own can be copied.
+        return interface
     other._options = replace(options, policies=replace(options.policies, skip=lambda request: False))
     return other
 

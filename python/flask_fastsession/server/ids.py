@@ -47,6 +47,10 @@ class Ids:
         """The key where a process that hashes ids, or does not, stored the session."""
         return self.key_prefix + sid if self.is_hashed else self._hashed_key(sid)
 
+    def both_keys(self, sid: str) -> tuple[str, str]:
+        """The key with the id, and that with its hash. A session only ever moves from the first to the second."""
+        return self.key_prefix + sid, self._hashed_key(sid)
+
     def rehashed_key(self, key: str) -> str | None:
         """Where a process that hashes ids moves the session at a key; ``None`` if the key has a hash already."""
         sid = key.removeprefix(self.key_prefix)

@@ -130,8 +130,11 @@ class Lifecycle:
         raise Refused("expired")
 
     def _rekeyed(self, own: str, key: str, record: bytes, ttl: int | None) -> str:
-        """Return the key of a session, after moving it to the key with the hash of its id if it is not there yet."""
-        if key == own or not self.ids.is_hashed or ttl is None:
+        """Return the key of a session, after moving it to the key with the hash of its id if it is not there yet.
+
+        Only if the store can do so in one step. With two, a session that ends in between might come back.
+        """
+        if key == own or not self.ids.is_hashed or ttl is None or self.mover is None:
             return key
         # If this fails, the next request finds the session by its old key, too.
         with suppress(SessionStoreError):
@@ -249,7 +252,7 @@ class Lifecycle:
             done = swap(key, base, record)
             if done is True:
                 return key, record
-            rehashed = self.ids.rehashed_key(key) if done is False else None
+            rehashed = self.ids.rehashed_key(key) if done is False and self.mover is not None else None
             if rehashed is not None:
                 # A process that hashes ids may have moved it, as it is.
                 key = rehashed
@@ -348,7 +351,7 @@ class Lifecycle:
 
     def _has_another_owner(self, stored: Stored) -> bool:
         """Whether a session is not listed because its user has logged out, rather than because it was revoked."""
-        record = self.store.load(stored.key)
+        record = self._found_at(stored.key)[1]
         try:
             return record is not None and self.read(record)[1].owner != stored.owner
         except NotARecord:
@@ -414,7 +417,8 @@ class Lifecycle:
 
         Return whether the session still existed, as :meth:`revoke` does.
         """
-        self._delete_twin(self.ids.other_key(stored.sid) if self.ids.is_hashed else None)
+        if self.ids.is_hashed and stored.key == self.ids.key(stored.sid):
+            self._delete_twin(self.ids.other_key(stored.sid))
         return self._end_at(
             stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner)
         )
@@ -423,8 +427,7 @@ class Lifecycle:
         """End the session that has this id, or had it within the last :data:`MOVED_TTL` seconds."""
         if self.take_over is not None:
             self.take_over.revoke(sid)
-        keys = (self.ids.other_key(sid), self.ids.key(sid))
-        return any([self._end_at(key, self.store.load(key), lambda meta: True) for key in keys])
+        return any([self._end_at(key, self.store.load(key), lambda meta: True) for key in self.ids.both_keys(sid)])
 
     def revoke_handle(self, handle: str) -> bool:
         return self.require_owners().end(handle)
@@ -452,7 +455,7 @@ class Lifecycle:
         ``sid`` is an id that it has, or had within the last :data:`MOVED_TTL` seconds.
         """
         keys, handles = set(), set()
-        for first in (self.ids.key(sid), self.ids.other_key(sid)):
+        for first in self.ids.both_keys(sid):
             key, record = self._follow(first)
             keys |= {first, key}
             with suppress(NotARecord):
