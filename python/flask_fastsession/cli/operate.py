@@ -235,7 +235,7 @@ def migrate(interface: ServerSessionInterface) -> None:
     if not interface.options.hash_sid:
         raise BadInput("SESSION_HASH_SID is off: sessions are stored under their ids")
     if not isinstance(interface.store, ListingStore):
-        raise BadInput("this store cannot say which sessions it has: each is moved when its visitor comes back")
+        raise BadInput("this store cannot say which sessions it has: each is moved when it gets a new id")
     seen = moved = 0
     for seen, was_moved in enumerate(interface.rehash(current_app), 1):
         moved += was_moved
