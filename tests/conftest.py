@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime
-import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,16 +53,6 @@ LONGEST = (
     "upstream/test_suites.py",
 )
 PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
-
-
-# What is collected stays until the end: the garbage collector need not look through it, neither while it grows nor in
-# each test that asks for a collection.
-gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    gc.enable()
-    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

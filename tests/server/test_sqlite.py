@@ -780,6 +780,7 @@ def interrupted_in_turn(
         if not interruption.is_reached:
             store.close()
             calls.release()
+            gc.unfreeze()
             print(f"{last} instructions")
             return last
         last = number
