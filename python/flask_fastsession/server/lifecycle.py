@@ -152,7 +152,7 @@ class Lifecycle:
     def rehash(self, key: str, listing_ttl: int) -> bool:
         """Move a session from the key with its id to that with the hash of it, for the rest of its life.
 
-        Return whether there was one to move. One that does not expire is moved when it is found.
+        Return whether there was one to move. One that does not expire stays, until it is found or gets a new id.
         """
         own = self.ids.rehashed_key(key) if self.ids.is_hashed else None
         record = None if own is None else self.store.load(key)
