@@ -61,6 +61,12 @@ def test_an_app_may_come_later(tmp_path: Path) -> None:
     assert interface_of(app)
 
 
+@pytest.mark.parametrize("app", ["app", Flask, {}, lambda: Flask(__name__)])
+def test_only_a_flask_app_can_have_sessions_on_the_server(app: t.Any) -> None:
+    with pytest.raises(TypeError, match="for a Flask app, not "):
+        ServerSession(app)
+
+
 def test_no_client_is_asked_anything_at_start() -> None:
     stores = {
         RedisStore: {"SESSION_TYPE": "redis", "SESSION_REDIS": redis.Redis(*NOWHERE)},

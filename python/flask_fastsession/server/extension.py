@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from datetime import timedelta
 
+from flask import Flask
 from flask import current_app
 from flask import has_app_context
 from flask.sessions import SessionMixin
@@ -25,7 +26,6 @@ from .logins import follow_logins
 from .stats import ServerStats
 
 if t.TYPE_CHECKING:
-    from flask import Flask
     from flask import Request
 
 
@@ -79,8 +79,11 @@ class ServerSession:
     def init_app(self, app: Flask) -> None:
         """Read the config of an app, and keep its sessions on the server. Raise :exc:`ValueError` if it is invalid.
 
-        A second call for the same app only warns, because other settings would not find the app's sessions.
+        What is not an app raises :exc:`TypeError`. A second call for the same app only warns, because other settings
+        would not find the app's sessions.
         """
+        if not isinstance(app, Flask):
+            raise TypeError(f"ServerSession is for a Flask app, not {app!r}")
         if "flask_fastsession" in app.extensions and isinstance(app.session_interface, ServerSessionInterface):
             warnings.warn(f"init_app was called again for the app {app.name!r}, which has no effect", stacklevel=2)
             return
