@@ -45,8 +45,15 @@ from flask_fastsession.server import SessionInfo
 from flask_fastsession.server import Source
 from flask_fastsession.server import Store
 from flask_fastsession.server import SweepingStore
+from flask_fastsession.server.owners import OwnerRecords
+from flask_fastsession.server.sources import CachelibSource
+from flask_fastsession.server.sources import DynamoDBSource
+from flask_fastsession.server.sources import MemcachedSource
+from flask_fastsession.server.sources import MongoDBSource
+from flask_fastsession.server.sources import RedisSource
 from flask_fastsession.server.stats import ServerStats
 from flask_fastsession.stats import KeyCounts
+from flask_fastsession.stats import KindCounts
 from flask_fastsession.stats import LoadCounts
 from flask_fastsession.stats import SessionStats
 from flask_fastsession.stats import StageCounts
@@ -111,8 +118,10 @@ def counts(interface: FastSessionInterface) -> tuple[int, int, int, dict[str, in
     saved: StageCounts = stats["save"]
     loaded: LoadCounts = stats["loads"]
     keys: KeyCounts = stats["keys"]
+    kinds: KindCounts = stats["kinds"]
     assert stats["guard"] in ("tags", "look-ups")
-    return saved["native"], loaded["rejected"], keys["current"] + sum(keys["fallbacks"]), saved["declined"]
+    genuine = keys["current"] + sum(keys["fallbacks"]) + kinds["encrypted"]
+    return saved["native"], loaded["rejected"], genuine, saved["declined"]
 
 
 # --- Signatures -----------------------------------------------------------------------------------------------------
@@ -202,6 +211,20 @@ class MemoryStore:
     def delete(self, *keys: str) -> None:
         for key in keys:
             self.records.pop(key, None)
+
+
+class UserStore(MemoryStore, OwnerRecords):
+    """The same, which also knows whose a session is."""
+
+
+def old_backends(redis: str, memcached: str, mongo: t.Any, dynamo: t.Any, cache: t.Any) -> list[Source]:
+    return [
+        RedisSource(redis, key_prefix="old:"),
+        MemcachedSource(memcached),
+        MongoDBSource(mongo),
+        DynamoDBSource(dynamo),
+        CachelibSource(cache),
+    ]
 
 
 class NoOldSessions:

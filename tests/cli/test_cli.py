@@ -248,7 +248,7 @@ def test_an_app_that_flask_found_and_cannot_load(directory: Path) -> None:
         seen = process(directory, "flask", "session", "inspect", token)
         assert seen.returncode == 0
         assert "'ada'" in seen.stdout
-        assert re.fullmatch(r"Warning: no key is tried, .+\n", seen.stderr)
+        assert re.fullmatch(r"Warning: no key was tried, .+\n", seen.stderr)
         assert name in seen.stderr
         assert "boom" not in seen.stderr
     (directory / "app.py").unlink()

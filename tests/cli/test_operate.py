@@ -292,7 +292,7 @@ def test_no_false_all_clear_before_the_next_request(tmp_path: Path) -> None:
 def test_revoke_user_says_that_unlisted_sessions_are_refused(tmp_path: Path) -> None:
     app, client = from_before(tmp_path, follows_logins=True)
     assert run(app, "revoke-user", "ada").stdout == (
-        "0 listed sessions ended.\nFrom now on, sessions of 'ada' that are not listed yet are refused, too.\n"
+        "0 listed sessions ended.\nOlder sessions of 'ada' that were not listed are refused, too.\n"
     )
     assert client.get("/whoami").text == "None"
 
@@ -369,7 +369,7 @@ def test_revoke_user_ends_sessions_in_cookies(tmp_path: Path) -> None:
     clients = [logged_in(app, user) for user in ("ada", "ada", "bob")]
     result = run(operator, "revoke-user", "ada")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "Sessions of 'ada' are refused: by every process within 5 s.\n"
+    assert result.stdout == "All present sessions of 'ada' are revoked. Every process refuses them within 5 s.\n"
     assert [client.get("/whoami").text for client in clients] == ["None", "None", "bob"]
 
 

@@ -132,7 +132,7 @@ class Account:
 
 @pytest.mark.parametrize("user", [None, Account(), object(), Mock(get_id=str)], ids=lambda user: type(user).__name__)
 def test_what_is_no_id_of_a_user(app: Flask, user: object) -> None:
-    text = f"the id of a user is wanted, .*{type(user).__name__}"
+    text = f"expected the id of a user, .*{type(user).__name__}"
     with app.test_request_context():
         for ask in (interface_of(app).revoke_user, interface_of(app).sessions_of):
             with pytest.raises(TypeError, match=text):

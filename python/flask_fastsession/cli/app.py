@@ -66,7 +66,7 @@ def load_app_if_any() -> Flask | None:
         return load_app(context)
     except BadInput as error:
         if not (isinstance(error, CannotLoad) and error.is_nothing_found):
-            warn(f"no key is tried, for this is wrong with the app: {error.message}")
+            warn(f"no key was tried, because the app cannot be used: {error.message}")
         return None
 
 

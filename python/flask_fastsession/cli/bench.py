@@ -71,7 +71,7 @@ Jobs = dict[str, Callable[[int], float]]
 @click.option(
     "--tagged", is_flag=True, help='Read {" t": [...]} and the like as Flask\'s tags, as inspect --json has them.'
 )
-@click.option("--rounds", type=click.IntRange(5, 100_000), default=200, show_default=True, help="Turns of each.")
+@click.option("--rounds", type=click.IntRange(5, 100_000), default=200, show_default=True, help="Number of rounds.")
 @as_json
 @with_app
 def bench(
@@ -83,7 +83,7 @@ def bench(
     either, the session is such as Flask-Login and Flask-WTF keep. The app's own config, keys, requests and
     responses are used, and what the app's interface overrides is so on both sides: "open" is a request that brings the
     session, "save" a response to one that has changed it. Both take turns in one process, and their answers are
-    compared before. Times are of the processor.
+    compared before. Times are CPU times.
     """
     if not isinstance(app.session_interface, SecureCookieSessionInterface):
         raise BadInput("only sessions in cookies can be compared with Flask's, and the app keeps its own elsewhere")

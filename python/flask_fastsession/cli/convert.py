@@ -70,7 +70,7 @@ class Source(click.Choice):  # type: ignore[type-arg]
 def convert(interface: ServerSessionInterface, sources: tuple[str, ...], allow_pickle: bool, dry_run: bool) -> None:
     """Take over all sessions of another backend at once, old pickles as well.
 
-    SOURCES are backends of Flask-Session, configured as for it; by default those that SESSION_TAKE_OVER names. Where
+    Each argument is a backend of Flask-Session, configured as for it; without any, those of SESSION_TAKE_OVER. Where
     Flask-Session has its sessions in the same place as the app, as in the same Redis, they are converted in place.
     Sessions that are there already, have ended or were revoked are skipped, so that the command may be run again.
 

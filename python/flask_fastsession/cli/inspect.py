@@ -47,12 +47,12 @@ def inspect(
     """Take a session cookie apart.
 
     COOKIE is its value, session=value, or a Cookie or Set-Cookie header; without it, or where it is -, standard input
-    is read, which may be all headers of a response. What is in the cookie, and when it was signed, is told without a
+    is read, which may be all headers of a response. What is in the cookie, and when it was signed, is shown without a
     key, unless it is encrypted. With an app (--app, as for any flask command) its keys are tried, too: which one has
     signed or encrypted it, when it expires, and whether the app would accept it. A cookie that names a session on the
     server is looked up there, and one of an interface that overrides how cookies are read is read by that.
 
-    What is printed of a cookie that is not verified may be anybody's invention.
+    Do not trust what is printed of a cookie that is not verified.
     """
     app = None if no_app else load_app_if_any()
     report = report_of(app, cookie, name)

@@ -128,7 +128,7 @@ def binds_by_itself(interface: ServerSessionInterface) -> bool:
 @click.argument("sessions", nargs=-1, required=True)
 @with_sessions
 def revoke(interface: ServerSessionInterface, sessions: tuple[str, ...]) -> None:
-    """End sessions on the server, by their names or ids.
+    """End sessions on the server, given by name or by cookie.
 
     SESSIONS are names as `flask session list` prints them, or cookies: the value, or session=value. A session that has
     ended already, or never was, is no error.
@@ -179,7 +179,7 @@ def revoke_listed(interface: ServerSessionInterface, user: str, keep: tuple[str,
     count = interface.stats()["revoked"] - before
     echo(f"{counted(count, 'listed session')} ended.")
     if binds_by_itself(interface):
-        echo(f"From now on, sessions of {user!r} that are not listed yet are refused, too.")
+        echo(f"Older sessions of {user!r} that were not listed are refused, too.")
     else:
         echo("Sessions that the app has not bound by bind_user may go on.")
 
@@ -204,7 +204,7 @@ def revoke_cookies(interface: object, user: str, keep: tuple[str, ...]) -> None:
         raise BadInput("--keep is for sessions on the server: those in cookies have no names")
     with without_log_of("revocations"):
         t.cast(FastSessionInterface, interface).revoke_user(user)
-    echo(f"Sessions of {user!r} are refused: by every process within {revocations.every:g} s.")
+    echo(f"All present sessions of {user!r} are revoked. Every process refuses them within {revocations.every:g} s.")
 
 
 @click.command(cls=Command)

@@ -92,7 +92,7 @@ def entry_from(text: str) -> Entry | None:
 
 def number_in(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError("a number of seconds or of a place is wanted")
+        raise ValueError("expected a number of seconds or of a place")
     return value
 
 

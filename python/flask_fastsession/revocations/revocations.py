@@ -108,11 +108,11 @@ class Revocations:
     ) -> None:
         for name, seconds in (("every", every), ("keep_for", keep_for)):
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-                raise ValueError(f"{name} is a finite number of seconds, 0 or more, not {seconds!r}")
+                raise ValueError(f"{name} must be a finite number of seconds, 0 or more, not {seconds!r}")
         if on_outage not in ("keep", "accept", "refuse"):
-            raise ValueError(f'on_outage is "keep", "accept" or "refuse", not {on_outage!r}')
+            raise ValueError(f'on_outage must be "keep", "accept" or "refuse", not {on_outage!r}')
         if user_of is not None and not callable(user_of):
-            raise ValueError(f"user_of is a function of the session, not {user_of!r}")
+            raise ValueError(f"user_of must be a function of the session, not {user_of!r}")
         self.store = store_from(store)
         self.every = every
         self.on_outage = on_outage

@@ -299,7 +299,7 @@ def actual(session: t.Any) -> SecureCookieSession:
     """
     found = getattr(session, "_get_current_object", lambda: session)()
     if not isinstance(found, SecureCookieSession):
-        raise TypeError(f"a session of FastSessionInterface is wanted, not {type(found).__name__}")
+        raise TypeError(f"expected a session of FastSessionInterface, not {type(found).__name__}")
     if isinstance(found, UnavailableSession):
         found.fail()
     return found

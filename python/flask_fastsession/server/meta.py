@@ -108,7 +108,7 @@ def owner_name(user_id: t.Any) -> str:
     kind = type(user_id)
     if kind not in (str, int) and (user_id is None or is_without_text(kind) or hasattr(user_id, "get_id")):
         raise TypeError(
-            "the id of a user is wanted, such as a str or an int, not"
+            "expected the id of a user, such as a str or an int, not"
             f" {kind.__module__}.{kind.__qualname__}; with Flask-Login that is current_user.get_id()"
         )
     text = str(user_id)

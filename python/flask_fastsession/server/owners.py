@@ -58,15 +58,15 @@ Sessions: t.TypeAlias = "dict[str, Session]"
 
 
 class OwnerRecords:
-    """A mixin for stores with the methods of :class:`OwnerStore`, for stores that do not have :meth:`MovingStore.move`.
+    """A mixin with the methods of :class:`~flask_fastsession.server.OwnerStore`, for stores that cannot move a record.
 
     **Logging in.** Processes that change one list at once overtake each other. One of them succeeds each time, but the
     same one may fail each time. So a process that was overtaken asks for its turn: it creates a record. Processes that
     come later wait until this record is gone, and then ask for the next turn. Processes that came before may overtake
     it once more. A turn is not a lock: only the compare-and-set keeps the list correct. A turn whose process was killed
-    ends after :data:`TURN_TTL` seconds, and a process that has waited too long goes on without a turn.
+    ends after ``TURN_TTL`` seconds, and a process that has waited too long goes on without a turn.
 
-    **Revoking.** :meth:`end_all` has to succeed however many logins there are. It cannot simply overwrite the list with
+    **Revoking.** ``end_all`` has to succeed however many logins there are. It cannot simply overwrite the list with
     the sessions to keep: one of them may have ended since the list was read, and would be listed again. Copying the
     list and setting a pointer to the copy has the same fault. So this is a compare-and-set like any other change. But
     it does not wait for its turn: once overtaken, it takes the turn away from the process that has it. After that only
