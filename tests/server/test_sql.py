@@ -429,6 +429,39 @@ def test_an_app_gives_flask_sqlalchemy_its_context(tmp_path: Path) -> None:
         database.engine.dispose()
 
 
+@pytest.mark.parametrize("setting", ["SESSION_TYPE", "SESSION_TAKE_OVER"])
+def test_what_a_view_has_not_committed_yet_is_left_to_it(tmp_path: Path, setting: str) -> None:
+    """Where SQLAlchemy's sessions are those of threads, the end of any context of the app removes one."""
+    database = flask_sqlalchemy.SQLAlchemy(session_options={"scopefunc": threading.get_ident})
+    app = flask.Flask("app", instance_path=str(tmp_path))
+    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/app.db", SESSION_SQLALCHEMY=database)
+    app.config[setting] = "sqlalchemy"
+    ServerSession(app)
+    database.init_app(app)
+
+    class Order(database.Model):  # type: ignore[name-defined]
+        id = database.Column(database.Integer, primary_key=True)
+
+    old = database.Table("sessions", *(database.Column(name, database.DateTime) for name in ("data", "expiry")))
+    old.append_column(database.Column("id", database.Integer, primary_key=True))
+    old.append_column(database.Column("session_id", database.String(255)))
+    with app.app_context():
+        database.create_all()
+
+    @app.post("/orders")
+    def order() -> str:
+        database.session.add(Order())
+        flask.session.get("user")
+        database.session.commit()
+        return str(database.session.query(Order).count())
+
+    client = app.test_client()
+    client.set_cookie("session", "a" * 43)
+    assert client.post("/orders").text == "1"
+    with app.app_context():
+        database.engine.dispose()
+
+
 @pytest.mark.parametrize("source", ["sessions", "a source"])
 def test_a_bind_key_names_the_database(tmp_path: Path, source: str) -> None:
     app = flask.Flask("app", instance_path=str(tmp_path))

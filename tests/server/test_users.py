@@ -686,6 +686,33 @@ def test_who_was_logged_in_before_is_listed_once_he_is_back(login_app: Flask) ->
     assert not is_there(login_app, cookie)
 
 
+@pytest.mark.parametrize("place", ["a request of its own", "a request of another", "no request"])
+def test_a_session_that_nobody_has_bound_yet_is_kept_by_its_id(login_app: Flask, place: str) -> None:
+    """As those that Flask-Session has stored, before their first request."""
+    interface = interface_of(login_app)
+    kept, other = "k" * 43, "o" * 43
+    for sid in (kept, other):
+        record = interface.lifecycle.format.dumps({"_permanent": True, "_user_id": "ann", "_fresh": True})
+        assert interface.store.create(interface.ids.key(sid), record, 100)
+    visitor = begun(login_app)
+
+    def revoke() -> None:
+        session["seen"] = place
+        interface.revoke_user("ann", keep=kept)
+
+    if place == "no request":
+        interface.revoke_user("ann", keep=[kept])
+    else:
+        handle(login_app, revoke, kept if place == "a request of its own" else visitor)
+    assert peer.session_of(login_app, kept)["_user_id"] == "ann"
+    assert peer.session_of(login_app, kept).get("seen") == ("a request of its own" if "own" in place else None)
+    assert not is_there(login_app, other)
+    assert listed(login_app, "ann") == [name_of(login_app, kept)]
+    # What was revoked before is not brought back by this.
+    interface.revoke_user("ann", keep=other)
+    assert not is_there(login_app, other)
+
+
 def test_sessions_of_somebody_else_are_none_of_ours(login_app: Flask) -> None:
     """Flask-SocketIO has its own in handlers of events."""
     with login_app.test_request_context():

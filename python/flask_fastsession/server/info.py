@@ -78,6 +78,12 @@ def coming_sid() -> str | None:
     return found.new_sid if isinstance(found, ServerSideSession) else None
 
 
+def session_of_request() -> ServerSideSession | None:
+    """The session of this request, loaded, if there is a request with one on the server."""
+    found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+    return loaded(found) if isinstance(found, ServerSideSession) else None
+
+
 def current_app_or_none() -> Flask | None:
     return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
 

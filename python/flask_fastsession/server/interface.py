@@ -40,6 +40,7 @@ from .info import current_app_or_none
 from .info import in_utc
 from .info import loaded
 from .info import resolved
+from .info import session_of_request
 from .info import several
 from .lifecycle import Lifecycle
 from .lifecycle import Refused
@@ -520,8 +521,14 @@ class ServerSessionInterface(SessionInterface):
 
     def _handles(self, session: AnySession, user: str) -> set[str]:
         found = resolved(session)
+        if isinstance(found, str) and not SID.fullmatch(found):
+            return {found}
         if isinstance(found, str):
-            return self.lifecycle.handles_of(found, user) if SID.fullmatch(found) else {found}
+            current = session_of_request()
+            if current is None or current.stored is None or current.stored.sid != found:
+                self._bind_stored(found, user)
+                return self.lifecycle.handles_of(found, user)
+            found = current
         claimed = self._user_in(found)
         if found.meta.owner is None and claimed is not None:
             # It would be bound at the end of the request, and is named now.
@@ -531,6 +538,25 @@ class ServerSessionInterface(SessionInterface):
         # In this request it may have become another user's, who has not listed it yet.
         handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
         return {handle for handle in handles if handle is not None}
+
+    def _bind_stored(self, sid: str, user: str) -> None:
+        """Bind the session of another request, which none has bound yet, to the user whom its data names."""
+        app, now = self._app_or_none(), int(time.time())
+        if app is None or self.user_key is None:
+            return
+        ttl = self._ttl(lifetime_of(app))
+        try:
+            stored, data, meta = self.lifecycle.find(sid, ttl)
+        except Refused:
+            return
+        claimed = self._user_in(data)
+        if meta.owner is None and claimed is not None and owner_name(claimed) == user:
+            session = ServerSideSession()
+            session.replace_data(data)
+            session.stored = stored._replace(claimed_by=user)
+            meta.owner, meta.handle, meta.begun = user, new_handle(), meta.begun or now
+            session.meta = meta
+            self.lifecycle.write(session, self.lifecycle.record_of(session), ttl, self._listing_ttl(app))
 
     def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
         assert meta.handle is not None

@@ -12,6 +12,7 @@ import logging
 import math
 import pickle
 import typing as t
+from contextlib import nullcontext
 from datetime import datetime
 from datetime import timedelta
 from datetime import timezone
@@ -19,6 +20,7 @@ from hashlib import md5
 from importlib import import_module
 from pathlib import Path
 
+from .info import current_app_or_none
 from .record import Data
 from .store import Store
 from .take_over import Source
@@ -322,7 +324,9 @@ def sql_source_in(app: Flask, client: t.Any) -> t.Any:
         return client
 
     def engine() -> t.Any:
-        with app.app_context():
+        # The end of a context runs the app's teardown functions, one of which may remove a session of SQLAlchemy that a
+        # view is using. So a new context is made only where there is none.
+        with nullcontext() if current_app_or_none() is app else app.app_context():
             if bind_key is None:
                 return client.engine
             if bind_key not in client.engines:
