@@ -28,7 +28,6 @@ from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
-from flask_fastsession.server.store import MOVED_TTL
 from flask_fastsession.server.store import OwnerStore
 from flask_fastsession.server.store import SessionStoreError
 from flask_fastsession.server.stores.redis import RedisStore
@@ -268,14 +267,6 @@ def at_once(call: Callable[[], t.Any]) -> list[t.Any]:
     for thread in threads:
         thread.join()
     return results
-
-
-def test_what_a_session_has_left_behind_is_not_prolonged_as_a_session(store: RedisStore, prefix: str) -> None:
-    key, marker = f"{prefix}old", f"\0{prefix}new".encode()
-    store.create(key, marker, MOVED_TTL)
-    for ttl in (None, 100_000):
-        assert store.load(key, ttl) == marker
-        assert store.expires_in(key) in range(MOVED_TTL - 5, MOVED_TTL + 1)
 
 
 # --- What it costs --------------------------------------------------------------------------------------------------

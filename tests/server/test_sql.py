@@ -34,6 +34,7 @@ from sqlalchemy.exc import DBAPIError
 from flask_fastsession import ServerSession
 from flask_fastsession import testing
 from flask_fastsession.server import SessionStoreError
+from flask_fastsession.server.store import MOVED_TTL
 from flask_fastsession.server.store import MovingStore
 from flask_fastsession.server.store import OwnerStore
 from flask_fastsession.server.store import Store
@@ -184,6 +185,14 @@ class TestSQL(SweepingStoreTests, MovingStoreTests, OwnerStoreTests):
     @pytest.fixture
     def other_store(self, engine: Engine) -> SQLAlchemyStore:
         return SQLAlchemyStore(engine)
+
+
+def test_what_a_move_leaves_behind_does_not_live_as_long_as_a_session(store: SQLAlchemyStore) -> None:
+    key, new_key = secrets.token_hex(8), secrets.token_hex(8)
+    store.create(key, b"old", LONG)
+    assert store.move(key, new_key, b"old", b"new", LONG, b"\0left") is True
+    assert store.load(key, LONG) == b"\0left"
+    assert store.expires_in(key) in range(MOVED_TTL - 60, MOVED_TTL + 1)
 
 
 def test_it_is_every_kind_of_store(store: SQLAlchemyStore) -> None:

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import secrets
+import sqlite3
 import sys
 import time
 import types
@@ -35,6 +36,7 @@ import mongomock
 import moto
 import msgspec
 import pytest
+import redis.asyncio
 import sqlalchemy
 import time_machine
 from flask.json.tag import TaggedJSONSerializer
@@ -48,6 +50,7 @@ from flask_fastsession.server.sources import DynamoDBSource
 from flask_fastsession.server.sources import MemcachedSource
 from flask_fastsession.server.sources import MongoDBSource
 from flask_fastsession.server.sources import RedisSource
+from flask_fastsession.server.stores.sql import FlaskSessionTable
 from flask_fastsession.server.take_over import OVERLAP
 from flask_fastsession.server.take_over import Sources
 from flask_fastsession.server.take_over import TakeOver
@@ -462,6 +465,17 @@ def test_a_user_that_is_revoked_again_stays_so_for_longer() -> None:
     assert user_of(app, source.add("bob")) == "bob"
 
 
+@pytest.mark.parametrize("left", [2.0 * MONTH, math.inf])
+def test_what_is_revoked_before_stays_so_for_as_long_as_the_source_has_it(left: float) -> None:
+    source = Dicts()
+    source.left = left
+    app, spy = clocked(source)
+    cookie = source.add(None, cart=1)
+    interface_of(app).revoke(cookie)
+    spy.store.now += 2 * MONTH - 1
+    assert get(app, cookie)[0]["cart"] is None
+
+
 def test_who_keeps_one_session_keeps_it_though_nobody_has_bound_it_yet(tmp_path: Path, own_store: Config) -> None:
     source = Dicts()
     app = shop(ServerSession, SESSION_TAKE_OVER=source, **own_store)
@@ -593,7 +607,12 @@ class WorldBefore(World):
         self.source = Stopping(store)
         interface = self.interface
         interface.lifecycle.take_over = TakeOver(
-            Sources((self.source,), deletes), store, interface.format, interface.ids, interface.lifecycle.revoked
+            Sources((self.source,), deletes),
+            store,
+            interface.format,
+            interface.ids,
+            interface.lifecycle.revoked,
+            interface.life_beside_others,
         )
         interface.user_key = "_user_id"
 
@@ -920,6 +939,93 @@ def test_tables_and_collections_may_be_given_themselves(request: pytest.FixtureR
             kind: t.Any = MongoDBSource if name == "mongodb" else DynamoDBSource
             source = kind(given, key_prefix=move.config["SESSION_KEY_PREFIX"])
             assert source.load(cookie) is not None
+
+
+@pytest.mark.parametrize("decodes", [False, True])
+@pytest.mark.parametrize("record", [b'{"user":"ada"}', b"\x81\xa4user\xa3ada"], ids=["json", "msgpack"])
+def test_a_client_of_redis_may_decode(redis_process: Server, own_store: Config, decodes: bool, record: bytes) -> None:
+    url = f"redis://{redis_process.host}:{redis_process.port}?decode_responses={decodes}"
+    sid, prefix = secrets.token_urlsafe(32), secrets.token_urlsafe(6)
+    source = RedisSource(url, prefix)
+    source.client.set(prefix + sid, record)
+    app = flask.Flask("shop")
+    app.config.update(own_store, SESSION_TAKE_OVER=source)
+    ServerSession(app)
+    app.get("/")(lambda: str(flask.session.get("user")))
+    client = app.test_client()
+    client.set_cookie("session", sid)
+    assert client.get("/").text == "ada"
+    source.client.close()
+
+
+def test_asynchronous_clients_of_redis_are_refused() -> None:
+    for client in (redis.asyncio.Redis(), redis.Redis, object()):
+        with pytest.raises(ValueError, match="SESSION_REDIS must be a client such as"):
+            RedisSource(client)
+
+
+class Found:
+    """A collection of MongoDB, or a table of DynamoDB, that finds one thing."""
+
+    table_name = "Sessions"
+
+    def __init__(self, found: dict[str, t.Any]) -> None:
+        self.found = found
+
+    def find_one(self, query: object) -> dict[str, t.Any]:
+        return self.found
+
+    def get_item(self, **query: object) -> dict[str, t.Any]:
+        return {"Item": self.found}
+
+
+@pytest.mark.parametrize("kind", [MongoDBSource, DynamoDBSource])
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"val": None},
+        {"val": {}},
+        {"val": "\ud800"},
+        {"expiration": "x"},
+        {"expiration": 1e30},
+        {"expiration": -1e30},
+        {"expiration": []},
+        {"expiration": b""},
+    ],
+    ids=repr,
+)
+def test_a_damaged_record_in_a_source_is_no_session(kind: t.Any, found: dict[str, t.Any], own_store: Config) -> None:
+    source = kind(Found({"val": b"\x80", **found}))
+    app = shop(ServerSession, SESSION_TAKE_OVER=source, **own_store)
+    cookie = "a" * 43
+    assert user_of(app, cookie) is None
+    interface_of(app).revoke(cookie)
+
+
+def test_what_is_no_text_in_redis_is_no_session(redis_process: Server, own_store: Config) -> None:
+    with redis_client(redis_process) as client:
+        sid, prefix = secrets.token_urlsafe(32), secrets.token_urlsafe(6)
+        client.hset(prefix + sid, "a", "b")
+        app = shop(ServerSession, SESSION_TAKE_OVER=RedisSource(client, prefix), **own_store)
+        assert user_of(app, sid) is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [("x'80'", "'soon'"), ("x'80'", "7"), ("'text'", "'2999-01-01 00:00:00'"), ("7", "'2999-01-01 00:00:00'")],
+    ids=repr,
+)
+def test_a_damaged_row_in_a_source_is_no_session(tmp_path: Path, own_store: Config, row: tuple[str, str]) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "old.db")) as database:
+        database.execute("CREATE TABLE sessions (id INTEGER PRIMARY KEY, session_id TEXT, data, expiry)")
+        database.execute(f"INSERT INTO sessions VALUES (1, 'session:{'a' * 43}', {row[0]}, {row[1]})")
+        database.commit()
+    table = FlaskSessionTable(f"sqlite:///{tmp_path}/old.db")
+    app = shop(ServerSession, SESSION_TAKE_OVER=table, **own_store)
+    assert user_of(app, "a" * 43) is None
+    interface_of(app).revoke("a" * 43)
+    table.close()
 
 
 def test_urls_may_be_given(redis_process: Server, memcached_process: Server) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from unittest.mock import Mock
@@ -26,6 +27,7 @@ from flask_fastsession import signals
 from flask_fastsession.server import ListingStore
 from flask_fastsession.server.meta import MAX_LENGTH
 from flask_fastsession.server.meta import new_handle
+from flask_fastsession.server.store import MOVED_TTL
 from flask_fastsession.server.take_over import OVERLAP
 from tests.contract.parity import process_response
 
@@ -232,6 +234,109 @@ def test_an_id_from_before_ids_were_hashed(make_app: MakeApp, is_by_newer: bool)
             newest = moved(last, new)
             revoking.revoke(old)
             assert not is_there(app, newest)
+
+
+@pytest.mark.parametrize("user", ["ann", None])
+def test_what_a_move_leaves_behind_does_not_live_as_long_as_a_session(app: Flask, user: str | None) -> None:
+    """However often the old id comes."""
+    old = begun(app, user)
+    new = handle(app, lambda: session.regenerate(), old)  # type: ignore[attr-defined]
+    for _ in range(2):
+        assert not is_there(app, old)
+    store = interface_of(app).store
+    if isinstance(store, ListingStore):
+        assert store.expires_in(interface_of(app).ids.key(old)) in range(MOVED_TTL - 60, MOVED_TTL + 1)
+    interface_of(app).revoke(old)
+    assert not is_there(app, new)
+
+
+def test_what_a_move_leaves_behind_in_a_store_of_ones_own() -> None:
+    store = MemoryStore()
+    app = app_with({"SESSION_TYPE": store, "PERMANENT_SESSION_LIFETIME": 3})
+    old = handle(app, lambda: session.update(user=1))
+    new = handle(app, lambda: session.regenerate(), old)  # type: ignore[attr-defined]
+    assert not is_there(app, old)
+    for _ in range(3):
+        store.now += 2
+        assert is_there(app, new)
+    interface_of(app).revoke(old)
+    assert not is_there(app, new)
+
+
+@pytest.mark.parametrize("named", ["session", "its id", "its name", "its user"])
+def test_a_session_that_was_revoked_in_a_request_may_begin_anew_in_it(app: Flask, named: str) -> None:
+    cookie, interface = begun(app, "ann"), interface_of(app)
+
+    def log_in_again() -> None:
+        session["csrf"] = 1
+        if named == "its user":
+            interface.revoke_user("ann")
+        else:
+            found: t.Any = session
+            interface.revoke({"session": found, "its id": found.sid, "its name": found.meta.handle}[named])
+        assert dict(session) == {"_permanent": True}
+        session["user"] = "ann"
+        session.regenerate()  # type: ignore[attr-defined]
+        interface.bind_user(session, "ann")
+        coming.append(session.sid)  # type: ignore[attr-defined]
+
+    coming: list[str] = []
+    new = handle(app, log_in_again, cookie)
+    assert [new] == coming
+    assert not is_there(app, cookie)
+    assert peer.session_of(app, t.cast(str, new)) == {"_permanent": True, "user": "ann"}
+    assert listed(app, "ann") == [name_of(app, new)]
+
+
+def test_a_session_that_has_become_another_users_outlives_a_revocation_in_its_request(app: Flask) -> None:
+    cookie = begun(app, "ann")
+
+    def switch() -> None:
+        session["user"] = "bob"
+        interface_of(app).bind_user(session, "bob")
+        interface_of(app).revoke_user("ann")
+
+    new = handle(app, switch, cookie)
+    assert not is_there(app, cookie)
+    assert peer.session_of(app, t.cast(str, new))["user"] == "bob"
+    assert (listed(app, "ann"), listed(app, "bob")) == ([], [name_of(app, new)])
+
+
+@pytest.mark.parametrize("user", ["ann", None])
+def test_a_session_that_is_revoked_is_followed_where_another_request_has_moved_it(app: Flask, user: str | None) -> None:
+    cookie, moved = begun(app, user), []
+
+    def revoke() -> None:
+        session.get("user")
+        moved.append(handle(app, lambda: session.regenerate(), cookie))  # type: ignore[attr-defined]
+        interface_of(app).revoke(session)
+
+    handle(app, revoke, cookie)
+    assert moved[0] != cookie
+    assert not is_there(app, moved[0])
+
+
+@pytest.mark.parametrize("damaged", [b"\0\xff\xfe", b"\0", b""], ids=repr)
+def test_a_damaged_record_is_no_session(app: Flask, damaged: bytes) -> None:
+    interface, cookie = interface_of(app), "d" * 43
+    assert interface.store.create(interface.ids.key(cookie), damaged, 100)
+    assert not is_there(app, cookie)
+    begun(app, "ann")
+    interface.revoke_user("ann", keep=cookie)
+    interface.revoke(cookie)
+    assert listed(app, "ann") == []
+
+
+def test_a_session_that_begins_after_the_last_year(app: Flask) -> None:
+    """As a damaged record says, or one with milliseconds."""
+    cookie, interface = begun(app, "ann"), interface_of(app)
+    key = interface.ids.key(cookie)
+    record = interface.store.load(key)
+    data, meta = interface.lifecycle.read(record)
+    meta.begun = 2**50
+    assert interface.store.replace(key, record, interface.lifecycle.format.dumps(meta.put_into(data)), 100) is True
+    (found,) = interface.sessions_of("ann")
+    assert found.begun is None
 
 
 @pytest.mark.parametrize("user", ["ann", None])
@@ -684,6 +789,17 @@ def test_who_was_logged_in_before_is_listed_once_he_is_back(login_app: Flask) ->
     assert listed(login_app, "ann") == [name_of(login_app, cookie)]
     interface.revoke_user("ann")
     assert not is_there(login_app, cookie)
+
+
+def test_who_is_revoked_again_is_refused_for_longer(login_app: Flask) -> None:
+    interface, key = interface_of(login_app), interface_of(login_app).ids.revoked_key("ann")
+    if not isinstance(interface.store, ListingStore):
+        pytest.skip("memcached does not tell when a record ends")
+    at_start = interface.options.unlisted_lifetime
+    for lifetime in (1000, 1000, at_start + 90 * 86400):
+        login_app.permanent_session_lifetime = timedelta(seconds=lifetime)
+        interface.revoke_user("ann")
+        assert interface.store.expires_in(key) == pytest.approx(max(lifetime, at_start) + OVERLAP, abs=60)
 
 
 @pytest.mark.parametrize("place", ["a request of its own", "a request of another", "no request"])

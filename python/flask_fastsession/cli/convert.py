@@ -132,7 +132,12 @@ class Conversion:
         self.is_dry = is_dry
         ids, record_format = interface.ids, interface.format
         self.take_over = interface.lifecycle.take_over or TakeOver(
-            Sources((), lifetime=lifetime), self.store, record_format, ids, interface.lifecycle.revoked
+            Sources(()),
+            self.store,
+            record_format,
+            ids,
+            interface.lifecycle.revoked,
+            lambda left: interface.life_beside_others(max(left or 0, lifetime)),
         )
         self.converted = 0
         self.skipped: Counter[str] = Counter()

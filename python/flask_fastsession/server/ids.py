@@ -78,8 +78,13 @@ def moved_to(key: str) -> bytes:
 
 
 def new_key_in(record: bytes) -> str | None:
-    """The key that a session has moved to, if that is what a record says."""
-    return record[len(MOVED) :].decode() if record.startswith(MOVED) and not is_taking(record) else None
+    """The key that a session has moved to, if that is what a record says. A damaged record says nothing."""
+    if not record.startswith(MOVED) or is_taking(record):
+        return None
+    try:
+        return record[len(MOVED) :].decode() or None
+    except UnicodeDecodeError:
+        return None
 
 
 def taking(number: str = "") -> bytes:

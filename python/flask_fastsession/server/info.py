@@ -84,6 +84,14 @@ def session_of_request() -> ServerSideSession | None:
     return loaded(found) if isinstance(found, ServerSideSession) else None
 
 
+def stored_of_request() -> ServerSideSession | None:
+    """The same, if something in this request has accessed it and it is in the store."""
+    found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+    if not isinstance(found, ServerSideSession) or isinstance(found, UnloadedSession):
+        return None
+    return None if found.stored is None else found
+
+
 def current_app_or_none() -> Flask | None:
     return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
 
@@ -98,4 +106,8 @@ def several(sessions: AnySession | Iterable[AnySession] | None) -> list[AnySessi
 
 
 def in_utc(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    """A time in seconds since 1970 as a datetime; ``None`` if it is unknown or, in a damaged record, too late."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None

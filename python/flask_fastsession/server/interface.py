@@ -42,6 +42,7 @@ from .info import loaded
 from .info import resolved
 from .info import session_of_request
 from .info import several
+from .info import stored_of_request
 from .lifecycle import Lifecycle
 from .lifecycle import Refused
 from .lifecycle import stored_of
@@ -115,9 +116,11 @@ class ServerSessionInterface(SessionInterface):
         self.format = record_format
         self.options = options
         self.ids = Ids(options.key_prefix, options.id_length, options.hash_sid)
-        unlisted_lifetime = options.unlisted_lifetime if sources is None else sources.lifetime
-        revoked = RevokedUsers(store, self.ids, life_beside(unlisted_lifetime))
-        take_over = None if sources is None else TakeOver(sources, store, record_format, self.ids, revoked)
+        self._unlisted_lifetime = options.unlisted_lifetime if sources is None else sources.lifetime
+        revoked = RevokedUsers(store, self.ids, self.life_beside_others)
+        take_over = None
+        if sources is not None:
+            take_over = TakeOver(sources, store, record_format, self.ids, revoked, self.life_beside_others)
         self.lifecycle = Lifecycle(store, record_format, self.ids, revoked, take_over)
         self._counts = Counts()
         #: The key in the data of a session that says whose it is, where Flask-Login is followed.
@@ -385,6 +388,16 @@ class ServerSessionInterface(SessionInterface):
     def _listing_ttl(self, app: Flask) -> int:
         return listing_ttl(lifetime_of(app), self.options.policies.refresh_after)
 
+    def life_beside_others(self, left: float | None = None) -> int | None:
+        """For how many seconds to remember that a session has ended that others may have; ``None`` is for ever.
+
+        ``left`` is for how many seconds a source says that it still has it.
+        """
+        app = self._app_or_none()
+        # The app may have raised its lifetime since the config was read.
+        present = 0 if app is None else lifetime_of(app)
+        return life_beside(max(self._unlisted_lifetime, present, left or 0))
+
     def _ttl(self, lifetime: int, age: int = 0) -> int:
         """For how long the record of a session lives that began so many seconds ago."""
         limit = self.options.absolute_lifetime
@@ -488,15 +501,16 @@ class ServerSessionInterface(SessionInterface):
     def _revoke(self, session: str | ServerSideSession) -> bool:
         """Return whether there was a session."""
         if isinstance(session, ServerSideSession):
-            was_live = session.stored is not None and self.lifecycle.end(session.stored)
-            session.clear()
-            if session.stored is not None:
-                # Nothing is left to end when it is saved, but the cookie.
-                session.stored, session.cookie_due = None, "delete"
+            was_live = session.stored is not None and self.lifecycle.end(session.stored, follows=True)
+            has_ended(session)
         elif SID.fullmatch(session):
             was_live = self.lifecycle.revoke(session)
         else:
             was_live = self.lifecycle.revoke_handle(session)
+        if isinstance(session, str):
+            current = stored_of_request()
+            if current is not None and session in (stored_of(current).sid, stored_of(current).handle):
+                has_ended(current)
         self._counts.add("revoked", int(was_live))
         return was_live
 
@@ -508,6 +522,11 @@ class ServerSessionInterface(SessionInterface):
         user = owner_name(user_id)
         handles = {handle for each in several(keep) for handle in self._handles(each, user)}
         count = self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None)
+        current = stored_of_request()
+        if current is not None and stored_of(current).was_of(user):
+            is_kept = not handles.isdisjoint({stored_of(current).handle, current.meta.handle})
+            if not is_kept:
+                has_ended(current, user)
         self._counts.add("revoked", count)
         self._tell_of_revoked(count)
 
@@ -573,6 +592,19 @@ class ServerSessionInterface(SessionInterface):
         if expires_in is not None:
             seen.append(now + expires_in - self._ttl(lifetime, now - (meta.begun or now)))
         return min(max(seen), now) if seen else None
+
+
+def has_ended(session: ServerSideSession, user: str | None = None) -> None:
+    """Let the session of this request be a new one, since what was stored of it has ended.
+
+    It is emptied, unless this request has bound it to another user than the one whose sessions have ended.
+    """
+    if user is None or session.meta.owner in (None, user):
+        session.clear()
+        if session.stored is not None:
+            session.cookie_due = "delete"
+    # Nothing is left to end when it is saved.
+    session.stored = session.new_sid = None
 
 
 def listing_ttl(lifetime: int, refresh_after: float | None = None) -> int:

@@ -122,6 +122,10 @@ class Lifecycle:
             if record is None or is_taking(record):
                 continue
             if new_key_in(record) is not None:
+                if ttl is not None and self.mover is None:
+                    # What a session leaves behind must not live as long as one. A mover sees to that itself.
+                    with suppress(SessionStoreError):
+                        self.store.replace(key, record, record, MOVED_TTL)
                 # The session has moved, and this browser did not get the new id. So it may be anybody's.
                 raise Refused("revoked")
             return self._rekeyed(own, key, record, ttl), record
@@ -412,15 +416,17 @@ class Lifecycle:
 
     # --- End --------------------------------------------------------------------------------------------------------
 
-    def end(self, stored: Stored) -> bool:
-        """End a session. If it is bound to a user, follow it if another request of that user has moved it meanwhile.
+    def end(self, stored: Stored, follows: bool = False) -> bool:
+        """End a session. If another request of its user has moved it meanwhile, follow it.
 
-        Return whether the session still existed, as :meth:`revoke` does.
+        With ``follows``, follow it whoever has moved it. Return whether it still existed, as :meth:`revoke` does.
         """
         if self.ids.is_hashed and stored.key == self.ids.key(stored.sid):
             self._delete_twin(self.ids.other_key(stored.sid))
         return self._end_at(
-            stored.key, stored.record, lambda meta: meta.owner is not None and stored.was_of(meta.owner)
+            stored.key,
+            stored.record,
+            lambda meta: follows or (meta.owner is not None and stored.was_of(meta.owner)),
         )
 
     def revoke(self, sid: str) -> bool:

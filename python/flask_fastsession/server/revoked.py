@@ -7,6 +7,8 @@ refused if its user has a mark.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .ids import Ids
 from .ids import taking
 from .store import SessionStoreError
@@ -17,21 +19,21 @@ ATTEMPTS = 64
 
 
 class RevokedUsers:
-    """Marks in a store that live for ``lifetime`` seconds, or for ever if that is ``None``.
+    """Marks in a store. ``lifetime`` returns for how many seconds one lives, or ``None`` for ever.
 
     The methods raise :exc:`SessionStoreError` if the store fails.
     """
 
-    def __init__(self, store: Store, ids: Ids, lifetime: int | None) -> None:
+    def __init__(self, store: Store, ids: Ids, lifetime: Callable[[], int | None]) -> None:
         self.store = store
         self.ids = ids
         self.lifetime = lifetime
 
     def add(self, owner: str) -> None:
-        key = self.ids.revoked_key(owner)
+        key, mark, lifetime = self.ids.revoked_key(owner), taking(), self.lifetime()
         for _ in range(ATTEMPTS):
-            # load() renews a mark that exists.
-            if self.store.create(key, taking(), self.lifetime) or self.store.load(key, self.lifetime) is not None:
+            # A mark that exists is renewed.
+            if self.store.create(key, mark, lifetime) or self.store.replace(key, mark, mark, lifetime) is not False:
                 return
         raise SessionStoreError(f"a mark of a user was overtaken {ATTEMPTS} times by others")
 

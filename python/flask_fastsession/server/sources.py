@@ -44,13 +44,24 @@ class RedisSource:
             from .stores.redis import client_from_url
 
             client = client_from_url(client)
-        if not all(callable(getattr(client, method, None)) for method in ("get", "delete", "ttl")):
+        from .stores.redis_connections import is_client
+
+        if not is_client(client):
             raise ValueError(f"SESSION_REDIS must be a client such as redis.Redis(host=...), not {kind_of(client)}")
         self.client = client
         self.key_prefix = key_prefix
 
     def load(self, sid: str) -> bytes | None:
-        return self.client.get(self.key_prefix + sid) or None
+        from .stores.redis import is_wrong_type
+
+        try:
+            # A client with decode_responses=True would decode the record.
+            record = self.client.execute_command("GET", self.key_prefix + sid, NEVER_DECODE=True)
+        except Exception as error:
+            if is_wrong_type(error):
+                return b""
+            raise
+        return t.cast("bytes | None", record) or None
 
     def expires_in(self, sid: str) -> float | None:
         seconds = self.client.ttl(self.key_prefix + sid)
@@ -110,10 +121,7 @@ class MongoDBSource:
 
     def load(self, sid: str) -> bytes | None:
         found = self._found(sid)
-        if found is None:
-            return None
-        value = found["val"]
-        return value.encode() if isinstance(value, str) else bytes(value)
+        return None if found is None else record_of(found.get("val"))
 
     def expires_in(self, sid: str) -> float | None:
         found = self._found(sid)
@@ -150,7 +158,7 @@ class DynamoDBSource:
 
     def load(self, sid: str) -> bytes | None:
         item = self._item(sid)
-        return None if item is None else bytes(item["val"].value)
+        return None if item is None else record_of(getattr(item.get("val"), "value", None))
 
     def expires_in(self, sid: str) -> float | None:
         item = self._item(sid)
@@ -166,8 +174,13 @@ class DynamoDBSource:
 
     def _seconds_left(self, item: dict[str, t.Any]) -> float:
         expiration = item.get("expiration")
-        # Flask-Session treats a time in UTC as local time when it converts it to a number. This undoes that.
-        return math.inf if expiration is None else seconds_until(datetime.fromtimestamp(float(expiration)))
+        if expiration is None:
+            return math.inf
+        try:
+            # Flask-Session treats a time in UTC as local time when it converts it to a number. This undoes that.
+            return seconds_until(datetime.fromtimestamp(float(expiration)))
+        except (TypeError, ValueError, OverflowError, OSError):
+            return 0
 
 
 class CachelibSource:
@@ -255,10 +268,19 @@ def may_unpickle(cache: t.Any) -> bool:
     return False
 
 
-def seconds_until(moment: datetime | None) -> float:
-    """How many seconds are left until a time in UTC; infinity if it is ``None``."""
+def record_of(value: object) -> bytes:
+    """Return the record in a field of a database, and an empty one, which is no session, for what cannot be one."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else b""
+
+
+def seconds_until(moment: object) -> float:
+    """How many seconds are left until a time in UTC; infinity if it is ``None``, and none if it is no time."""
     if moment is None:
         return math.inf
+    if not isinstance(moment, datetime):
+        return 0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     return (moment - datetime.now(timezone.utc)) / timedelta(seconds=1)

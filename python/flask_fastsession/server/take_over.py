@@ -20,6 +20,8 @@ import math
 import secrets
 import time
 import typing as t
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .ids import Ids
@@ -93,13 +95,21 @@ class TakeOver:
     """Takes sessions over into a store. All methods raise :exc:`SessionStoreError` if the store or a source fails."""
 
     def __init__(
-        self, sources: Sources, store: Store, record_format: RecordFormat, ids: Ids, revoked: RevokedUsers
+        self,
+        sources: Sources,
+        store: Store,
+        record_format: RecordFormat,
+        ids: Ids,
+        revoked: RevokedUsers,
+        life_beside_others: Callable[[float | None], int | None],
     ) -> None:
         self.sources = sources
         self.store = store
         self.format = record_format
         self.ids = ids
         self.revoked = revoked
+        #: Returns for how many seconds a tombstone stays: as long as a source may have its session.
+        self.life_beside_others = life_beside_others
 
     def find(self, sid: str, ttl: int) -> tuple[str, bytes]:
         """Take a session over, and return its key and record; raise :exc:`Refused` if no source has it."""
@@ -152,7 +162,7 @@ class TakeOver:
         Raise :exc:`Refused` if it was taken over before and has ended, or moved to another id, or if its owner's
         sessions were revoked. ``left`` is for how many seconds the source still has it.
         """
-        key, tombstone, life = self.ids.key(sid), self.ids.taken_key(sid), self._life(left)
+        key, tombstone, life = self.ids.key(sid), self.ids.taken_key(sid), self.life_beside_others(left)
         for _ in range(ATTEMPTS):
             found = self.store.load(key)
             if found is None and self.store.load(tombstone) is not None:
@@ -181,10 +191,6 @@ class TakeOver:
                 return key, live(done)
         raise overtaken()
 
-    def _life(self, left: float | None) -> int | None:
-        """For how many seconds a tombstone stays: as long as a source may have its session. ``None`` is for ever."""
-        return life_beside(max(self.sources.lifetime, left or 0))
-
     def delete(self, source: Source, sid: str) -> None:
         """Delete a session from its source if ``SESSION_TAKE_OVER_DELETE`` is set."""
         if not self.sources.deletes:
@@ -199,7 +205,12 @@ class TakeOver:
 
     def revoke(self, sid: str) -> None:
         """Write the tombstone of an id, so that its session is not taken over from now on."""
-        self.store.create(self.ids.taken_key(sid), taking(), self._life(None))
+        left = 0.0
+        for source in self.sources.sources:
+            # One that does not answer now may have the session again later.
+            with suppress(SessionStoreError):
+                left = max(left, life_left(source, sid) or 0)
+        self.store.create(self.ids.taken_key(sid), taking(), self.life_beside_others(left))
         for source in self.sources.sources:
             self.delete(source, sid)
 

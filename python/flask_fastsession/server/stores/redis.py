@@ -13,9 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from ..ids import MOVED
 from ..sources import glob_escaped
-from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .redis_connections import Client
 from .redis_connections import Command
@@ -175,15 +173,11 @@ class RedisStore:
 
     def load(self, key: str, ttl: int | None = None) -> bytes | None:
         try:
-            record = self._load(key, ttl)
-            if ttl is not None and record is not None and record[:1] == MOVED:
-                # The pointer of a moved session must not live as long as a session, however often it is loaded.
-                self._command("EXPIRE", key, str(MOVED_TTL))
+            return self._load(key, ttl)
         except self.errors as error:
             if is_wrong_type(error):
                 return b""
             raise failed(error) from error
-        return record
 
     def _load(self, key: str, ttl: int | None) -> bytes | None:
         # Not by GET, which a client may send to a replica, or answer from a cache. Either may be out of date.

@@ -42,6 +42,7 @@ from sqlalchemy import update
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from ..sources import record_of
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .sql_connections import ATTEMPTS
@@ -94,8 +95,9 @@ class SQLAlchemyStore:
         )
         self._load_end = select(r.expires).where(is_at_key, is_alive)
         self._keys = select(r.id, r.key).where(r.id > bindparam("last")).order_by(r.id).limit(AT_ONCE)
-        # By the id of the row as well, since by now another row may have the key: the pointer of the moved session.
-        self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive)
+        # By the id of the row as well, since by now another row may have the key: the pointer of the moved session,
+        # which must not live as long as a session, however often it is loaded.
+        self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive, r.moved.is_(False))
         # inline(), because the id of a new row is not needed.
         self._insert = insert(records).inline()
         self._replace = update(records).where(is_as_expected)
@@ -342,7 +344,7 @@ class FlaskSessionTable:
     def load(self, sid: str) -> bytes | None:
         """Return the record of a session as Flask-Session has encoded it, or ``None`` if none is live."""
         row = self._row(sid)
-        return None if row is None or row.data is None else bytes(row.data)
+        return None if row is None or row.data is None else record_of(row.data)
 
     def expires_in(self, sid: str) -> float | None:
         """Return in how many seconds a session ends, or ``None`` if there is none."""
@@ -363,7 +365,12 @@ class FlaskSessionTable:
 
     def _row(self, sid: str) -> t.Any:
         key, now = self.key_prefix + sid, utc_now()
-        for row in self._database.rows(self._load, {"key": key}):
+        try:
+            rows = self._database.rows(self._load, {"key": key})
+        except (TypeError, ValueError):
+            # In SQLite a column may hold anything, here what is no time.
+            return None
+        for row in rows:
             # MariaDB also finds keys that differ only in case.
             if row.session_id == key and row.expiry is not None and row.expiry > now:
                 return row

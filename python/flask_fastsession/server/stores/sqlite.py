@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..ids import MOVED
+from ..ids import is_taking
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
 from .sqlite_connections import Connection
@@ -122,7 +123,7 @@ class SQLiteStore:
         return record
 
     def _prolong(self, key: str, data: object, ttl: int, now: float) -> None:
-        if isinstance(data, bytes) and data.startswith(MOVED):
+        if isinstance(data, bytes) and data.startswith(MOVED) and not is_taking(data):
             # The pointer of a moved session must not live as long as a session, however often it is loaded.
             return
         # This may fail while another process writes for a long time. What was read is correct nevertheless.
