@@ -98,6 +98,76 @@ def test_no_cookie_and_one_that_is_refused() -> None:
     assert "x.y.z" not in text
 
 
+FORGED = flask.Flask("forger")
+FORGED.secret_key = "another key for tests, which is long enough"
+
+
+def forged(**data: t.Any) -> str:
+    serializer = flask.sessions.SecureCookieSessionInterface().get_signing_serializer(FORGED)
+    assert serializer is not None
+    return serializer.dumps(data)
+
+
+@pytest.mark.parametrize("options", [{}, {"encrypt": True}, {"accept_encrypted": True}], ids=repr)
+@pytest.mark.parametrize("cookie", ["forged", "hello", "hello.world", "a" * 43, '"quoted"'])
+def test_a_refused_cookie_is_shown_as_refused_whatever_the_app_stores(options: dict[str, t.Any], cookie: str) -> None:
+    app = make_app(FastSessionInterface(**options))
+
+    @app.before_request
+    def keep() -> None:
+        flask.session.permanent = True
+
+    client = app.test_client()
+    for sent in (None, forged(user="mallory") if cookie == "forged" else cookie):
+        if sent is not None:
+            client.set_cookie("session", sent)
+        text = client.get("/inspector?measure").text
+        assert "_permanent" in text
+        assert ("opened no session" if sent else "Your browser sent none.") in text
+        assert ("Flask does not encrypt" if "encrypt" in options else "no cookie that opens one") in text
+        client.delete_cookie("session")
+        assert "mallory" not in text and "encrypted" not in text.partition("<h2>Cost</h2>")[0]
+
+
+def test_of_several_cookies_the_one_that_opens_the_session_is_shown() -> None:
+    cookie = client_with(make_app(), user="ada").get_cookie("session")
+    assert cookie is not None
+    headers = {"Cookie": f"session=bad; session={forged(user='mallory')}; session={cookie.value}"}
+    text = (
+        make_app(FastSessionInterface(accept_any=True))
+        .test_client(use_cookies=False)
+        .get("/inspector", headers=headers)
+        .text
+    )
+    assert "by SECRET_KEY with sha1" in text
+    assert "mallory" not in text
+    assert "opened no session" in make_app().test_client(use_cookies=False).get("/inspector", headers=headers).text
+
+
+def test_an_id_that_names_no_session(tmp_path: Path) -> None:
+    app = make_app(SESSION_SQLITE_PATH=str(tmp_path / "sessions.sqlite"))
+    ServerSession(app)
+    client = app.test_client()
+    client.set_cookie("session", "0" * 43)
+    assert "opened no session" in client.get("/inspector").text
+
+
+def test_a_cookie_that_the_app_reads_itself() -> None:
+    class Plain(flask.sessions.SessionInterface):
+        def open_session(self, app: flask.Flask, request: flask.Request) -> flask.sessions.SecureCookieSession:
+            return flask.sessions.SecureCookieSession({"user": request.cookies.get("session")})
+
+        def save_session(self, app: flask.Flask, session: t.Any, response: flask.Response) -> None:
+            pass
+
+    client = make_app(Plain()).test_client()
+    client.set_cookie("session", "ada")
+    text = client.get("/inspector?measure").text
+    assert "&#39;ada&#39;" in text
+    assert "with code of its own" in text
+    assert "Only sessions in cookies" in text
+
+
 @pytest.mark.parametrize("data", [{MARKUP: 1}, {"key": MARKUP}, {"key": {MARKUP: [MARKUP]}}])
 def test_what_is_in_a_session_is_text_to_the_page(data: dict[str, t.Any]) -> None:
     app = make_app()
@@ -146,7 +216,7 @@ def test_values_that_cannot_be_shown() -> None:
         def __repr__(self) -> str:
             raise LookupError
 
-    facts = page.Facts({"a": Silent(), "b": "x" * 10_000, **{str(n): n for n in range(600)}}, True, False, 0)
+    facts = page.Facts({"a": Silent(), "b": "x" * 10_000, **{str(n): n for n in range(600)}}, "none", 0)
     assert facts.rows[0].value == "its repr() raises LookupError"
     assert len(facts.rows[1].value) < 2100
     assert (len(facts.rows), facts.more_rows) == (page.MOST_ROWS, 102)
@@ -231,7 +301,7 @@ def test_what_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         def get_cookie_path(self, app: flask.Flask) -> str:
             return f"/{id(self)}"
 
-    assert "There is no session to measure." in make_app().test_client().get("/inspector?measure").text
+    assert "There is no session to measure:" in make_app().test_client().get("/inspector?measure").text
     text = client_with(make_app(Different()), user="ada").get("/inspector?measure").text
     assert "answer differently" in text or "There is no session" in text
 
@@ -253,7 +323,7 @@ def test_a_busy_machine_has_fewer_rounds() -> None:
 def test_a_ratio_is_shown_only_if_it_is_conclusive(spread: float, is_conclusive: bool) -> None:
     cost = costs.Cost("A request", Timing([10.0 - spread, 10.0, 10.0 + spread]), Timing([1.0, 1.0, 1.0]))
     assert cost.ratio.is_conclusive is is_conclusive
-    facts = page.Facts({}, True, False, 0)
+    facts = page.Facts({}, "none", 0)
     text = page.rendered("page.html", facts=facts, costs=costs.Costs([cost]), nonce="", home="/")
     assert ("10.0x" in text) is is_conclusive
     assert ("spread too far" in text) is not is_conclusive

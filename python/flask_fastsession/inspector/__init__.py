@@ -47,7 +47,7 @@ def show() -> Response:
     costs: Costs | str | None = None
     if "measure" in request.args:
         try:
-            costs = measured(app, request, facts.data)
+            costs = measured(app, request, facts.opened)
         except NotMeasured as reason:
             costs = str(reason)
     nonce = secrets.token_urlsafe(16)

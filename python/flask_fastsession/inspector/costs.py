@@ -105,15 +105,18 @@ class FreeSessionInterface(SessionInterface):
         pass
 
 
-def measured(app: Flask, request: Request, data: Mapping[str, t.Any]) -> Costs:
-    """Measure what the session of a request costs; raise :exc:`NotMeasured`."""
+def measured(app: Flask, request: Request, data: Mapping[str, t.Any] | None) -> Costs:
+    """Measure what a session costs whose cookie is in a request, which has opened it with this data.
+
+    Raise :exc:`NotMeasured` with the reason, also if the request opened none.
+    """
     own = app.session_interface
     if not isinstance(own, SecureCookieSessionInterface):
         raise NotMeasured("Only sessions in cookies can be compared with Flask's.")
     if isinstance(own, FastSessionInterface) and own._options.encrypt:
         raise NotMeasured("Flask does not encrypt cookies, so there is nothing to compare with.")
     if not data:
-        raise NotMeasured("There is no session to measure.")
+        raise NotMeasured("There is no session to measure: your browser sent no cookie that opens one.")
     if not _lock.acquire(blocking=False):
         raise NotMeasured("Another measurement is running: reload this page when it is done.")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import typing as t
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from datetime import datetime
@@ -16,8 +17,12 @@ from jinja2 import FileSystemLoader
 from jinja2 import StrictUndefined
 
 from ..cli import cookies
+from ..cli.by_app import has_own_way
 from ..cli.cookies import Token
 from ..cli.text import when
+from ..interface import FastSessionInterface
+from ..server.interface import ServerSessionInterface
+from ..server.session import ServerSideSession
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -41,11 +46,11 @@ class Facts:
     """What is shown of the session of a request. Sizes are in bytes."""
 
     data: dict[str, t.Any]
-    #: Whether the cookie holds the session, and not an id of it.
-    is_in_cookie: bool
-    #: Whether a cookie was sent, and there is nothing in the session.
-    is_refused: bool
+    #: What the app makes of the cookie: ``refused`` if it opens no session, ``unknown`` if the app has its own way.
+    kind: t.Literal["none", "refused", "signed", "encrypted", "id", "unknown"]
     size: int
+    #: What was in the cookie when the request came.
+    opened: Mapping[str, t.Any] | None = None
     token: Token | None = None
     #: The value of the cookie in its parts, by their names.
     parts: dict[str, str] = field(default_factory=dict)
@@ -69,16 +74,42 @@ def facts_of(app: Flask, request: Request) -> Facts:
     """Look at the session of a request, and at the cookie that it came from."""
     # Not by iterating: what a session is, its class decides.
     data = dict(session)
-    name = app.session_interface.get_cookie_name(app)
-    value = request.cookies.get(name, "")
-    size = cookies.size_of(name, value) if value else 0
-    is_in_cookie = isinstance(app.session_interface, SecureCookieSessionInterface)
-    # Only a cookie that was accepted is worth a look, and only one that is signed can be taken apart.
-    if not is_in_cookie or not data or value.count(".") < 2:
-        return Facts(data, is_in_cookie, bool(value) and not data, size)
+    interface = app.session_interface
+    name = interface.get_cookie_name(app)
+    values = request.cookies.getlist(name)
+    if not isinstance(interface, FastSessionInterface) or not interface._options_for(app).policies.accept_any:
+        values = values[:1]
+    if not any(values):
+        return Facts(data, "none", 0)
+    if isinstance(interface, ServerSessionInterface):
+        current: object = session._get_current_object()  # type: ignore[attr-defined]
+        is_there = isinstance(current, ServerSideSession) and current.stored is not None
+        return Facts(data, "id" if is_there else "refused", cookies.size_of(name, values[0]))
+    if has_own_way(app):
+        return Facts(data, "unknown", cookies.size_of(name, values[0]), opened=data)
+    # Only a cookie that the app accepts is worth a look.
+    value, opened = next(
+        ((each, opened) for each in values if (opened := opened_by(app, each)) is not None), ("", None)
+    )
+    if opened is None or not data:
+        return Facts(data, "refused", cookies.size_of(name, values[0]))
+    size = cookies.size_of(name, value)
+    if cookies.is_encrypted(value):
+        return Facts(data, "encrypted", size, opened)
     token = cookies.take_apart(value)
     parts = dict(zip(("payload", "timestamp", "signature"), value.rsplit(".", 2), strict=True))
-    return Facts(data, True, False, size, token, parts, indented(token.payload.text), signed_by(app, value))
+    return Facts(data, "signed", size, opened, token, parts, indented(token.payload.text), signed_by(app, value))
+
+
+def opened_by(app: Flask, value: str) -> Mapping[str, t.Any] | None:
+    """Return what an app reads from a session cookie, as Flask's interface does; ``None`` if that is refused."""
+    try:
+        serializer = t.cast(SecureCookieSessionInterface, app.session_interface).get_signing_serializer(app)
+        loaded = t.cast(t.Any, serializer).loads(value, max_age=int(app.permanent_session_lifetime.total_seconds()))
+    except Exception:
+        # An app may have any serializer, and raise anything.
+        return None
+    return loaded if isinstance(loaded, Mapping) else None
 
 
 def signed_by(app: Flask, value: str) -> str | None:
