@@ -25,17 +25,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> t.Any:
-    # Whose sessions are in cookies need not load stores.
-    if name in ("ServerSession", "SessionStoreError"):
-        from . import server
+# Hidden from type checkers, which would take any name for one of the package.
+if not t.TYPE_CHECKING:
 
-        return getattr(server, name)
-    if name == "Revocations":
-        from .revocations import Revocations
+    def __getattr__(name: str) -> t.Any:
+        # Whose sessions are in cookies need not load stores.
+        if name in ("ServerSession", "SessionStoreError"):
+            from . import server
 
-        return Revocations
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(server, name)
+        if name == "Revocations":
+            from .revocations import Revocations
+
+            return Revocations
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

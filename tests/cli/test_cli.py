@@ -51,6 +51,7 @@ from werkzeug.sansio.http import parse_cookie
 from werkzeug.test import create_environ
 
 import flask_fastsession
+from examples.every_name import MemoryRevocations
 from flask_fastsession import FastSessionInterface
 from flask_fastsession import Revocations
 from flask_fastsession import ServerSession
@@ -1530,8 +1531,9 @@ def test_an_app_that_skips_the_requests_of_commands(is_in_config: bool) -> None:
             {"encrypt": True, "accept_signed": True, "lifetime": lambda session: 60},
             "encrypt or accept_signed or lifetime",
         ),
+        ({"revocations": Revocations(MemoryRevocations())}, "revocations"),
     ],
-    ids=["one", "several"],
+    ids=["one", "several", "revocations"],
 )
 def test_what_flask_does_not_have_is_not_measured(options: dict[str, t.Any], names: str) -> None:
     result = run(make_app(FastSessionInterface(**options)), "bench", "--rounds", "5")

@@ -388,6 +388,11 @@ def test_revoke_user_keeps_no_session_in_a_cookie(tmp_path: Path) -> None:
     assert client.get("/whoami").text == "ada"
 
 
+def test_revoke_user_takes_no_empty_id(tmp_path: Path) -> None:
+    """As an unset variable of a shell gives it."""
+    check_that_it_is_one_line(with_revocations(tmp_path / "revoked.sqlite"), "revoke-user", "", message="USER is empty")
+
+
 def test_revoke_user_says_what_it_needs() -> None:
     app = flask.Flask("shop")
     app.session_interface = FastSessionInterface()

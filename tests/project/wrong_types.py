@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
+import flask_fastsession
 from flask_fastsession import FastSessionInterface
+from flask_fastsession import ServerSesion  # type: ignore[attr-defined]  # noqa: F401
 from flask_fastsession import ServerSession
+from flask_fastsession import signing
 from flask_fastsession.server import Store
 from flask_fastsession.server.stats import ServerStats
 from flask_fastsession.stats import SessionStats
@@ -22,6 +25,18 @@ def wrong_arguments(app: Flask) -> None:
     FastSessionInterface(absolute_lifetime="1 day")  # type: ignore[arg-type]
     ServerSession(app, store="redis")  # type: ignore[call-arg]
     ServerSession("shop")  # type: ignore[arg-type]
+
+
+def wrong_names() -> None:
+    flask_fastsession.Revocation("a path")  # type: ignore[attr-defined]
+
+
+def wrong_signers(key: str) -> None:
+    signing.Signer(key, slt="cookie")  # type: ignore[call-arg]
+    signing.TimestampSigner(key, slt="cookie")  # type: ignore[call-arg]
+    signing.Serializer(key, slt="cookie")  # type: ignore[call-overload]
+    signing.URLSafeSerializer(key, slt="cookie")  # type: ignore[call-overload]
+    signing.URLSafeTimedSerializer(key, slt="cookie")  # type: ignore[call-overload]
 
 
 def wrong_counts(stats: SessionStats, server_stats: ServerStats) -> None:

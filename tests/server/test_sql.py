@@ -27,6 +27,7 @@ import flask_sqlalchemy
 import pymysql
 import pytest
 import sqlalchemy
+import sqlalchemy.orm
 from sqlalchemy import Engine
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -533,6 +534,13 @@ def test_a_function_may_give_the_engine(tmp_path: Path) -> None:
         ("mysql+mysqldb://localhost/name", "not installed: MySQLdb"),
         (type("AsyncEngine", (), {"sync_engine": None})(), "create_async_engine"),
         (flask_sqlalchemy.SQLAlchemy, "the class SQLAlchemy, and must be an object of it"),
+        (sqlalchemy.orm.sessionmaker(), "must be an Engine, a URL or a Flask-SQLAlchemy object"),
+        (
+            sqlalchemy.orm.scoped_session(sqlalchemy.orm.sessionmaker()),
+            "must be an Engine, a URL or a Flask-SQLAlchemy",
+        ),
+        ("sqlite:///file::memory:?cache=shared&uri=true", "a database in memory"),
+        ("sqlite:///shop.db?timeout=soon", "with options after the"),
     ],
     ids=lambda value: re.sub(r"\W+", "-", str(value))[:30],
 )

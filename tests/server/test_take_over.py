@@ -867,6 +867,7 @@ def test_looking_by_the_command_line_takes_nothing_over(spy: SpyStore) -> None:
         ({"SESSION_TAKE_OVER": "cachelib", "SESSION_CACHELIB": cachelib.SimpleCache()}, "convert --allow-pickle"),
         ({"SESSION_TAKE_OVER": Dicts(), "SESSION_TAKE_OVER_DELETE": "maybe"}, "SESSION_TAKE_OVER_DELETE"),
         ({"SESSION_TAKE_OVER": Dicts(), "SESSION_TAKE_OVER_LIFETIME": 0}, "SESSION_TAKE_OVER_LIFETIME"),
+        ({"SESSION_TAKE_OVER": "filesystem", "SESSION_FILE_DIR": 5}, "its client raises TypeError"),
     ],
 )
 def test_what_cannot_be_is_an_error_at_start(own_store: Config, config: Config, message: str) -> None:

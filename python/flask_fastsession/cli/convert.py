@@ -29,6 +29,7 @@ from ..server.sources import SOURCES
 from ..server.sources import converted_key
 from ..server.sources import folder_of
 from ..server.sources import source_of
+from ..server.store import SessionStoreError
 from ..server.take_over import Sources
 from ..server.take_over import TakeOver
 from ..server.take_over import asked
@@ -239,6 +240,8 @@ def sids_of(source: t.Any, name: str) -> Iterator[str]:
     """The ids of all sessions of a source. Raise :exc:`BadInput` if the source fails."""
     try:
         yield from source.sids()
+    except SessionStoreError as error:
+        raise BadInput(f"{name} cannot list its sessions: {error}") from None
     except Exception as error:
         # The text of a client's error may quote a password.
         raise BadInput(f"{name} cannot list its sessions: {type(error).__name__}") from None

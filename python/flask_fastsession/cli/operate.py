@@ -167,6 +167,8 @@ def revoke_user(app: Flask, user: str, keep: tuple[str, ...]) -> None:
     server, with names as `flask session list` prints them. A remember cookie of Flask-Login still logs its user in.
     """
     interface = app.session_interface
+    if not user:
+        raise BadInput("USER is empty: give the id of a user")
     if isinstance(interface, ServerSessionInterface):
         revoke_listed(interface, user, keep)
     else:

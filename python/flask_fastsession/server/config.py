@@ -131,7 +131,7 @@ def sources_of(app: Flask, store: Store) -> Sources | None:
     names = [*SOURCES, "filesystem"]
     sources = []
     for one in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
-        source = source_of(app, one, store) if isinstance(one, str) and one in names else one
+        source = named_source(app, one, store) if isinstance(one, str) and one in names else one
         if isinstance(source, type) or not callable(getattr(source, "load", None)):
             raise ValueError(
                 f"SESSION_TAKE_OVER must be one of {', '.join(map(repr, names))}, an object with a method load(sid),"
@@ -143,6 +143,19 @@ def sources_of(app: Flask, store: Store) -> Sources | None:
         if deletes and not callable(getattr(source, "delete", None)):
             raise ValueError(f"SESSION_TAKE_OVER_DELETE needs a source with delete(sid), not {type(source).__name__}")
     return Sources(tuple(sources), deletes, lifetime_of_sources(app))
+
+
+def named_source(app: Flask, name: str, store: Store) -> t.Any:
+    try:
+        return source_of(app, name, store)
+    except ValueError:
+        raise
+    except Exception as error:
+        # The client's text may quote what is in the config.
+        raise ValueError(
+            f"SESSION_TAKE_OVER is {name!r}, and a setting of Flask-Session for it is wrong: its client raises"
+            f" {type(error).__name__}"
+        ) from error
 
 
 def lifetime_of_sources(app: Flask) -> int:

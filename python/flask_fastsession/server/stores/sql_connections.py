@@ -101,7 +101,7 @@ class Database:
         elif hasattr(type(source), "engine"):
             # Not here, because there may be no app context yet, and init_app may not have been called.
             self._ask = lambda: t.cast(HasEngine, source).engine
-        elif callable(source):
+        elif callable(source) and not type(source).__module__.startswith("sqlalchemy."):
             self._ask = source
         else:
             kind = f"{type(source).__module__}.{type(source).__qualname__}"
@@ -270,7 +270,11 @@ def own_access(url: str | URL) -> Access:
         raise ValueError(f"SESSION_SQLALCHEMY names a database that SQLAlchemy does not know: {error}") from None
     except ImportError as error:
         raise ValueError(f"SESSION_SQLALCHEMY needs a package that is not installed: {error.name}") from error
-    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
+    except (TypeError, ValueError):
+        # The driver's text may quote what is in the URL.
+        raise ValueError("SESSION_SQLALCHEMY is a URL with options after the ? that its driver does not take") from None
+    is_in_memory = ":memory:" in (url.database or "")
+    if is_in_memory or isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
         raise ValueError("SESSION_SQLALCHEMY is a database in memory, which threads cannot share: use a file")
     statement = READ_COMMITTED.get(engine.dialect.name)
     if statement is not None:
