@@ -15,7 +15,8 @@ session_created = _signals.signal("session-created")
 #: A session on the server moved to another id.
 session_regenerated = _signals.signal("session-regenerated")
 
-#: A request cleared its session, which has ended.
+#: A request cleared its session, which has ended. It is sent for sessions on the server, and for those in cookies that
+#: can be revoked.
 session_ended = _signals.signal("session-ended")
 
 #: ``revoke`` or ``revoke_user`` ended a session. Outside of an app context, the sender is the app that was given to

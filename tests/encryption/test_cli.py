@@ -83,7 +83,7 @@ def test_which_key_it_was() -> None:
         (sealed(key="another key"), "none of the app's keys"),
         (sealed(purpose=b"other"), "none of the app's keys"),
         (sealed(age=LIFETIME + 1000), "too old"),
-        (sealed(age=-1000), "from now"),
+        (sealed(age=-1_000_000), "from now"),
         (sealed(["no", "dict"]), "each request with it fails"),
     ],
     ids=["another key", "another name", "too old", "of the future", "no dict"],

@@ -360,6 +360,20 @@ def test_stats_and_signals(here: Flask, there: Flask) -> None:
     assert [(each["revoked"], each["refused"], each["waiting"]) for each in stats] == [(2, 0, 0), (0, 1, 0)]
 
 
+def test_a_session_that_is_cleared_has_ended(here: Flask, store: MemoryStore) -> None:
+    told: list[t.Any] = []
+    with signals.session_ended.connected_to(lambda app: told.append(app)):
+        client, _ = logged_in(here)
+        assert told == []
+        client.get("/logout")
+        client.get("/logout")
+        assert told == [here]
+        client, _ = logged_in(here)
+        store.is_failing = True
+        assert client.get("/logout").status_code == 500
+        assert told == [here]
+
+
 # --- Without it -----------------------------------------------------------------------------------------------------
 
 

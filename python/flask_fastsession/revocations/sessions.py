@@ -229,7 +229,10 @@ def save(revocations: Revocations, app: Flask, session: t.Any, save_it: Callable
     dict.pop(session, IDENTITY_KEY, None)
     fate = getattr(session, "_revocable", None)
     if isinstance(fate, Fate):
+        count = len(fate.ended)
         failure = stored(revocations, app, fate)
+        for _ in range(count if failure is None else 0):
+            signals.session_ended.send(app)
         if fate.failure is not None:
             # The header is set before the error is raised, because this may be the response that is sent.
             empty(session, is_deleted=True)
