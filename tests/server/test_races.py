@@ -147,7 +147,9 @@ def by_revoking(app: Flask) -> Callable[[str], str | None]:
 
     def revoke(cookie: str) -> None:
         if hasattr(interface, "revoke"):
-            interface.revoke(cookie)
+            # In a thread of its own, as in another process: not in the context of the request that is in flight.
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(interface.revoke, cookie).result()
         else:
             interface._delete_session(interface._get_store_id(cookie))
 
