@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
 import flask
 import pytest
+import time_machine
 from flask_debugtoolbar import DebugToolbarExtension
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
@@ -17,6 +19,7 @@ from selenium.webdriver.common.by import By
 from benches import bench_request
 from benches import timing as bench_timing
 from flask_fastsession import FastSessionInterface
+from flask_fastsession import Revocations
 from flask_fastsession import ServerSession
 from flask_fastsession.cli.timing import WARM_UP_ROUNDS
 from flask_fastsession.cli.timing import Timing
@@ -44,6 +47,11 @@ def make_app(interface: flask.sessions.SessionInterface | None = None, **config:
     def change() -> str:
         flask.session.update(flask.request.get_json())
         return "<html><body>changed</body></html>"
+
+    @app.post("/clear")
+    def clear() -> str:
+        flask.session.clear()
+        return ""
 
     return app
 
@@ -127,6 +135,35 @@ def test_a_refused_cookie_is_shown_as_refused_whatever_the_app_stores(options: d
         assert ("Flask does not encrypt" if "encrypt" in options else "no cookie that opens one") in text
         client.delete_cookie("session")
         assert "mallory" not in text and "encrypted" not in text.partition("<h2>Cost</h2>")[0]
+
+
+@pytest.mark.parametrize("option", ["revocations", "absolute_lifetime", "lifetime"])
+def test_a_genuine_cookie_that_opens_no_session(tmp_path: Path, option: str) -> None:
+    options: dict[str, t.Any] = {
+        "revocations": Revocations(tmp_path / "revoked.sqlite"),
+        "absolute_lifetime": 60,
+        "lifetime": lambda session: 60,
+    }
+    app = make_app(FastSessionInterface(**{option: options[option]}))
+
+    @app.before_request
+    def keep() -> None:
+        flask.session.permanent = True
+
+    with time_machine.travel(time.time(), tick=False) as travelling:
+        client = client_with(app, user="ada")
+        assert "by SECRET_KEY with sha1" in client.get("/inspector").text
+        cookie = client.get_cookie("session")
+        assert cookie is not None
+        if option == "revocations":
+            client.post("/clear")
+            client.set_cookie("session", cookie.value)
+        else:
+            travelling.shift(100)
+        text = client.get("/inspector?measure").text
+    assert "opened no session" in text
+    assert "ada" not in text
+    assert "no cookie that opens one" in text
 
 
 def test_of_several_cookies_the_one_that_opens_the_session_is_shown() -> None:

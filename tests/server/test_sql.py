@@ -510,6 +510,16 @@ def test_a_bind_key_that_names_nothing(tmp_path: Path) -> None:
     database.init_app(app)
     with pytest.raises(ValueError, match="'visitors', which SQLALCHEMY_BINDS does not have"):
         sessions.sessions_of("ada")
+    app = flask.Flask("app", instance_path=str(tmp_path))
+    app.config.update(SESSION_TAKE_OVER="sqlalchemy", SESSION_SQLALCHEMY_BIND_KEY="visitors")
+    app.config.update(SESSION_SQLALCHEMY=database, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/app.db")
+    ServerSession(app)
+    database.init_app(app)
+    app.get("/")(lambda: str(flask.session.get("user")))
+    client = app.test_client()
+    client.set_cookie("session", "a" * 43)
+    # Nobody is logged out by that.
+    assert client.get("/").status_code == 500
 
 
 def test_a_function_may_give_the_engine(tmp_path: Path) -> None:

@@ -476,6 +476,26 @@ def test_what_is_revoked_before_stays_so_for_as_long_as_the_source_has_it(left: 
     assert get(app, cookie)[0]["cart"] is None
 
 
+def test_a_session_has_ended_before_a_source_is_asked_how_long_it_has_it() -> None:
+    """Which may take long, or fail."""
+    source, found = Dicts(), []
+
+    def expires_in(sid: str) -> float:
+        found.append(spy.store.load(interface_of(app).ids.key(sid)))
+        raise OSError
+
+    app, spy = clocked(source)
+    cookie = source.add("ada")
+    assert user_of(app, cookie) == "ada"
+    source.expires_in = expires_in  # type: ignore[method-assign]
+    interface_of(app).revoke(cookie)
+    assert found == [None]
+    source.expires_in = lambda sid: 5.0 * MONTH  # type: ignore[method-assign]
+    interface_of(app).revoke(cookie)
+    (end,) = [end for key, (_, end) in spy.store.records.items() if ":taken:" in key]
+    assert end == 5 * MONTH + OVERLAP
+
+
 def test_who_keeps_one_session_keeps_it_though_nobody_has_bound_it_yet(tmp_path: Path, own_store: Config) -> None:
     source = Dicts()
     app = shop(ServerSession, SESSION_TAKE_OVER=source, **own_store)

@@ -19,8 +19,10 @@ from jinja2 import StrictUndefined
 from ..cli import cookies
 from ..cli.by_app import has_own_way
 from ..cli.cookies import Token
+from ..cli.cookies import unskipping
 from ..cli.text import when
 from ..interface import FastSessionInterface
+from ..policies import MOST_COOKIES
 from ..server.interface import ServerSessionInterface
 from ..server.session import ServerSideSession
 
@@ -79,6 +81,7 @@ def facts_of(app: Flask, request: Request) -> Facts:
     values = request.cookies.getlist(name)
     if not isinstance(interface, FastSessionInterface) or not interface._options_for(app).policies.accept_any:
         values = values[:1]
+    values = values[:MOST_COOKIES]
     if not any(values):
         return Facts(data, "none", 0)
     if isinstance(interface, ServerSessionInterface):
@@ -91,7 +94,7 @@ def facts_of(app: Flask, request: Request) -> Facts:
     value, opened = next(
         ((each, opened) for each in values if (opened := opened_by(app, each)) is not None), ("", None)
     )
-    if opened is None or not data:
+    if opened is None or not data or is_refused(app, request):
         return Facts(data, "refused", cookies.size_of(name, values[0]))
     size = cookies.size_of(name, value)
     if cookies.is_encrypted(value):
@@ -110,6 +113,15 @@ def opened_by(app: Flask, value: str) -> Mapping[str, t.Any] | None:
         # An app may have any serializer, and raise anything.
         return None
     return loaded if isinstance(loaded, Mapping) else None
+
+
+def is_refused(app: Flask, request: Request) -> bool:
+    """Whether the app opens an empty session for a genuine cookie, as for one that was revoked."""
+    try:
+        return not unskipping(app).open_session(app, request)
+    except Exception:
+        # A request with this session says so itself.
+        return False
 
 
 def signed_by(app: Flask, value: str) -> str | None:

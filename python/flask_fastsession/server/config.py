@@ -155,7 +155,7 @@ def named_source(app: Flask, name: str, store: Store) -> t.Any:
         raise ValueError(
             f"SESSION_TAKE_OVER is {name!r}, and a setting of Flask-Session for it is wrong: its client raises"
             f" {type(error).__name__}"
-        ) from error
+        ) from None
 
 
 def lifetime_of_sources(app: Flask) -> int:

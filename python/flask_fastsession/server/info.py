@@ -78,20 +78,6 @@ def coming_sid() -> str | None:
     return found.new_sid if isinstance(found, ServerSideSession) else None
 
 
-def session_of_request() -> ServerSideSession | None:
-    """The session of this request, loaded, if there is a request with one on the server."""
-    found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
-    return loaded(found) if isinstance(found, ServerSideSession) else None
-
-
-def stored_of_request() -> ServerSideSession | None:
-    """The same, if something in this request has accessed it and it is in the store."""
-    found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
-    if not isinstance(found, ServerSideSession) or isinstance(found, UnloadedSession):
-        return None
-    return None if found.stored is None else found
-
-
 def current_app_or_none() -> Flask | None:
     return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
 

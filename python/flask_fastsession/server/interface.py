@@ -22,6 +22,7 @@ from datetime import timedelta
 
 from flask import has_request_context
 from flask import request as current_request
+from flask import session as current_session
 from flask.sessions import SessionInterface
 
 from .. import policies
@@ -40,9 +41,7 @@ from .info import current_app_or_none
 from .info import in_utc
 from .info import loaded
 from .info import resolved
-from .info import session_of_request
 from .info import several
-from .info import stored_of_request
 from .lifecycle import Lifecycle
 from .lifecycle import Refused
 from .lifecycle import stored_of
@@ -176,6 +175,8 @@ class ServerSessionInterface(SessionInterface):
         if user is not None:
             stored = stored._replace(claimed_by=owner_name(user))
             if self.lifecycle.revoked.has(owner_name(user)):
+                # So that it does not outlive the mark: to look for it has just renewed it.
+                self.lifecycle.end(stored)
                 raise Refused("revoked")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and cookie != signed(app, sid)
@@ -502,14 +503,16 @@ class ServerSessionInterface(SessionInterface):
         """Return whether there was a session."""
         if isinstance(session, ServerSideSession):
             was_live = session.stored is not None and self.lifecycle.end(session.stored, follows=True)
+            session.clear()
             has_ended(session)
         elif SID.fullmatch(session):
             was_live = self.lifecycle.revoke(session)
         else:
             was_live = self.lifecycle.revoke_handle(session)
         if isinstance(session, str):
-            current = stored_of_request()
-            if current is not None and session in (stored_of(current).sid, stored_of(current).handle):
+            current = self._session_of_request(loads=False)
+            stored = None if current is None else current.stored
+            if current is not None and stored is not None and session in (stored.sid, stored.handle):
                 has_ended(current)
         self._counts.add("revoked", int(was_live))
         return was_live
@@ -522,13 +525,23 @@ class ServerSessionInterface(SessionInterface):
         user = owner_name(user_id)
         handles = {handle for each in several(keep) for handle in self._handles(each, user)}
         count = self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None)
-        current = stored_of_request()
-        if current is not None and stored_of(current).was_of(user):
-            is_kept = not handles.isdisjoint({stored_of(current).handle, current.meta.handle})
+        current = self._session_of_request(loads=False)
+        stored = None if current is None else current.stored
+        if current is not None and stored is not None and stored.was_of(user):
+            is_kept = not handles.isdisjoint({stored.handle, current.meta.handle})
             if not is_kept:
-                has_ended(current, user)
+                has_ended(current)
         self._counts.add("revoked", count)
         self._tell_of_revoked(count)
+
+    def _session_of_request(self, loads: bool = True) -> ServerSideSession | None:
+        """The session of this request if this interface has opened it. Without ``loads``, only if it is loaded."""
+        found = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+        if isinstance(found, UnloadedSession):
+            if not loads or found.source[0] is not self:
+                return None
+            found.load()
+        return found if isinstance(found, ServerSideSession) and found.interface is self else None
 
     def _app_or_none(self) -> Flask | None:
         """The current app or, outside of an app context, the one that this interface was made for."""
@@ -543,39 +556,23 @@ class ServerSessionInterface(SessionInterface):
         if isinstance(found, str) and not SID.fullmatch(found):
             return {found}
         if isinstance(found, str):
-            current = session_of_request()
+            current = self._session_of_request()
             if current is None or current.stored is None or current.stored.sid != found:
-                self._bind_stored(found, user)
                 return self.lifecycle.handles_of(found, user)
             found = current
         claimed = self._user_in(found)
         if found.meta.owner is None and claimed is not None:
             # It would be bound at the end of the request, and is named now.
             self._bind(found, claimed)
-            if found.stored is not None:
-                found.stored = found.stored._replace(claimed_by=None)
+            found.is_kept = True
         # In this request it may have become another user's, who has not listed it yet.
-        handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
+        handles = {found.meta.handle}
+        if found.stored is not None:
+            handles.add(found.stored.handle)
+            if found.stored.claimed_by is not None:
+                # Another request may have bound it meanwhile.
+                handles |= self.lifecycle.handles_of(found.stored.sid, user)
         return {handle for handle in handles if handle is not None}
-
-    def _bind_stored(self, sid: str, user: str) -> None:
-        """Bind the session of another request, which none has bound yet, to the user whom its data names."""
-        app, now = self._app_or_none(), int(time.time())
-        if app is None or self.user_key is None:
-            return
-        ttl = self._ttl(lifetime_of(app))
-        try:
-            stored, data, meta = self.lifecycle.find(sid, ttl)
-        except Refused:
-            return
-        claimed = self._user_in(data)
-        if meta.owner is None and claimed is not None and owner_name(claimed) == user:
-            session = ServerSideSession()
-            session.replace_data(data)
-            session.stored = stored._replace(claimed_by=user)
-            meta.owner, meta.handle, meta.begun = user, new_handle(), meta.begun or now
-            session.meta = meta
-            self.lifecycle.write(session, self.lifecycle.record_of(session), ttl, self._listing_ttl(app))
 
     def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
         assert meta.handle is not None
@@ -594,17 +591,17 @@ class ServerSessionInterface(SessionInterface):
         return min(max(seen), now) if seen else None
 
 
-def has_ended(session: ServerSideSession, user: str | None = None) -> None:
+def has_ended(session: ServerSideSession) -> None:
     """Let the session of this request be a new one, since what was stored of it has ended.
 
-    It is emptied, unless this request has bound it to another user than the one whose sessions have ended.
+    It is emptied, unless it is another session already: since it was cleared, or bound to another user.
     """
-    if user is None or session.meta.owner in (None, user):
+    if session.stored is None:
+        return
+    if not session.was_cleared and (session.meta.owner is None or session.stored.was_of(session.meta.owner)):
         session.clear()
-        if session.stored is not None:
-            session.cookie_due = "delete"
-    # Nothing is left to end when it is saved.
-    session.stored = session.new_sid = None
+    # Nothing is left to end when it is saved. If it begins anew, its cookie is set.
+    session.stored, session.cookie_due = None, "delete"
 
 
 def listing_ttl(lifetime: int, refresh_after: float | None = None) -> int:

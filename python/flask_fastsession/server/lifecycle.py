@@ -348,10 +348,21 @@ class Lifecycle:
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
         is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
         # The mark is read after the listing, because revoke_user() leaves the mark first, and then ends what is listed.
-        if is_listed and meta.owner == stored.claimed_by and self.revoked.has(t.cast(str, meta.owner)):
+        is_claimed = meta.owner == stored.claimed_by and not session.is_kept
+        if is_listed and is_claimed and self.revoked.has(t.cast(str, meta.owner)):
             self.require_owners().unlist(owner, meta.handle)
-            return False
+            return self._is_bound_by_another(session, key)
         return is_listed
+
+    def _is_bound_by_another(self, session: ServerSideSession, key: str) -> bool:
+        """Whether another request has bound a session to the same user, and kept it as the others were revoked."""
+        record = self._found_at(key)[1]
+        with suppress(NotARecord):
+            meta = SessionMeta() if record is None else self.read(record)[1]
+            if record is not None and meta.owner == session.meta.owner and self._is_listed(meta, record):
+                session.meta = meta
+                return True
+        return False
 
     def _has_another_owner(self, stored: Stored) -> bool:
         """Whether a session is not listed because its user has logged out, rather than because it was revoked."""
@@ -433,7 +444,11 @@ class Lifecycle:
         """End the session that has this id, or had it within the last :data:`MOVED_TTL` seconds."""
         if self.take_over is not None:
             self.take_over.revoke(sid)
-        return any([self._end_at(key, self.store.load(key), lambda meta: True) for key in self.ids.both_keys(sid)])
+        was_there = [self._end_at(key, self.store.load(key), lambda meta: True) for key in self.ids.both_keys(sid)]
+        if self.take_over is not None:
+            # Afterwards, since a source may be slow.
+            self.take_over.forget(sid)
+        return any(was_there)
 
     def revoke_handle(self, handle: str) -> bool:
         return self.require_owners().end(handle)

@@ -32,10 +32,18 @@ class RevokedUsers:
     def add(self, owner: str) -> None:
         key, mark, lifetime = self.ids.revoked_key(owner), taking(), self.lifetime()
         for _ in range(ATTEMPTS):
-            # A mark that exists is renewed.
-            if self.store.create(key, mark, lifetime) or self.store.replace(key, mark, mark, lifetime) is not False:
+            if self.store.create(key, mark, lifetime) or let_live(self.store, key, mark, lifetime):
                 return
         raise SessionStoreError(f"a mark of a user was overtaken {ATTEMPTS} times by others")
 
     def has(self, owner: str) -> bool:
         return self.store.load(self.ids.revoked_key(owner)) is not None
+
+
+def let_live(store: Store, key: str, record: bytes, lifetime: int | None) -> bool:
+    """Let a record live for so many seconds from now, or longer if it does so already. Return whether there is one."""
+    expires_in = getattr(store, "expires_in", None)
+    if lifetime is not None and expires_in is not None:
+        left = expires_in(key)
+        lifetime = None if left is None else max(lifetime, left)
+    return store.replace(key, record, record, lifetime) is not False

@@ -73,10 +73,14 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     was_updated = False
     #: How many random bytes its next id has.
     id_length = 32
+    #: What has opened it.
+    interface: ServerSessionInterface | None = None
     meta: SessionMeta
     stored: Stored | None = None
     #: The id that it is to have when it is saved, if that is another one.
     new_sid: str | None = None
+    #: Whether it is bound in this request to the user whom its data names, and outlives a mark of that user.
+    is_kept = False
     #: Whether what is stored is to end, rather than to change.
     was_cleared = False
     is_cookie_outdated = False
@@ -182,7 +186,7 @@ class UnloadedSession(ServerSideSession):
             self.meta, self.stored = loaded.meta, loaded.stored
             self.is_cookie_outdated = loaded.is_cookie_outdated
             self.cookie_due = "delete" if loaded.is_cookie_deleted else None
-            self.id_length, self.accessed = interface.ids.length, True
+            self.id_length, self.accessed, self.interface = interface.ids.length, True, interface
             self.__class__ = ServerSideSession  # type: ignore[assignment]
             del self.source, self.turn
 

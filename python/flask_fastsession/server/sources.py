@@ -44,21 +44,19 @@ class RedisSource:
             from .stores.redis import client_from_url
 
             client = client_from_url(client)
-        from .stores.redis_connections import is_client
-
-        if not is_client(client):
+        is_ready = all(callable(getattr(client, method, None)) for method in ("execute_command", "delete", "ttl"))
+        if not is_ready or isinstance(client, type) or ".asyncio" in type(client).__module__:
             raise ValueError(f"SESSION_REDIS must be a client such as redis.Redis(host=...), not {kind_of(client)}")
         self.client = client
         self.key_prefix = key_prefix
 
     def load(self, sid: str) -> bytes | None:
-        from .stores.redis import is_wrong_type
-
+        key = self.key_prefix + sid
         try:
-            # A client with decode_responses=True would decode the record.
-            record = self.client.execute_command("GET", self.key_prefix + sid, NEVER_DECODE=True)
+            # A client with decode_responses=True would decode the record, and one with a cache asks for the keys.
+            record = self.client.execute_command("GET", key, keys=[key], NEVER_DECODE=True)
         except Exception as error:
-            if is_wrong_type(error):
+            if "WRONGTYPE" in str(error):
                 return b""
             raise
         return t.cast("bytes | None", record) or None

@@ -80,7 +80,8 @@ class MovingStore(Store, t.Protocol):
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
         """Move a record from ``key`` to ``new_key``, as ``new`` and for ``ttl`` seconds, if it is still ``old``.
 
-        Leave ``left`` at ``key`` for ten minutes, or nothing if it is ``None``. Lists that name ``key`` name
+        Leave ``left`` at ``key`` for ten minutes, which :meth:`Store.load` does not prolong, or nothing if it is
+        ``None``. Lists that name ``key`` name
         ``new_key`` from then on. Return ``True`` if the record was moved, ``False`` if there is no record at ``key`` or
         already one at ``new_key``, or the record at ``key`` if it is another one.
         """

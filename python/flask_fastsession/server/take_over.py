@@ -38,6 +38,7 @@ from .record import NotARecord
 from .record import PickledRecord
 from .record import RecordFormat
 from .revoked import RevokedUsers
+from .revoked import let_live
 from .store import SessionStoreError
 from .store import Store
 
@@ -205,12 +206,20 @@ class TakeOver:
 
     def revoke(self, sid: str) -> None:
         """Write the tombstone of an id, so that its session is not taken over from now on."""
+        self.store.create(self.ids.taken_key(sid), taking(), self.life_beside_others(None))
+
+    def forget(self, sid: str) -> None:
+        """Keep the tombstone of a revoked id for as long as a source has its session, and delete that."""
         left = 0.0
         for source in self.sources.sources:
             # One that does not answer now may have the session again later.
             with suppress(SessionStoreError):
                 left = max(left, life_left(source, sid) or 0)
-        self.store.create(self.ids.taken_key(sid), taking(), self.life_beside_others(left))
+        if left > self.sources.lifetime:
+            key = self.ids.taken_key(sid)
+            tombstone = self.store.load(key)
+            if tombstone is not None:
+                let_live(self.store, key, tombstone, self.life_beside_others(left))
         for source in self.sources.sources:
             self.delete(source, sid)
 

@@ -38,8 +38,10 @@ from sqlalchemy import func
 from sqlalchemy import insert
 from sqlalchemy import or_
 from sqlalchemy import select
+from sqlalchemy import type_coerce
 from sqlalchemy import update
 from sqlalchemy.dialects import mysql
+from sqlalchemy.types import NullType
 from sqlalchemy.types import TypeEngine
 
 from ..sources import record_of
@@ -338,8 +340,11 @@ class FlaskSessionTable:
         ]
         self.table = Table(table, MetaData(), *columns, schema=schema)
         self._database = Database(engine)
-        self._load = select(self.table).where(self.table.c.session_id == bindparam("key"))
-        self._delete = delete(self.table).where(self.table.c.id == bindparam("the_id"))
+        c = self.table.c
+        # As the driver gives them, since in SQLite a column may hold anything.
+        data, expiry = (type_coerce(column, NullType()).label(column.name) for column in (c.data, c.expiry))
+        self._load = select(c.id, c.session_id, data, expiry).where(c.session_id == bindparam("key"))
+        self._delete = delete(self.table).where(c.id == bindparam("the_id"))
 
     def load(self, sid: str) -> bytes | None:
         """Return the record of a session as Flask-Session has encoded it, or ``None`` if none is live."""
@@ -349,7 +354,7 @@ class FlaskSessionTable:
     def expires_in(self, sid: str) -> float | None:
         """Return in how many seconds a session ends, or ``None`` if there is none."""
         row = self._row(sid)
-        return None if row is None else float((row.expiry - utc_now()).total_seconds())
+        return None if row is None else float((t.cast(datetime, time_of(row.expiry)) - utc_now()).total_seconds())
 
     def delete(self, sid: str) -> None:
         key = self.key_prefix + sid
@@ -365,14 +370,10 @@ class FlaskSessionTable:
 
     def _row(self, sid: str) -> t.Any:
         key, now = self.key_prefix + sid, utc_now()
-        try:
-            rows = self._database.rows(self._load, {"key": key})
-        except (TypeError, ValueError):
-            # In SQLite a column may hold anything, here what is no time.
-            return None
-        for row in rows:
+        for row in self._database.rows(self._load, {"key": key}):
+            ends = time_of(row.expiry)
             # MariaDB also finds keys that differ only in case.
-            if row.session_id == key and row.expiry is not None and row.expiry > now:
+            if row.session_id == key and ends is not None and ends > now:
                 return row
         return None
 
@@ -439,6 +440,18 @@ def batches(items: list[T]) -> t.Iterator[list[T]]:
 
 def utc_now() -> datetime:
     return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def time_of(value: object) -> datetime | None:
+    """A time in UTC as a driver gives it, which is a text in SQLite; ``None`` if it is no time."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo is None else value.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def end_of(ttl: int | None, now: float) -> float | None:
