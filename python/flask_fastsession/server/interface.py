@@ -541,7 +541,7 @@ class ServerSessionInterface(SessionInterface):
             if not loads or found.source[0] is not self:
                 return None
             found.load()
-        return found if isinstance(found, ServerSideSession) and found.interface is self else None
+        return found if isinstance(found, ServerSideSession) and found.opened_by == id(self) else None
 
     def _app_or_none(self) -> Flask | None:
         """The current app or, outside of an app context, the one that this interface was made for."""

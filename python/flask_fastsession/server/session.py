@@ -73,8 +73,8 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     was_updated = False
     #: How many random bytes its next id has.
     id_length = 32
-    #: What has opened it.
-    interface: ServerSessionInterface | None = None
+    #: The identity of the interface that has opened it, rather than the interface, because sessions are copied.
+    opened_by: int | None = None
     meta: SessionMeta
     stored: Stored | None = None
     #: The id that it is to have when it is saved, if that is another one.
@@ -186,7 +186,7 @@ class UnloadedSession(ServerSideSession):
             self.meta, self.stored = loaded.meta, loaded.stored
             self.is_cookie_outdated = loaded.is_cookie_outdated
             self.cookie_due = "delete" if loaded.is_cookie_deleted else None
-            self.id_length, self.accessed, self.interface = interface.ids.length, True, interface
+            self.id_length, self.accessed, self.opened_by = interface.ids.length, True, id(interface)
             self.__class__ = ServerSideSession  # type: ignore[assignment]
             del self.source, self.turn
 
