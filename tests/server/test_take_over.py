@@ -980,7 +980,10 @@ def test_a_client_of_redis_may_decode(redis_process: Server, own_store: Config, 
 
 
 def test_asynchronous_clients_of_redis_are_refused() -> None:
-    for client in (redis.asyncio.Redis(), redis.Redis, object()):
+    class Own(redis.asyncio.Redis):
+        pass
+
+    for client in (redis.asyncio.Redis(), Own(), redis.Redis().pipeline(), redis.Redis, object()):
         with pytest.raises(ValueError, match="SESSION_REDIS must be a client such as"):
             RedisSource(client)
 

@@ -353,33 +353,130 @@ def test_another_app_in_the_same_request_keeps_its_session(make_app: MakeApp) ->
     assert not is_there(other, others)
 
 
-def test_a_session_that_was_bound_in_parallel_is_kept(login_app: Flask) -> None:
-    """By the request that keeps it, and by one that loaded it before."""
-    interface, cookie = interface_of(login_app), "k" * 43
+@pytest.fixture
+def unbound(login_app: Flask) -> str:
+    """The cookie of a session that names a user, as Flask-Session has stored it, and that no request has bound yet."""
+    interface, cookie = interface_of(login_app), secrets.token_urlsafe(32)
     record = interface.lifecycle.format.dumps({"_permanent": True, "_user_id": "ann", "_fresh": True})
-    for keep in ("the session", "its id"):
-        assert interface.store.create(interface.ids.key(cookie), record, 100)
+    assert interface.store.create(interface.ids.key(cookie), record, 100)
+    return cookie
 
-        def revoke(keep: str = keep) -> None:
-            session["first"] = 1
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(handle, login_app, lambda: session.update(second=1), cookie).result()
-            interface.revoke_user("ann", keep=session if keep == "the session" else cookie)
 
-        handle(login_app, revoke, cookie)
-        data = peer.session_of(login_app, cookie)
-        assert (data.get("_user_id"), data.get("first"), data.get("second")) == ("ann", 1, 1)
+def beside(call: t.Callable[..., object], *arguments: object) -> object:
+    """Call something in a thread of its own, as in another request."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call, *arguments).result()
 
-        def revoke_beside() -> None:
-            session["third"] = 1
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(handle, login_app, lambda: interface.revoke_user("ann", keep=session), cookie).result()
 
-        interface.store.delete(interface.ids.key(cookie), interface.ids.revoked_key("ann"))
-        assert interface.store.create(interface.ids.key(cookie), record, 100)
-        handle(login_app, revoke_beside, cookie)
-        assert peer.session_of(login_app, cookie).get("third") == 1
-        interface.store.delete(interface.ids.key(cookie), interface.ids.revoked_key("ann"))
+@pytest.mark.parametrize("by", ["session", "id"])
+def test_a_session_that_another_request_has_bound_is_kept(login_app: Flask, unbound: str, by: str) -> None:
+    def keep() -> None:
+        session["first"] = 1
+        beside(handle, login_app, lambda: session.update(second=1), unbound)
+        interface_of(login_app).revoke_user("ann", keep=session if by == "session" else unbound)
+
+    handle(login_app, keep, unbound)
+    data = peer.session_of(login_app, unbound)
+    assert (data.get("_user_id"), data.get("first"), data.get("second")) == ("ann", 1, 1)
+
+
+def test_what_a_request_writes_to_a_session_that_another_has_kept(login_app: Flask, unbound: str) -> None:
+    def keep() -> None:
+        interface_of(login_app).revoke_user("ann", keep=session)
+
+    def write() -> None:
+        session["third"] = 1
+        beside(handle, login_app, keep, unbound)
+
+    handle(login_app, write, unbound)
+    assert peer.session_of(login_app, unbound)["third"] == 1
+
+
+def test_a_kept_session_is_bound_at_once(login_app: Flask, unbound: str) -> None:
+    def keep() -> None:
+        session["seen"] = 1
+        interface_of(login_app).revoke_user("ann", keep=session)
+        # This finds a bound session, and no mark refuses that.
+        assert peer.session_of(login_app, unbound)["_user_id"] == "ann"
+
+    def keep_beside() -> None:
+        session.get("seen")
+        beside(handle, login_app, keep, unbound)
+
+    for act in (keep, keep_beside):
+        assert handle(login_app, act, unbound) == unbound
+        assert peer.session_of(login_app, unbound)["seen"] == 1
+    assert len(listed(login_app, "ann")) == 1
+
+
+def test_a_kept_session_that_was_bound_between_finding_it_and_its_mark(
+    login_app: Flask, unbound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoked = interface_of(login_app).lifecycle.revoked
+    has = revoked.has
+
+    def has_after(owner: str) -> bool:
+        monkeypatch.setattr(revoked, "has", has)
+        beside(handle, login_app, lambda: interface_of(login_app).revoke_user("ann", keep=session), unbound)
+        return t.cast(bool, has(owner))
+
+    monkeypatch.setattr(revoked, "has", has_after)
+    assert "_user_id" not in peer.session_of(login_app, unbound)
+    assert peer.session_of(login_app, unbound)["_user_id"] == "ann"
+
+
+@pytest.mark.parametrize("by", ["bind_user", "login_user"])
+def test_a_session_is_bound_and_kept_in_one_request(login_app: Flask, unbound: str, by: str) -> None:
+    def keep() -> None:
+        session.get("seen")
+        if by == "bind_user":
+            interface_of(login_app).bind_user(session, "ann")
+        else:
+            flask_login.login_user(login_app.login_manager._user_callback("ann"))  # type: ignore[attr-defined]
+        interface_of(login_app).revoke_user("ann", keep=session)
+
+    cookie = handle(login_app, keep, unbound)
+    assert peer.session_of(login_app, cookie or "")["_user_id"] == "ann"
+    assert listed(login_app, "ann") == [name_of(login_app, cookie)]
+
+
+@pytest.mark.parametrize("user", ["ann", "bob"])
+def test_a_kept_session_is_revoked_by_the_next(login_app: Flask, unbound: str, user: str) -> None:
+    def keep() -> None:
+        session["seen"] = 1
+        interface_of(login_app).revoke_user(user, keep=session)
+        beside(interface_of(login_app).revoke_user, "ann")
+
+    handle(login_app, keep, unbound)
+    assert peer.session_of(login_app, unbound) == {"_permanent": True}
+    assert listed(login_app, "ann") == []
+
+
+def test_a_kept_session_that_another_request_has_moved(login_app: Flask, unbound: str) -> None:
+    moved = []
+
+    def keep_and_move() -> None:
+        interface_of(login_app).revoke_user("ann", keep=session)
+        session.regenerate()  # type: ignore[attr-defined]
+
+    def write() -> None:
+        session["third"] = 1
+        moved.append(beside(handle, login_app, keep_and_move, unbound))
+
+    handle(login_app, write, unbound)
+    assert peer.session_of(login_app, t.cast(str, moved[0]))["third"] == 1
+
+
+def test_a_session_is_kept_by_the_name_that_another_request_has_given_it(login_app: Flask, unbound: str) -> None:
+    def keep() -> None:
+        session["seen"] = 1
+        beside(peer.session_of, login_app, unbound)
+        beside(handle, login_app, lambda: session.get("seen"), unbound)
+        interface_of(login_app).revoke_user("ann", keep=interface_of(login_app).sessions_of("ann"))
+        assert session["_user_id"] == "ann"
+
+    handle(login_app, keep, unbound)
+    assert peer.session_of(login_app, unbound)["seen"] == 1
 
 
 def test_a_refused_session_does_not_outlive_what_refuses_it(login_app: Flask) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -57,6 +58,7 @@ from .saving import Plan
 from .saving import plan_of
 from .session import Loaded
 from .session import ServerSideSession
+from .session import Stored
 from .session import UnloadedSession
 from .session import is_in_event
 from .stats import Counts
@@ -175,8 +177,10 @@ class ServerSessionInterface(SessionInterface):
         if user is not None:
             stored = stored._replace(claimed_by=owner_name(user))
             if self.lifecycle.revoked.has(owner_name(user)):
-                # So that it does not outlive the mark: to look for it has just renewed it.
-                self.lifecycle.end(stored)
+                # To look for it has just renewed it, and it must not outlive the mark. Only as it was found, since
+                # another request may have bound it meanwhile.
+                with suppress(SessionStoreError):
+                    self.store.replace(stored.key, stored.record, None, None)
                 raise Refused("revoked")
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and cookie != signed(app, sid)
@@ -528,8 +532,11 @@ class ServerSessionInterface(SessionInterface):
         current = self._session_of_request(loads=False)
         stored = None if current is None else current.stored
         if current is not None and stored is not None and stored.was_of(user):
-            is_kept = not handles.isdisjoint({stored.handle, current.meta.handle})
-            if not is_kept:
+            own = {stored.handle, current.meta.handle}
+            if handles and stored.claimed_by is not None:
+                # Another request may have bound it meanwhile.
+                own |= self.lifecycle.handles_of(stored.sid, user)
+            if handles.isdisjoint(own):
                 has_ended(current)
         self._counts.add("revoked", count)
         self._tell_of_revoked(count)
@@ -564,15 +571,27 @@ class ServerSessionInterface(SessionInterface):
         if found.meta.owner is None and claimed is not None:
             # It would be bound at the end of the request, and is named now.
             self._bind(found, claimed)
-            found.is_kept = True
+        if found.stored is not None and found.meta.owner is not None and found.meta.owner == found.stored.claimed_by:
+            self._bind_stored(found, found.stored)
         # In this request it may have become another user's, who has not listed it yet.
-        handles = {found.meta.handle}
-        if found.stored is not None:
-            handles.add(found.stored.handle)
-            if found.stored.claimed_by is not None:
-                # Another request may have bound it meanwhile.
-                handles |= self.lifecycle.handles_of(found.stored.sid, user)
+        handles = {found.meta.handle, found.stored.handle if found.stored is not None else None}
         return {handle for handle in handles if handle is not None}
+
+    def _bind_stored(self, session: ServerSideSession, stored: Stored) -> None:
+        """Bind what is stored of the session of this request, rather than when it is saved, without its changes.
+
+        After that it is as any other bound session to those who revoke the user.
+        """
+        app, now = t.cast("Flask", self._app_or_none()), int(time.time())
+        session.meta.begun = session.meta.begun or now
+        before = ServerSideSession()
+        before.replace_data(self.lifecycle.read(stored.record)[0])
+        before.stored, before.meta = stored, session.meta
+        record, ttl = self.lifecycle.record_of(before), self._ttl(lifetime_of(app), now - session.meta.begun)
+        if self.lifecycle.write(before, record, ttl, self._listing_ttl(app)):
+            meta = session.meta = before.meta
+            # The record is still that which was loaded, so that saving merges what others have written since.
+            session.stored = stored._replace(owner=meta.owner, handle=meta.handle, begun=meta.begun, claimed_by=None)
 
     def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
         assert meta.handle is not None

@@ -348,15 +348,14 @@ class Lifecycle:
         is_renewal = (meta.owner, meta.handle) == (stored.owner, stored.handle)
         is_listed = self._list(meta, owner, key, ttl, renew=is_renewal)
         # The mark is read after the listing, because revoke_user() leaves the mark first, and then ends what is listed.
-        is_claimed = meta.owner == stored.claimed_by and not session.is_kept
-        if is_listed and is_claimed and self.revoked.has(t.cast(str, meta.owner)):
+        if is_listed and meta.owner == stored.claimed_by and self.revoked.has(t.cast(str, meta.owner)):
             self.require_owners().unlist(owner, meta.handle)
             return self._is_bound_by_another(session, key)
         return is_listed
 
     def _is_bound_by_another(self, session: ServerSideSession, key: str) -> bool:
         """Whether another request has bound a session to the same user, and kept it as the others were revoked."""
-        record = self._found_at(key)[1]
+        record = self._follow(key)[1]
         with suppress(NotARecord):
             meta = SessionMeta() if record is None else self.read(record)[1]
             if record is not None and meta.owner == session.meta.owner and self._is_listed(meta, record):

@@ -79,8 +79,6 @@ class ServerSideSession(CallbackDict[str, t.Any], SessionMixin):
     stored: Stored | None = None
     #: The id that it is to have when it is saved, if that is another one.
     new_sid: str | None = None
-    #: Whether it is bound in this request to the user whom its data names, and outlives a mark of that user.
-    is_kept = False
     #: Whether what is stored is to end, rather than to change.
     was_cleared = False
     is_cookie_outdated = False

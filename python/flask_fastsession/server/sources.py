@@ -45,7 +45,10 @@ class RedisSource:
 
             client = client_from_url(client)
         is_ready = all(callable(getattr(client, method, None)) for method in ("execute_command", "delete", "ttl"))
-        if not is_ready or isinstance(client, type) or ".asyncio" in type(client).__module__:
+        bases = type(client).__mro__
+        # Not by redis-py's own classes, since those of valkey-py do as well.
+        is_late = any(".asyncio" in base.__module__ or base.__name__ == "Pipeline" for base in bases)
+        if not is_ready or is_late or isinstance(client, type):
             raise ValueError(f"SESSION_REDIS must be a client such as redis.Redis(host=...), not {kind_of(client)}")
         self.client = client
         self.key_prefix = key_prefix

@@ -215,7 +215,7 @@ class TakeOver:
             # One that does not answer now may have the session again later.
             with suppress(SessionStoreError):
                 left = max(left, life_left(source, sid) or 0)
-        if left > self.sources.lifetime:
+        if left > 0:
             key = self.ids.taken_key(sid)
             tombstone = self.store.load(key)
             if tombstone is not None:

@@ -444,14 +444,13 @@ def utc_now() -> datetime:
 
 def time_of(value: object) -> datetime | None:
     """A time in UTC as a driver gives it, which is a text in SQLite; ``None`` if it is no time."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(found, datetime):
             return None
-    if not isinstance(value, datetime):
+        return found if found.tzinfo is None else found.astimezone(timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError):
         return None
-    return value if value.tzinfo is None else value.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def end_of(ttl: int | None, now: float) -> float | None:
