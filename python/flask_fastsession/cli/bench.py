@@ -172,11 +172,8 @@ def saved_alike(app: Flask, interfaces: Iterable[Interface], data: dict[str, t.A
 
 def without_options(app: Flask) -> str:
     """Text to append, on what may be why."""
-    names = options_on(app)
-    if (
-        isinstance(app.session_interface, FastSessionInterface)
-        and app.session_interface._options.revocations is not None
-    ):
+    names, interface = options_on(app), app.session_interface
+    if isinstance(interface, FastSessionInterface) and interface._options.revocations is not None:
         names.append("revocations")
     return f": Flask has no {' or '.join(names)}, which the app uses" if names else ""
 

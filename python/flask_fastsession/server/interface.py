@@ -619,7 +619,7 @@ def has_ended(session: ServerSideSession) -> None:
         return
     if not session.was_cleared and (session.meta.owner is None or session.stored.was_of(session.meta.owner)):
         session.clear()
-    # Nothing is left to end when it is saved. If it begins anew, its cookie is set.
+    # Saving has nothing to end any more. What the view stores from here on begins a session, which sets its own cookie.
     session.stored, session.cookie_due = None, "delete"
 
 

@@ -427,9 +427,9 @@ class Lifecycle:
     # --- End --------------------------------------------------------------------------------------------------------
 
     def end(self, stored: Stored, follows: bool = False) -> bool:
-        """End a session. If another request of its user has moved it meanwhile, follow it.
+        """End a session, also if another request of its user has moved it to a new id since it was loaded.
 
-        With ``follows``, follow it whoever has moved it. Return whether it still existed, as :meth:`revoke` does.
+        With ``follows``, do so for any request that has moved it. Return whether the session still existed.
         """
         if self.ids.is_hashed and stored.key == self.ids.key(stored.sid):
             self._delete_twin(self.ids.other_key(stored.sid))
