@@ -608,6 +608,21 @@ def test_refresh_each_request_off(times: Callable[..., Times]) -> None:
     assert at.ends() == 1000
 
 
+@pytest.mark.parametrize("refreshes", [True, False])
+def test_an_app_that_calls_it_modified_renews_it(times: Callable[..., Times], spy: SpyStore, refreshes: bool) -> None:
+    def call_it_modified() -> None:
+        session.modified = True
+
+    at = times(SESSION_REFRESH_EACH_REQUEST=refreshes)
+    cookie = begun(at.app)
+    at.passes(500)
+    assert at.is_set(call_it_modified, cookie)
+    assert at.ends() == 1000
+    assert cookie_of(handle(at.app, call_it_modified)) is None
+    spy.failing = {"load"}
+    assert handle(at.app, call_it_modified, cookie).status_code == 200
+
+
 def test_a_cookie_for_the_browser_session_is_not_set_again(times: Callable[..., Times]) -> None:
     at = times(SESSION_PERMANENT=False)
     cookie = begun(at.app)

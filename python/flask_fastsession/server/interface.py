@@ -243,7 +243,7 @@ class ServerSessionInterface(SessionInterface):
             # The response says so, or is about to; Flask saves the session along with its answer to the error.
             return
         if isinstance(session, UnloadedSession):
-            if self.options.refresh_unaccessed:
+            if session.modified or self.options.refresh_unaccessed:
                 self._refresh_unaccessed(app, session)
             return
         try:
