@@ -1386,6 +1386,7 @@ WARNINGS: dict[str, list[dict[str, t.Any]]] = {
     "no-limit": [{"MAX_COOKIE_SIZE": 0}, {"MAX_COOKIE_SIZE": 5000}, {"MAX_COOKIE_SIZE": None}],
     "nearly-too-large": [{"MAX_COOKIE_SIZE": 320}],
     "too-large": [{"MAX_COOKIE_SIZE": 100}],
+    "bad-lifetime": [{"PERMANENT_SESSION_LIFETIME": each} for each in (0, -5, "3600", None, 1e400)],
     "check-failed": [{"PERMANENT_SESSION_LIFETIME": None, "SECRET_KEY_FALLBACKS": FALLBACKS}],
     "failure": [{"SESSION_COOKIE_SAMESITE": "none of these"}, {"SECRET_KEY": [7]}],
 }
@@ -2095,7 +2096,7 @@ def test_an_interface_that_fails_in_each_request() -> None:
     assert (verdict["verified"], verdict["accepted"]) == (True, False)
     assert verdict["reason"] == "each request with it fails: LookupError"
     assert codes(app) == ["failure"]
-    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "failure"]
+    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "failure", "bad-lifetime"]
     result = run(app, "bench")
     assert (result.exit_code, result.stderr) == (2, "Error: the app cannot save and open this session: LookupError\n")
 
@@ -2106,7 +2107,7 @@ def test_a_lifetime_that_is_no_time(lifetime: object) -> None:
     report = run_json(app, "inspect", token_of({"user": "ada"}))
     assert "PERMANENT_SESSION_LIFETIME" in report["app"]["reason"]
     assert report["app"]["key"] == "SECRET_KEY"
-    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "failure"]
+    assert codes(app, token_of({"user": "ada"})) == ["cookie-refused", "failure", "bad-lifetime"]
 
 
 @pytest.mark.parametrize("name", ["a b;c", "a=b", " shop", "\u2713"])

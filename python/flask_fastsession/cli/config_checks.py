@@ -1,4 +1,4 @@
-"""The checks of ``flask session doctor`` on options and clients that are valid, and not what somebody wants."""
+"""The checks of ``flask session doctor`` on lifetimes, and on options and clients that nobody wants as they are."""
 
 from __future__ import annotations
 
@@ -17,6 +17,21 @@ from ..server.interface import ServerSessionInterface
 from .checks import Finding
 from .checks import warning
 from .text import in_time
+
+# --- Lifetime -------------------------------------------------------------------------------------------------------
+
+
+def check_lifetime(app: Flask) -> Iterator[Finding]:
+    value = app.config.get("PERMANENT_SESSION_LIFETIME")
+    try:
+        seconds = app.permanent_session_lifetime.total_seconds()
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        text = f"PERMANENT_SESSION_LIFETIME is neither a timedelta nor a number of seconds, but {value!r}"
+        yield warning("bad-lifetime", text)
+        return
+    if seconds < 1:
+        yield warning("bad-lifetime", f"PERMANENT_SESSION_LIFETIME is {value!r}: a permanent session ends at once")
+
 
 # --- Refreshing -----------------------------------------------------------------------------------------------------
 

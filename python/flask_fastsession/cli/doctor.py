@@ -28,6 +28,7 @@ from .checks import check_verdict
 from .checks import findings_of
 from .checks import warning
 from .config_checks import check_effect
+from .config_checks import check_lifetime
 from .config_checks import check_outages
 from .config_checks import check_refreshing
 from .errors import CookieCommand
@@ -110,6 +111,7 @@ def examine(app: Flask, name: str, value: str | None) -> tuple[Run, list[Finding
     findings += findings_of(check_encryption, app, run)
     findings += findings_of(check_options, app)
     findings += findings_of(check_effect, app)
+    findings += findings_of(check_lifetime, app)
     findings += findings_of(check_refreshing, app)
     findings += findings_of(check_outages, app)
     findings += findings_of(check_overrides, run)

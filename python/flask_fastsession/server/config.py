@@ -115,7 +115,7 @@ def interface_of(
         absolute_lifetime=absolute_lifetime or seconds_of(config.get("SESSION_ABSOLUTE_LIFETIME")),
         cleanup_n_requests=cleanup_of(config.get("SESSION_CLEANUP_N_REQUESTS", SWEPT_EVERY if sweeps else None)),
         note=note_of(config.get("SESSION_NOTE")),
-        unlisted_lifetime=lifetime_of(app),
+        unlisted_lifetime=lifetime_in(app),
         policies=given.or_else(policies_in(config)),
     )
     if options.use_signer and not app.secret_key:
@@ -162,6 +162,16 @@ def lifetime_of_sources(app: Flask) -> int:
     lifetime = app.config.get("SESSION_TAKE_OVER_LIFETIME")
     seconds = seconds_of(app.permanent_session_lifetime if lifetime is None else lifetime, "SESSION_TAKE_OVER_LIFETIME")
     return math.ceil(t.cast(float, seconds))
+
+
+def lifetime_in(app: Flask) -> int:
+    try:
+        return lifetime_of(app)
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        raise ValueError(
+            "PERMANENT_SESSION_LIFETIME must be a timedelta or a number of seconds, not"
+            f" {app.config.get('PERMANENT_SESSION_LIFETIME')!r}"
+        ) from None
 
 
 def bool_in(config: Config, name: str, default: bool) -> bool:
