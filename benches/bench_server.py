@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import platform
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -36,12 +37,19 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 import flask_session
+import msgspec
 import pymemcache
 import redis
 from cachelib.file import FileSystemCache
 from flask import Flask
+from flask import Request
+from flask import Response
+from flask import request
 from flask import session
 from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SecureCookieSession
+from flask.sessions import SessionInterface
+from flask.sessions import SessionMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine
 from sqlalchemy import event
@@ -201,6 +209,71 @@ def cookies_set(given: Answer) -> list[str]:
     return [value for name, value in given.headers if name == "Set-Cookie"]
 
 
+# --- The least that a session takes -----------------------------------------------------------------------------------
+
+
+class BareStore(t.NamedTuple):
+    """How a client of a store reads a record, and writes one."""
+
+    read: Callable[[str], bytes]
+    write: Callable[[str, bytes], object]
+
+
+class BareSessionInterface(SessionInterface):
+    """Sessions that cost a command to read, another one to write, and nothing else: anybody may lose and undo anything.
+
+    What a request takes beyond this is what an interface does itself.
+    """
+
+    def __init__(self, store: BareStore) -> None:
+        self.store = store
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
+        return SecureCookieSession(msgspec.msgpack.decode(self.store.read(request.cookies["session"])))
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        response.vary.add("Cookie")
+        if session.modified:
+            self.store.write(request.cookies["session"], msgspec.msgpack.encode(session))
+
+
+def bare_redis(port: int) -> BareStore:
+    client = redis.Redis(HOST, port)
+    lifetime = 31 * 24 * 60 * 60
+
+    def read(sid: str) -> bytes:
+        return t.cast(bytes, client.getex(f"bare:{sid}", ex=lifetime))
+
+    return BareStore(read, lambda sid, record: client.set(f"bare:{sid}", record, ex=lifetime))
+
+
+def bare_sqlite(path: Path) -> BareStore:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("CREATE TABLE IF NOT EXISTS bare (sid TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID")
+
+    def read(sid: str) -> bytes:
+        ((record,),) = connection.execute("SELECT record FROM bare WHERE sid = ?", (sid,)).fetchall()
+        return t.cast(bytes, record)
+
+    return BareStore(read, lambda sid, record: connection.execute("REPLACE INTO bare VALUES (?, ?)", (sid, record)))
+
+
+def create_bare_app(bare: BareStore, visitors: Sequence[Visitor], values: Sequence[Session]) -> Flask:
+    """Return an app in which the visitors have sessions of the same ids."""
+    for visitor, value in zip(visitors, values, strict=True):
+        bare.write(visitor.sid, msgspec.msgpack.encode(value | {"_permanent": True}))
+
+    def extend(app: Flask) -> None:
+        app.session_interface = BareSessionInterface(bare)
+
+    app = create_app(extend, {})
+    for visitor, value in zip(visitors, values, strict=True):
+        assert replace(visitor, app=app).get("/read") == value["_user_id"]
+    return app
+
+
 # --- What takes time --------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +285,7 @@ class Stores:
     calls: int = DIFFERENT_SESSIONS
     #: Counts how many commands a job sends to them, where that can be seen.
     count: Callable[[Callable[[], None]], int] | None = None
+    bare: BareStore | None = None
 
 
 class Measurement(t.NamedTuple):
@@ -236,8 +310,10 @@ def measure(stores: Stores, path: str, *, rounds: int) -> Measurement:
     check(visitors, values)
     environs = {side: [visitor.environ(f"/{path}") for visitor in those] for side, those in visitors.items()}
     jobs = {side: answer_all(app, environs[side]) for side, app in apps.items()}
-    null = answer_all(create_null_app(values[0]), environs["ours"])
-    whole = take_turns({"null": null, **jobs}, calls=stores.calls, rounds=rounds)
+    others = {"null": answer_all(create_null_app(values[0]), environs["ours"])}
+    if stores.bare is not None and path != "untouched":
+        others["bare"] = answer_all(create_bare_app(stores.bare, visitors["ours"], values), environs["ours"])
+    whole = take_turns({**others, **jobs}, calls=stores.calls, rounds=rounds)
     check_records(visitors, values, writes=1 + (WARM_UP_ROUNDS + rounds) * (path == "write"))
 
     cookies = {side: count_cookies(app, environs[side]) / stores.calls for side, app in apps.items()}
@@ -493,13 +569,20 @@ def stores_of(ports: Ports, folder: Path) -> dict[str, Stores]:
         "ours": {"SESSION_SQLITE_PATH": folder / "sessions.sqlite"},
     }
     return {
-        "Redis": Stores({side: redis_config(ports.redis) for side in EXTENSIONS}, count=in_redis),
-        "SQLite / files": Stores(in_files),
+        "Redis": Stores(
+            {side: redis_config(ports.redis) for side in EXTENSIONS}, count=in_redis, bare=bare_redis(ports.redis)
+        ),
+        "SQLite / files": Stores(in_files, bare=bare_sqlite(folder / "bare.sqlite")),
         "PostgreSQL": Stores(
             {side: postgresql_config(ports.postgresql) for side in EXTENSIONS}, count=count_statements
         ),
         "memcached": Stores(in_memcached),
-        "distant Redis": Stores({side: redis_config(ports.far) for side in EXTENSIONS}, calls=10, count=in_redis),
+        "distant Redis": Stores(
+            {side: redis_config(ports.far) for side in EXTENSIONS},
+            calls=10,
+            count=in_redis,
+            bare=bare_redis(ports.far),
+        ),
     }
 
 
@@ -572,9 +655,9 @@ def print_requests(results: Results) -> None:
     for place, measurements in results.requests.items():
         for path, measured in measurements.items():
             commands = in_pair(measured.commands) if measured.commands else ""
-            times = [measured.whole[name] for name in ("null", *EXTENSIONS)]
+            times = [measured.whole.get(name, "") for name in ("null", "bare", *EXTENSIONS)]
             rows.append([f"{place}, {path}", *times, measured.ratio, commands, in_pair(measured.cookies)])
-    print_table(["request", "null session", "Flask-Session", "ours", "ratio", "commands", "cookies"], rows)
+    print_table(["request", "null session", "bare", "Flask-Session", "ours", "ratio", "commands", "cookies"], rows)
 
 
 def print_owned(results: Results) -> None:
@@ -593,7 +676,10 @@ def print_yardsticks(results: Results) -> None:
     rows: list[list[str]] = []
     for place, goals in GOALS.items():
         for path, goal in goals.items():
-            rows.append([f"{place}, {path}", f">= {goal}x", f"{results.requests[place][path].ratio}"])
+            measured = results.requests[place][path]
+            rows.append([f"{place}, {path}", f">= {goal}x", f"{measured.ratio}"])
+            if "bare" in measured.whole:
+                rows.append([f"{place}, {path}, a bare session", "", f"{measured.ratio_of('peer', 'bare')}"])
             owned = results.owned.get(place, {}).get(path)
             if owned is not None:
                 rows.append([f"{place}, {path}, a user's session", f">= {goal}x", f"{owned.ratio_of('peer', 'user')}"])
@@ -647,7 +733,7 @@ def summary(results: Results, rounds: int) -> dict[str, t.Any]:
 def summary_of_request(measured: Measurement) -> dict[str, t.Any]:
     counted = {} if measured.commands is None else {"commands": measured.commands}
     return {
-        **{name: microseconds(measured.whole[name]) for name in ("null", *EXTENSIONS)},
+        **{name: microseconds(timing) for name, timing in measured.whole.items()},
         "ratio": round(measured.ratio.value, 2),
         "cookies": measured.cookies,
         **counted,
