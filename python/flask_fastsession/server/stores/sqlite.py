@@ -46,6 +46,8 @@ CREATE = (
     " DO UPDATE SET data = excluded.data, expires = excluded.expires WHERE sessions.expires <= ?"
 )
 REPLACE = f"UPDATE sessions SET data = ?, expires = ? WHERE key = ? AND data = ? AND {ALIVE}"
+# The same for a record whose expiry is about right. It writes half as much, because the index by expiry stays.
+REPLACE_DATA = "UPDATE sessions SET data = ? WHERE key = ? AND data = ? AND expires BETWEEN ? AND ?"
 REMOVE = f"DELETE FROM sessions WHERE key = ? AND data = ? AND {ALIVE}"
 SWEEP = "DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE expires <= ? ORDER BY expires LIMIT ?)"
 
@@ -75,7 +77,8 @@ DELETE = "DELETE FROM sessions WHERE key = ?"
 DELETE_LISTED = "DELETE FROM sessions WHERE key = (SELECT key FROM owners WHERE handle = ?)"
 END = "DELETE FROM owners WHERE handle = ?"
 
-#: The expiry of a record is not renewed before this share of its lifetime has passed, so that most loads write nothing.
+#: The expiry of a record is not renewed before this share of its lifetime has passed, so that most loads write nothing,
+#: and most changes no index.
 UNTOUCHED_SHARE = 0.05
 
 #: How many keys one statement has at most.
@@ -112,8 +115,10 @@ class SQLiteStore:
             return None
         row = rows[0]
         data, expires = row[0], row[1]
-        if ttl is not None and (expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= expires - now <= ttl + 1):
-            self._prolong(key, data, ttl, now)
+        if ttl is not None:
+            first, last = untouched(ttl, now)
+            if expires is None or not first <= expires <= last:
+                self._prolong(key, data, ttl, now)
         if not isinstance(data, bytes):
             return b""
         if len(row) == 2 or row[2] is None:
@@ -132,19 +137,22 @@ class SQLiteStore:
 
     def create(self, key: str, data: bytes, ttl: int | None) -> bool:
         now = time.time()
-        _, count = self._run(executed, CREATE, (key, data, end_of(ttl, now), now))
-        return count == 1
+        return self._changes(CREATE, (key, data, end_of(ttl, now), now))
 
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
         # A plain bytes object, because sqlite3 looks for an adapter for an instance of a subclass.
         old, now = bytes(old), time.time()
         if new is None:
-            _, count = self._run(executed, REMOVE, (key, old, now))
+            is_done = self._changes(REMOVE, (key, old, now))
         else:
-            _, count = self._run(executed, REPLACE, (new, end_of(ttl, now), key, old, now))
-        if count:
-            return True
-        return self.load(key) or False
+            is_done = ttl is not None and self._changes(REPLACE_DATA, (new, key, old, *untouched(ttl, now)))
+            is_done = is_done or self._changes(REPLACE, (new, end_of(ttl, now), key, old, now))
+        return is_done or self.load(key) or False
+
+    def _changes(self, sql: str, parameters: t.Sequence[t.Any]) -> bool:
+        """Execute a statement on one row, and return whether there was such a row."""
+        _, count = self._run(executed, sql, parameters)
+        return count == 1
 
     def delete(self, *keys: str) -> None:
         for first in range(0, len(keys), AT_ONCE):
@@ -182,10 +190,8 @@ class SQLiteStore:
     def enlist(self, owner: str, handle: str, key: str, ttl: int, renew: bool) -> bool:
         now = time.time()
         if renew:
-            _, count = self._run(executed, RENEW, (now + ttl, key, key, handle, owner, now))
-        else:
-            _, count = self._run(executed, ENLIST, (handle, owner, key, now + ttl))
-        return count == 1
+            return self._changes(RENEW, (now + ttl, key, key, handle, owner, now))
+        return self._changes(ENLIST, (handle, owner, key, now + ttl))
 
     def is_listed(self, owner: str, handle: str, record: bytes) -> bool:
         now = time.time()
@@ -305,3 +311,8 @@ def all_ended(connection: Connection, owner: str, keep: t.Collection[str], now: 
 
 def end_of(ttl: int | None, now: float) -> float | None:
     return None if ttl is None else now + ttl
+
+
+def untouched(ttl: int, now: float) -> tuple[float, float]:
+    """The first and the last expiry of records that need not be renewed to live for ``ttl`` seconds."""
+    return now + ttl * (1 - UNTOUCHED_SHARE), now + ttl + 1
