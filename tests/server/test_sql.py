@@ -211,6 +211,33 @@ def test_in_how_many_seconds_a_record_ends(store: SQLAlchemyStore, clock: Clock)
     assert store.expires_in(key) is None
 
 
+def test_a_write_leaves_an_expiry_that_is_about_right(store: SQLAlchemyStore, clock: Clock) -> None:
+    key = a_key()
+    store.create(key, b"data", LONG)
+    for passed, ttl, expected in ((40, LONG, LONG - 40), (20, LONG, LONG), (0, 100, 100), (0, LONG, LONG)):
+        clock.passed += passed
+        assert store.replace(key, b"data", b"new", ttl) is True
+        assert store.expires_in(key) in (expected - 1, expected)
+        assert store.replace(key, b"new", b"data", ttl) is True
+    new_key = a_key()
+    assert store.move(key, new_key, b"data", b"data", 2 * LONG, None) is True
+    assert store.expires_in(new_key) in (2 * LONG - 1, 2 * LONG)
+
+
+def test_a_write_changes_no_index_of_postgresql(postgresql_process: SQLServer, table: str) -> None:
+    engine = sqlalchemy.create_engine(postgresql_process.url, pool_size=1)
+    store, key = SQLAlchemyStore(engine, table), a_key()
+    store.create(key, b"0", LONG)
+    for number in range(10):
+        assert store.replace(key, b"%d" % number, b"%d" % (number + 1), LONG) is True
+    counts = sqlalchemy.text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = :table")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT pg_stat_force_next_flush()"))
+        connection.commit()
+        assert tuple(connection.execute(counts, {"table": table}).one()) == (10, 10)
+    drop(store, engine)
+
+
 def test_a_record_beyond_64_kilobytes(store: SQLAlchemyStore) -> None:
     key, data = a_key(), secrets.token_bytes(500_000)
     assert store.create(key, data, LONG)

@@ -24,6 +24,7 @@ from types import CodeType
 from types import FrameType
 
 import pytest
+import time_machine
 
 from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server.store import MOVED_TTL
@@ -105,6 +106,27 @@ def test_a_record_is_moved_and_what_is_listed_of_it_with_it(
         assert MOVED_TTL - 10 < (store.expires_in("old") or 0) <= MOVED_TTL
     assert store.move("old", "newer", b"data", b"data", LONG, left) == (left or False)
     assert store.load("newer") is None
+
+
+def test_a_write_leaves_an_expiry_that_is_about_right(store: SQLiteStore) -> None:
+    with time_machine.travel(1_700_000_000, tick=False) as travelling:
+        store.create("key", b"data", LONG)
+        for passed, ttl, expected in ((40, LONG, LONG - 40), (20, LONG, LONG), (0, 100, 100), (0, LONG, LONG)):
+            travelling.shift(passed)
+            assert store.replace("key", b"data", b"new", ttl) is True
+            assert store.expires_in("key") == expected
+            assert store.replace("key", b"new", b"data", ttl) is True
+        store.replace("key", b"data", b"data", None)
+        assert store.expires_in("key") is None
+
+
+def test_a_write_changes_no_index(store: SQLiteStore) -> None:
+    log = store.path.with_name(f"{store.path.name}-wal")
+    store.create("key", b"data", LONG)
+    before = log.stat().st_size
+    assert store.replace("key", b"data", b"new", LONG) is True
+    # One page, after a header of 24 bytes.
+    assert log.stat().st_size - before == 24 + 4096
 
 
 def test_a_record_that_has_changed_is_not_moved(store: SQLiteStore) -> None:

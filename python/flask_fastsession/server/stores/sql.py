@@ -33,6 +33,7 @@ from sqlalchemy import Table
 from sqlalchemy import UniqueConstraint
 from sqlalchemy import and_
 from sqlalchemy import bindparam
+from sqlalchemy import case
 from sqlalchemy import delete
 from sqlalchemy import func
 from sqlalchemy import insert
@@ -47,6 +48,9 @@ from sqlalchemy.types import TypeEngine
 from ..sources import record_of
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
+from .expiry import about_right
+from .expiry import end_of
+from .expiry import is_about_right
 from .sql_connections import ATTEMPTS
 from .sql_connections import Database
 from .sql_connections import Source
@@ -55,9 +59,6 @@ from .sql_connections import Values
 from .sql_connections import overtaken
 
 T = t.TypeVar("T")
-
-#: The expiry of a record is not renewed before this share of its lifetime has passed, so that most loads write nothing.
-UNTOUCHED_SHARE = 0.05
 
 #: How many rows one statement has at most.
 AT_ONCE = 500
@@ -102,7 +103,10 @@ class SQLAlchemyStore:
         self._touch = update(records).where(r.id == bindparam("the_id"), is_at_key, is_alive, r.moved.is_(False))
         # inline(), because the id of a new row is not needed.
         self._insert = insert(records).inline()
-        self._replace = update(records).where(is_as_expected)
+        # An expiry that is about right stays, so that no index changes. To PostgreSQL that is a heap-only update.
+        stays = r.expires.between(bindparam("first"), bindparam("last"))
+        end = case((stays, r.expires), else_=bindparam("until", type_=r.expires.type))
+        self._replace = update(records).where(is_as_expected).values(expires=end)
         self._remove = delete(records).where(is_as_expected)
         self._clear = delete(records).where(is_at_key, has_expired)
         self._delete = delete(records).where(r.key.in_(bindparam("keys", expanding=True)))
@@ -144,7 +148,7 @@ class SQLAlchemyStore:
         if not rows:
             return None
         row = rows[0]
-        if ttl is not None and (row.expires is None or not ttl * (1 - UNTOUCHED_SHARE) <= row.expires - now <= ttl + 1):
+        if ttl is not None and not is_about_right(row.expires, ttl, now):
             # This may fail while another process writes for a long time. What was read is correct nevertheless.
             with suppress(SessionStoreError):
                 touched = {"the_id": row.id, "the_key": key, "now": now, "expires": end_of(ttl, now)}
@@ -171,7 +175,7 @@ class SQLAlchemyStore:
             if new is None:
                 count = self._database.change(self._remove, expected)
             else:
-                values = {"data": new, "expires": end_of(ttl, now), "moved": False}
+                values = {"data": new, "moved": False, **renewed(ttl, now)}
                 count = self._database.change(self._replace, {**expected, **values})
             if count:
                 return True
@@ -216,7 +220,7 @@ class SQLAlchemyStore:
         for _ in range(ATTEMPTS):
             now = time.time()
             expected = {"the_key": key, "old": bytes(old), "now": now}
-            moved = {**expected, "key": new_key, "data": new, "expires": end_of(ttl, now), "moved": False}
+            moved = {**expected, "key": new_key, "data": new, "moved": False, **renewed(ttl, now)}
             marker = {"key": key, "data": left, "expires": now + MOVED_TTL, "moved": True}
             try:
                 if self._move(moved, None if left is None else marker):
@@ -453,5 +457,7 @@ def time_of(value: object) -> datetime | None:
         return None
 
 
-def end_of(ttl: int | None, now: float) -> float | None:
-    return None if ttl is None else now + ttl
+def renewed(ttl: int | None, now: float) -> Values:
+    """The parameters of what replaces a record that is to live for ``ttl`` seconds."""
+    first, last = (None, None) if ttl is None else about_right(ttl, now)
+    return {"first": first, "last": last, "until": end_of(ttl, now)}

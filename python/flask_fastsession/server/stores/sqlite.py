@@ -12,6 +12,9 @@ from ..ids import MOVED
 from ..ids import is_taking
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
+from .expiry import about_right
+from .expiry import end_of
+from .expiry import is_about_right
 from .sqlite_connections import Connection
 from .sqlite_connections import Connections
 
@@ -77,10 +80,6 @@ DELETE = "DELETE FROM sessions WHERE key = ?"
 DELETE_LISTED = "DELETE FROM sessions WHERE key = (SELECT key FROM owners WHERE handle = ?)"
 END = "DELETE FROM owners WHERE handle = ?"
 
-#: The expiry of a record is not renewed before this share of its lifetime has passed, so that most loads write nothing,
-#: and most changes no index.
-UNTOUCHED_SHARE = 0.05
-
 #: How many keys one statement has at most.
 AT_ONCE = 500
 
@@ -115,10 +114,8 @@ class SQLiteStore:
             return None
         row = rows[0]
         data, expires = row[0], row[1]
-        if ttl is not None:
-            first, last = untouched(ttl, now)
-            if expires is None or not first <= expires <= last:
-                self._prolong(key, data, ttl, now)
+        if ttl is not None and not is_about_right(expires, ttl, now):
+            self._prolong(key, data, ttl, now)
         if not isinstance(data, bytes):
             return b""
         if len(row) == 2 or row[2] is None:
@@ -145,7 +142,7 @@ class SQLiteStore:
         if new is None:
             is_done = self._changes(REMOVE, (key, old, now))
         else:
-            is_done = ttl is not None and self._changes(REPLACE_DATA, (new, key, old, *untouched(ttl, now)))
+            is_done = ttl is not None and self._changes(REPLACE_DATA, (new, key, old, *about_right(ttl, now)))
             is_done = is_done or self._changes(REPLACE, (new, end_of(ttl, now), key, old, now))
         return is_done or self.load(key) or False
 
@@ -307,12 +304,3 @@ def all_ended(connection: Connection, owner: str, keep: t.Collection[str], now: 
     if left:
         connection.execute(f"PRAGMA cache_size = {pages}")
     return sum(expires > now for _, _, _, expires in ended), left
-
-
-def end_of(ttl: int | None, now: float) -> float | None:
-    return None if ttl is None else now + ttl
-
-
-def untouched(ttl: int, now: float) -> tuple[float, float]:
-    """The first and the last expiry of records that need not be renewed to live for ``ttl`` seconds."""
-    return now + ttl * (1 - UNTOUCHED_SHARE), now + ttl + 1
