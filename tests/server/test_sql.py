@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import sqlite3
+import sys
 import threading
 import time
 import traceback
@@ -388,6 +389,85 @@ def test_transactions_of_the_app_are_its_own(store: SQLAlchemyStore, engine: Eng
         level = connection.get_isolation_level()
         assert level == connection.default_isolation_level != "AUTOCOMMIT"
     notes.drop(engine)
+
+
+def begun_by_a_listener(statement: str) -> Callable[[str], Engine]:
+    """As SQLAlchemy's documentation has it for SQLite whose transactions are to be real."""
+
+    def create(url: str) -> Engine:
+        engine = sqlalchemy.create_engine(url)
+
+        @event.listens_for(engine, "connect")
+        def leave_transactions_alone(connection: t.Any, record: object) -> None:
+            connection.isolation_level = None
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: sqlalchemy.Connection) -> None:
+            connection.exec_driver_sql(statement)
+
+        return engine
+
+    return create
+
+
+def as_option(level: str, **options: t.Any) -> Callable[[str], Engine]:
+    return lambda url: sqlalchemy.create_engine(url, execution_options={"isolation_level": level}, **options)
+
+
+ENGINES_OF_APPS: dict[str, Callable[[str], Engine]] = {
+    "a level": lambda url: sqlalchemy.create_engine(url, isolation_level="SERIALIZABLE"),
+    "a level as an option": as_option("SERIALIZABLE"),
+    "a level over autocommit": as_option("READ UNCOMMITTED", isolation_level="AUTOCOMMIT"),
+    "a level of a copy": lambda url: sqlalchemy.create_engine(url).execution_options(isolation_level="SERIALIZABLE"),
+    "autocommit": lambda url: sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT"),
+    "no pool": lambda url: sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool),
+}
+ENGINES_ON_SQLITE = {f"{word} by a listener": begun_by_a_listener(word) for word in ("BEGIN", "BEGIN IMMEDIATE")}
+if sys.version_info >= (3, 12):
+    ENGINES_ON_SQLITE["autocommit of Python"] = lambda url: sqlalchemy.create_engine(
+        url, connect_args={"autocommit": False}
+    )
+
+
+@pytest.mark.parametrize("kind", ENGINES_OF_APPS)
+def test_what_is_done_with_the_engine_of_an_app_is_done(url: str, kind: str, table: str) -> None:
+    check_what_is_done(ENGINES_OF_APPS[kind], url, table)
+
+
+@pytest.mark.parametrize("kind", ENGINES_ON_SQLITE)
+def test_what_is_done_with_the_engine_of_an_app_on_sqlite_is_done(tmp_path: Path, kind: str, table: str) -> None:
+    check_what_is_done(ENGINES_ON_SQLITE[kind], f"sqlite:///{tmp_path}/sessions.db", table)
+
+
+def check_what_is_done(create: Callable[[str], Engine], url: str, table: str) -> None:
+    engine, fresh = create(url), create(url)
+    store, owner = SQLAlchemyStore(engine, table), an_owner()
+    with closing(SQLAlchemyStore(url, table)) as other:
+        keys = [a_key() for _ in range(4)]
+        for key in keys:
+            assert store.load(key) is None
+            assert store.create(key, b"data", LONG) is True
+            assert other.load(key) == b"data"
+            assert other.expires_in(key) in (LONG - 1, LONG)
+            assert store.load(key, 2 * LONG) == b"data"
+            assert other.expires_in(key) in (2 * LONG - 1, 2 * LONG)
+            assert store.replace(key, b"data", b"new", LONG) is True
+            assert other.load(key) == b"new"
+            assert store.enlist(owner, f"h.{key}", key, LONG, False) is True
+            assert len(other.listed(owner)) == keys.index(key) + 1
+        assert store.move(keys[0], "new" + keys[0], b"new", b"moved", LONG, b"\0left") is True
+        assert (other.load(keys[0]), other.load("new" + keys[0])) == (b"\0left", b"moved")
+        assert store.replace(keys[1], b"new", None, None) is True
+        assert other.load(keys[1]) is None
+        assert store.end(f"h.{keys[2]}") is True
+        assert other.load(keys[2]) is None
+        assert store.end_all(owner) == 3
+        assert (other.listed(owner), other.load(keys[3]), other.load("new" + keys[0])) == ([], None, None)
+    with engine.connect() as connection, fresh.connect() as fresh_connection:
+        assert connection.get_isolation_level() == fresh_connection.get_isolation_level()
+    drop(store, engine)
+    engine.dispose()
+    fresh.dispose()
 
 
 def test_an_app_with_flask_sqlalchemy(url: str, table: str) -> None:

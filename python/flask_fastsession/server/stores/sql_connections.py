@@ -71,9 +71,20 @@ class Access:
     """An engine, and how statements are run on its connections."""
 
     engine: Engine
-    #: Whether its connections commit each statement automatically.
+    #: Whether its connections are to commit each statement automatically.
     autocommits: bool
     is_ours: bool
+
+    def ready(self, connection: Connection) -> Connection:
+        # Not as an option of the engine. One that the app has given to its engine would count instead.
+        if self.autocommits and not self.is_ours:
+            return connection.execution_options(isolation_level="AUTOCOMMIT")
+        return connection
+
+    @property
+    def needs_commit(self) -> bool:
+        """Whether a single change may be in a transaction: what listens to the app's engine may have begun one."""
+        return not (self.autocommits and self.is_ours)
 
     @property
     def begin(self) -> tuple[str, ...]:
@@ -146,10 +157,11 @@ class Database:
         access = self._access or self._find_access()
         with access.engine.connect() as connection:
             try:
+                connection = access.ready(connection)
                 if in_transaction and access.begin:
                     return in_own_transaction(connection, access.begin, act)
                 result = act(connection)
-                if in_transaction or (changes and not access.autocommits):
+                if in_transaction or (changes and access.needs_commit):
                     connection.commit()
                 return result
             except DBAPIError:
@@ -237,9 +249,7 @@ def access_to(engine: Engine) -> Access:
             " sessions would share with the transactions of the app: use a file, or a pool of connections"
         )
     # Autocommit only where switching it on for a borrowed connection costs no round trip.
-    is_free = engine.dialect.name in ("postgresql", "sqlite")
-    engine = engine.execution_options(isolation_level="AUTOCOMMIT") if is_free else engine
-    return Access(engine, autocommits=is_free, is_ours=False)
+    return Access(engine, autocommits=engine.dialect.name in ("postgresql", "sqlite"), is_ours=False)
 
 
 def own_access(url: str | URL) -> Access:
@@ -305,17 +315,35 @@ BEGIN = {
 
 
 def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Callable[[Connection], T]) -> T:
+    connection.begin()
+    is_in_one = is_always_in_transaction(connection)
     # SQLAlchemy's own way of setting the isolation level of a connection takes more round trips.
-    for statement in begin:
+    for statement in () if is_in_one else begin:
         connection.exec_driver_sql(statement)
     try:
         result = act(connection)
-        connection.exec_driver_sql("COMMIT")
+        if is_in_one:
+            connection.commit()
+        else:
+            connection.exec_driver_sql("COMMIT")
     except DBAPIError as error:
         if not error.connection_invalidated:
             roll_back(connection)
         raise
     return result
+
+
+def is_always_in_transaction(connection: Connection) -> bool:
+    """End the transaction that an app's engine has begun on SQLite, and return whether there is another one at once.
+
+    What listens to the engine may begin one, as SQLAlchemy advises, and so does Python with ``autocommit=False``.
+    """
+    if connection.dialect.name != "sqlite":
+        return False
+    driver: t.Any = connection.connection.driver_connection
+    if driver.in_transaction:
+        driver.rollback()
+    return bool(driver.in_transaction)
 
 
 def roll_back(connection: Connection) -> None:
