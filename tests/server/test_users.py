@@ -666,6 +666,23 @@ def test_revoking_all_but_the_one_of_the_request(app: Flask) -> None:
     assert peer.session_of(app, cookies[1])["changed"] is True
 
 
+@pytest.mark.parametrize("before", ["ann", None])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_session_is_bound_several_times_in_one_request(app: Flask, before: str | None, count: int) -> None:
+    def bind(users: t.Iterable[str | None]) -> None:
+        for user in users:
+            interface_of(app).bind_user(session, user)
+
+    for users in itertools.product(["ann", "bob", None], repeat=count):
+        cookie = begun(app, before)
+        cookie = t.cast(str, handle(app, lambda users=users: bind(users), cookie))  # type: ignore[misc]
+        assert is_there(app, cookie), users
+        names = {user: [name_of(app, cookie)] if users[-1] == user else [] for user in ("ann", "bob")}
+        assert {user: listed(app, user) for user in names} == names, users
+        interface_of(app).revoke_user(users[-1] or "nobody")
+        assert is_there(app, cookie) is (users[-1] is None), users
+
+
 def test_the_session_of_another_user(app: Flask) -> None:
     cookie = begun(app, "ann")
     handle(app, lambda: interface_of(app).bind_user(session, "bob"), cookie)

@@ -56,7 +56,8 @@ def plan_of(
         return Plan(ends=stored is not None, begins=True, renews=is_dated, sets_cookie=True)
     moves = session.needs_new_id
     needs_cookie = moves or session.is_cookie_outdated or stored.permanent != session.permanent
-    is_bound_now = session.meta.owner != stored.owner
+    # Whoever was unbound and bound again in this request has another handle, which no list has yet.
+    is_bound_now = (session.meta.owner, session.meta.handle) != (stored.owner, stored.handle)
     renews = (is_refreshed or is_owned or is_timed) and (
         needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime, refresh_after)
     )
