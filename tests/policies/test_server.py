@@ -137,6 +137,17 @@ def test_refusals_are_told_and_deleted(make_app: MakeApp) -> None:
     assert exchange(make_app(), read, "nonsense").cookies == []
 
 
+def test_who_is_told_of_a_refusal_may_use_the_session(make_app: MakeApp) -> None:
+    def hear(sender: flask.Flask, reason: str) -> None:
+        flask.session["reason"] = reason
+
+    app = make_app(on_refused=lambda request, reason: flask.flash(reason))
+    with signals.session_refused.connected_to(hear):
+        reply = exchange(app, read, "A" * 43)
+    seen = exchange(app, dict, reply.token).seen
+    assert seen == [{"_permanent": True, "reason": "expired", "_flashes": [("message", "expired")]}]
+
+
 def test_the_first_valid_cookie_counts(make_app: MakeApp) -> None:
     app = make_app(accept_any=True)
     token = exchange(app, write(user="ada")).token

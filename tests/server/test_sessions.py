@@ -1199,3 +1199,28 @@ def test_cookies_of_others_are_left_alone(app: Flask, cookie: str) -> None:
     with app.test_request_context(headers={"Cookie": f"a=1; session={cookie}; session=other"}):
         assert parse_cookie(flask.request.headers["Cookie"])["a"] == "1"
         assert session["user"] == "ann"
+
+
+@pytest.mark.parametrize("looks", ["store", "filter", "lifetime"])
+def test_what_looks_at_a_session_while_it_is_loaded_does_not_wait_for_itself(
+    spied_app: MakeApp, spy: SpyStore, looks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for ever."""
+
+    def look(*_: object) -> t.Any:
+        if flask.has_request_context():
+            session.get("user")
+
+    app = spied_app(**({"SESSION_LIFETIME": look} if looks == "lifetime" else {}))
+    with time_machine.travel(1_700_000_000) as travelling:
+        cookie = begun(app)
+        if looks == "store":
+            spy.before["load"] = look
+        elif looks == "filter":
+            for key in spy.store.records:
+                spy.store.records[key] = (b"no record", None)
+            monkeypatch.setattr(logging.getLogger("flask_fastsession"), "filters", [look])
+        else:
+            travelling.shift(app.permanent_session_lifetime + timedelta(seconds=1))
+        with pytest.raises(RuntimeError, match="The session is being loaded"):
+            handle(app, read, cookie)

@@ -675,7 +675,7 @@ def test_a_session_is_bound_several_times_in_one_request(app: Flask, before: str
 
     for users in itertools.product(["ann", "bob", None], repeat=count):
         cookie = begun(app, before)
-        cookie = t.cast(str, handle(app, lambda users=users: bind(users), cookie))  # type: ignore[misc]
+        cookie = t.cast(str, handle(app, lambda users=users: bind(users), cookie))
         assert is_there(app, cookie), users
         names = {user: [name_of(app, cookie)] if users[-1] == user else [] for user in ("ann", "bob")}
         assert {user: listed(app, user) for user in names} == names, users

@@ -161,11 +161,14 @@ class ServerSessionInterface(SessionInterface):
             raise
         loaded = Loaded({"_permanent": True} if self.options.permanent else {}, SessionMeta())
         if refused is not None:
-            reason = t.cast(policies.Reason, str(refused))
-            self._counts.add_refused(reason)
-            policies.report(self.options.policies, app, request, reason)
+            loaded.refused = t.cast(policies.Reason, str(refused))
             loaded.is_cookie_deleted = bool(self.options.policies.delete_refused)
         return loaded
+
+    def tell_of_refused(self, app: Flask, request: Request, reason: policies.Reason) -> None:
+        """Count a refused cookie, and tell the app, whose functions may look at the session by now."""
+        self._counts.add_refused(reason)
+        policies.report(self.options.policies, app, request, reason)
 
     def _load(self, app: Flask, cookie: str) -> Loaded:
         sid = self._sid_of(app, cookie)

@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from flask import Request
     from flask import Response
 
+    from ..policies import Reason
     from .interface import ServerSessionInterface
 
 
@@ -57,7 +58,9 @@ class Loaded:
     stored: Stored | None = None
     #: Whether the cookie would be written otherwise now, though it holds the same id.
     is_cookie_outdated: bool = False
-    #: Whether the cookie opens no session, and is to be deleted.
+    #: Why the cookie opens no session, where it opens none.
+    refused: Reason | None = None
+    #: Whether it is to be deleted for that.
     is_cookie_deleted: bool = False
 
 
@@ -154,6 +157,9 @@ def is_in_event() -> bool:
 class UnloadedSession(ServerSideSession):
     """A session that nobody has looked at: it becomes a :class:`ServerSideSession` when somebody does."""
 
+    #: The thread that loads it.
+    loader: int | None = None
+
     def __init__(self, interface: ServerSessionInterface, app: Flask, request: Request) -> None:
         # What is known of it comes when it is loaded.
         self.source = interface, app, request
@@ -167,6 +173,12 @@ class UnloadedSession(ServerSideSession):
         turn = vars(self).get("turn")
         if turn is None:
             return
+        if self.loader == threading.get_ident():
+            # It would wait for itself.
+            raise RuntimeError(
+                "The session is being loaded. What runs meanwhile, such as a filter of log records, a store, or a"
+                " function that is passed as an option, cannot look at flask.session."
+            )
         with turn:
             if type(self) is not UnloadedSession:
                 return
@@ -174,19 +186,24 @@ class UnloadedSession(ServerSideSession):
                 raise self.failure
             interface, app, request = self.source
             try:
+                self.loader = threading.get_ident()
                 loaded = interface.load(app, request)
             except SessionStoreError as error:
                 self.failure = error
                 if has_request_context():
                     after_this_request(self.give_up)
                 raise
+            finally:
+                self.loader = None
             self.replace_data(loaded.data)
             self.meta, self.stored = loaded.meta, loaded.stored
             self.is_cookie_outdated = loaded.is_cookie_outdated
             self.cookie_due = "delete" if loaded.is_cookie_deleted else None
             self.id_length, self.accessed, self.opened_by = interface.ids.length, True, id(interface)
             self.__class__ = ServerSideSession  # type: ignore[assignment]
-            del self.source, self.turn
+            del self.source, self.turn, self.loader
+        if loaded.refused is not None:
+            interface.tell_of_refused(app, request, loaded.refused)
 
     def give_up(self, response: Response) -> Response:
         """Be an empty session from here on, whose failure the response has told.
