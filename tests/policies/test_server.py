@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 from collections.abc import Callable
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import flask
@@ -77,9 +79,12 @@ def test_a_session_is_renewed_when_its_cookie_is_old_enough(make_app: MakeApp, c
     for age, is_sent in [(59, False), (60, False), (61, True), (62, False)]:
         clock.move_to(START + age)
         assert bool(exchange(app, read, token).cookies) is is_sent, age
-    # What changes does not have its life begin anew, but for that.
+    # What changes is renewed as without the option, once a twentieth of its lifetime has passed.
     assert exchange(app, write(user="bob"), token).cookies == []
-    assert exchange(app, read, token).seen == ["bob"]
+    clock.move_to(START + 61 + 5)
+    reply = exchange(app, read, token)
+    assert (reply.seen, reply.cookies) == (["bob"], [])
+    assert exchange(app, write(user="eve"), token).cookies
 
 
 def test_what_is_not_renewed_stays_on_the_list_of_its_user(make_app: MakeApp, clock: t.Any) -> None:
@@ -107,6 +112,49 @@ def test_some_sessions_live_shorter(make_app: MakeApp, admin: bool, clock: t.Any
     clock.move_to(START + 109 + 60)
     assert exchange(app, read, reply.token).seen == [None if admin else "ada"]
     assert heard == ["expired"] * admin
+
+
+@pytest.mark.parametrize("admin", [True, False])
+def test_those_at_the_end_of_a_shorter_life_are_not_listed(make_app: MakeApp, admin: bool, clock: t.Any) -> None:
+    app = make_app(lifetime=for_admins)
+    sessions = app.extensions["flask_fastsession"]
+
+    def log_in(session: t.Any) -> None:
+        session.update(user="ada", admin=admin)
+        sessions.bind_user(session, "ada")
+
+    def seen() -> list[tuple[float, float]]:
+        infos = sessions.sessions_of("ada")
+        return [(info.begun.timestamp() - START, info.last_seen.timestamp() - START) for info in infos]
+
+    def inspected() -> tuple[int, float | None]:
+        """The exit code, and when the session expires, in seconds from the start."""
+        result = app.test_cli_runner().invoke(args=["session", "inspect", "--check", "--json", token])
+        end = json.loads(result.stdout)["app"]["expires_at"]
+        return result.exit_code, None if end is None else datetime.fromisoformat(end).timestamp() - START
+
+    token = exchange(app, log_in).token
+    ends = 60 if admin else 100
+    assert seen() == [(0, 0)]
+    assert inspected() == (0, ends)
+    clock.move_to(START + 50)
+    exchange(app, read, token)
+    assert seen() == [(0, 50)]
+    clock.move_to(START + 50 + 59)
+    assert (seen(), inspected()) == ([(0, 50)], (0, 50 + ends))
+    clock.move_to(START + 50 + 60)
+    assert seen() == ([] if admin else [(0, 50)])
+    assert inspected() == ((1, None) if admin else (0, 50 + ends))
+
+
+def test_who_was_seen_before_a_lifetime_was_raised(make_app: MakeApp, clock: t.Any) -> None:
+    app = make_app()
+    sessions = app.extensions["flask_fastsession"]
+    exchange(app, lambda session: (session.update(user="ada"), sessions.bind_user(session, "ada")))
+    app.config["PERMANENT_SESSION_LIFETIME"] = 10_000
+    clock.move_to(START + 50)
+    (info,) = sessions.sessions_of("ada")
+    assert (info.begun.timestamp(), info.last_seen.timestamp()) == (START, START)
 
 
 @pytest.mark.parametrize("permanent", [True, False])

@@ -781,7 +781,10 @@ def test_a_start_leaves_no_connection(own_redis: Server) -> None:
     assert stores
 
 
-@pytest.mark.parametrize("url", ["redis://{host}:{port}/0", "redis://{host}:{port}?protocol=2", "unix://{socket}?db=1"])
+URLS = ("redis://{host}:{port}/0", "redis://{host}:{port}/", "redis://{host}:{port}?protocol=2", "unix://{socket}?db=1")
+
+
+@pytest.mark.parametrize("url", URLS)
 def test_a_client_from_a_url(redis_process: Server, prefix: str, url: str) -> None:
     place = {"host": redis_process.host, "port": redis_process.port, "socket": redis_process.unix_socket}
     store = RedisStore(client_from_url(url.format(**place)))
@@ -799,6 +802,7 @@ def test_a_client_from_a_url(redis_process: Server, prefix: str, url: str) -> No
         "redis://:secret@localhost/0?nothing=1",
         "redis://:secret@localhost/0?socket_timeout=soon",
         "redis://:secret@localhost/0?protocol=9",
+        "redis://:secret@localhost/app",
     ],
 )
 def test_a_url_that_is_wrong_is_an_error_that_keeps_its_password(url: str) -> None:

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
+import time_machine
 from flask import Flask
 from flask import session
 
 from flask_fastsession import ServerSession
+from flask_fastsession import SessionStoreError
 from flask_fastsession import signals
 
 from . import peer
@@ -171,6 +173,32 @@ def test_requests_that_met_an_error(spied_app: MakeApp, spy: SpyStore) -> None:
     client.set_cookie("session", cookie)
     assert client.get("/read").status_code == 500
     assert sessions_of(app).stats()["failed"] == 1
+
+
+@pytest.mark.parametrize("failing", ["load", "replace"])
+def test_sessions_that_could_not_be_renewed_beside_a_view(spied_app: MakeApp, spy: SpyStore, failing: str) -> None:
+    app = spied_app(SESSION_REFRESH_UNACCESSED=True, PERMANENT_SESSION_LIFETIME=1000)
+    app.add_url_rule("/", "nothing", lambda: "")
+    with time_machine.travel(1_700_000_000) as travelling:
+        client = app.test_client()
+        client.set_cookie("session", peer.cookie_with(app, {"user": USER}))
+        travelling.shift(100)
+        spy.failing = {failing}
+        assert client.get("/").status_code == 200
+    assert sessions_of(app).stats()["failed"] == 1
+
+
+@pytest.mark.parametrize("act", ["revoke", "revoke_user", "keep"])
+def test_sessions_that_could_not_be_revoked(spied_app: MakeApp, spy: SpyStore, act: str) -> None:
+    app = spied_app()
+    sessions = sessions_of(app)
+    spy.failing = {"load", "replace", "create"}
+    with app.app_context(), pytest.raises(SessionStoreError):
+        if act == "revoke":
+            sessions.revoke("a" * 43)
+        else:
+            sessions.revoke_user(USER, keep="a" * 43 if act == "keep" else None)
+    assert counted(app) == {"failed": 1}
 
 
 def test_what_is_written_to_a_session_that_has_ended_is_dropped(app: Flask) -> None:

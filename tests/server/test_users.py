@@ -489,6 +489,16 @@ def test_a_refused_session_does_not_outlive_what_refuses_it(login_app: Flask) ->
     assert peer.session_of(login_app, cookie) == {"_permanent": True}
 
 
+def test_a_refused_session_is_none_to_the_command_line_either(login_app: Flask, unbound: str) -> None:
+    def inspected() -> t.Any:
+        return login_app.test_cli_runner().invoke(args=["session", "inspect", "--check", unbound])
+
+    assert inspected().exit_code == 0
+    interface_of(login_app).revoke_user("ann")
+    assert inspected().exit_code == 1
+    assert "revoked" in inspected().output
+
+
 @pytest.mark.parametrize("user", ["ann", None])
 def test_a_session_that_is_revoked_is_followed_where_another_request_has_moved_it(app: Flask, user: str | None) -> None:
     cookie, moved = begun(app, user), []

@@ -533,6 +533,7 @@ def find_record(app: Flask, value: str) -> Record:
         return Record(failing(error))
     try:
         stored, data, meta = interface.lifecycle.find(sid, None)
+        reason = interface.reason_to_refuse(data, meta)
         expires_at = end_of(interface.store, stored.key)
     except Refused as refusal:
         return Record(REFUSED[str(refusal)])
@@ -541,6 +542,10 @@ def find_record(app: Flask, value: str) -> Record:
         return Record(f"the store failed: {own_text(error) or type(error.__cause__ or error).__name__}")
     if interface.is_expired(meta):
         return Record("the session is at the end of its absolute lifetime")
+    if reason is not None:
+        return Record("the session is at the end of its own lifetime" if reason == "expired" else REFUSED[reason])
+    if meta.expires_at is not None and interface.own_lifetime(data) is not None:
+        expires_at = date_of(meta.expires_at)
     begun = None if meta.begun is None else date_of(meta.begun)
     return Record(None, data, begun, meta.owner, len(stored.record), expires_at)
 

@@ -173,18 +173,19 @@ class ServerSessionInterface(SessionInterface):
     def _load(self, app: Flask, cookie: str) -> Loaded:
         sid = self._sid_of(app, cookie)
         stored, data, meta = self.lifecycle.find(sid, self._ttl(lifetime_of(app)))
-        if self.is_expired(meta) or self._has_outlived(data, meta):
+        reason = self.reason_to_refuse(data, meta)
+        if reason == "expired":
             self.lifecycle.end(stored)
-            raise Refused("expired")
-        user = None if meta.owner is not None else self._user_in(data)
+        elif reason == "revoked":
+            # To look for it has just renewed it, and it must not outlive the mark. Only as it was found, since another
+            # request may have bound it meanwhile.
+            with suppress(SessionStoreError):
+                self.store.replace(stored.key, stored.record, None, None)
+        if reason is not None:
+            raise Refused(reason)
+        user = self._claimed_by(data, meta)
         if user is not None:
-            stored = stored._replace(claimed_by=owner_name(user))
-            if self.lifecycle.revoked.has(owner_name(user)):
-                # To look for it has just renewed it, and it must not outlive the mark. Only as it was found, since
-                # another request may have bound it meanwhile.
-                with suppress(SessionStoreError):
-                    self.store.replace(stored.key, stored.record, None, None)
-                raise Refused("revoked")
+            stored = stored._replace(claimed_by=user)
         # A cookie that an old key has signed is replaced. Otherwise that key could never be given up.
         is_outdated = self.options.use_signer and cookie != signed(app, sid)
         self._counts.add("loaded")
@@ -215,13 +216,29 @@ class ServerSessionInterface(SessionInterface):
             values = [self._cookie_of(app, request)]
         return [value for value in values if value]
 
+    def reason_to_refuse(self, data: Data, meta: SessionMeta) -> policies.Reason | None:
+        """Why a session that the store has is refused nevertheless."""
+        if self.is_expired(meta) or self._has_outlived(data, meta):
+            return "expired"
+        user = self._claimed_by(data, meta)
+        return "revoked" if user is not None and self.lifecycle.revoked.has(user) else None
+
+    def _claimed_by(self, data: Data, meta: SessionMeta) -> str | None:
+        """The name of the user that the data of a session names, where it is not bound yet."""
+        user = None if meta.owner is not None else self._user_in(data)
+        return None if user is None else owner_name(user)
+
     def _has_outlived(self, data: Data, meta: SessionMeta) -> bool:
         """Whether a session is at the end of a life shorter than that of others."""
         if self.options.policies.lifetime is None or meta.expires_at is None or time.time() < meta.expires_at:
             return False
+        return self.own_lifetime(data) is not None
+
+    def own_lifetime(self, data: Data) -> float | None:
+        """The lifetime in seconds that the option ``lifetime`` gives to a session."""
         session = ServerSideSession()
         session.replace_data(data)
-        return policies.lifetime_of(self.options.policies, session) is not None
+        return policies.lifetime_of(self.options.policies, session)
 
     def is_expired(self, meta: SessionMeta) -> bool:
         """Whether a session is at the end of its absolute lifetime."""
@@ -265,6 +282,9 @@ class ServerSessionInterface(SessionInterface):
             session.accessed = False
             self._save(app, session)
         except SessionStoreError as error:
+            if session.failure is None:
+                # Counted already if it could not be loaded.
+                self._counts.add("failed")
             # The view has done without the session, and the next request is as good as this one.
             log.warning("A session that was not accessed could not be renewed: %s", error)
 
@@ -473,7 +493,7 @@ class ServerSessionInterface(SessionInterface):
     def sessions_of(self, user_id: object) -> list[SessionInfo]:
         """Return the user's live sessions, oldest first. Raise :exc:`TypeError` as :meth:`bind_user` does."""
         listed = self.lifecycle.listed(owner_name(user_id))
-        found = [self._info(meta, key) for meta, key in listed if not self.is_expired(meta)]
+        found = [self._info(*each) for each in listed if self.reason_to_refuse(*each[:2]) is None]
         return sorted(found, key=lambda info: (info.begun is not None, info.begun or 0))
 
     def revoke(self, *sessions: AnySession) -> None:
@@ -504,6 +524,7 @@ class ServerSessionInterface(SessionInterface):
         except Exception as error:
             failures.append(error)
         if failures:
+            self._counts.add("failed", int(isinstance(failures[0], SessionStoreError)))
             raise failures[0]
 
     def _revoke(self, session: str | ServerSideSession) -> bool:
@@ -530,8 +551,12 @@ class ServerSessionInterface(SessionInterface):
         What raises an error there does so here, and no session is ended.
         """
         user = owner_name(user_id)
-        handles = {handle for each in several(keep) for handle in self._handles(each, user)}
-        count = self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None)
+        try:
+            handles = {handle for each in several(keep) for handle in self._handles(each, user)}
+            count = self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None)
+        except SessionStoreError:
+            self._counts.add("failed")
+            raise
         current = self._session_of_request(loads=False)
         stored = None if current is None else current.stored
         if current is not None and stored is not None and stored.was_of(user):
@@ -596,21 +621,23 @@ class ServerSessionInterface(SessionInterface):
             # The record is still that which was loaded, so that saving merges what others have written since.
             session.stored = stored._replace(owner=meta.owner, handle=meta.handle, begun=meta.begun, claimed_by=None)
 
-    def _info(self, meta: SessionMeta, key: str) -> SessionInfo:
+    def _info(self, data: Data, meta: SessionMeta, key: str) -> SessionInfo:
         assert meta.handle is not None
-        return SessionInfo(meta.handle, in_utc(meta.begun), in_utc(self._last_seen(meta, key)), meta.note)
+        return SessionInfo(meta.handle, in_utc(meta.begun), in_utc(self._last_seen(data, meta, key)), meta.note)
 
-    def _last_seen(self, meta: SessionMeta, key: str) -> int | None:
+    def _last_seen(self, data: Data, meta: SessionMeta, key: str) -> int | None:
         """When a session was last loaded, to a twentieth of its lifetime."""
         app = self._app_or_none()
         if app is None:
             return None
-        now, lifetime = int(time.time()), lifetime_of(app)
-        seen = [] if meta.expires_at is None else [meta.expires_at - lifetime]
+        now, lifetime, own_lifetime = int(time.time()), lifetime_of(app), self.own_lifetime(data)
+        shorter = lifetime if own_lifetime is None else min(lifetime, max(int(own_lifetime), 1))
+        seen = [] if meta.expires_at is None else [meta.expires_at - shorter]
         expires_in = getattr(self.store, "expires_in", lambda key: None)(key)
         if expires_in is not None:
             seen.append(now + expires_in - self._ttl(lifetime, now - (meta.begun or now)))
-        return min(max(seen), now) if seen else None
+        # The app may have changed its lifetimes since.
+        return max(meta.begun or 0, min(max(seen), now)) if seen else None
 
 
 def has_ended(session: ServerSideSession) -> None:

@@ -389,15 +389,17 @@ class Lifecycle:
         if self.owners is not None and meta.owner is not None and meta.handle is not None:
             self.owners.unlist(self.ids.owner_key(meta.owner), meta.handle)
 
-    def listed(self, user: str) -> list[tuple[SessionMeta, str]]:
-        """The metadata and the keys of a user's live sessions."""
+    def listed(self, user: str) -> list[tuple[Data, SessionMeta, str]]:
+        """The data, the metadata and the keys of a user's live sessions."""
         found = []
         for handle, listed_key in self.require_owners().listed(self.ids.owner_key(user)):
             key, record = self._follow(listed_key)
+            if record is None:
+                continue
             with suppress(NotARecord):
-                meta = SessionMeta() if record is None else self.read(record)[1]
+                data, meta = self.read(record)
                 if meta.owner == user and meta.handle == handle:
-                    found.append((meta, key))
+                    found.append((data, meta, key))
         return found
 
     def _follow(self, key: str) -> tuple[str, bytes | None]:

@@ -58,8 +58,9 @@ def plan_of(
     needs_cookie = moves or session.is_cookie_outdated or stored.permanent != session.permanent
     # Whoever was unbound and bound again in this request has another handle, which no list has yet.
     is_bound_now = (session.meta.owner, session.meta.handle) != (stored.owner, stored.handle)
+    unchanged_for = None if session.was_updated else refresh_after
     renews = (is_refreshed or is_owned or is_timed) and (
-        needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime, refresh_after)
+        needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime, unchanged_for)
     )
     follows = session.permanent and (renews if refreshes else session.modified)
     writes = moves or renews or session.was_updated or not stored.says(session.meta) or has_changeable(session)

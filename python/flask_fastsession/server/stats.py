@@ -13,8 +13,8 @@ class ServerStats(t.TypedDict):
     ``loaded`` sessions were found by their id; ``refused`` counts the cookies that opened none, by the reasons of
     :data:`flask_fastsession.signals.session_refused`. ``created``, ``written``, ``regenerated`` and ``ended`` count
     what requests did with their sessions, and ``dropped`` counts writes to sessions that had ended or moved by then.
-    ``revoked`` counts sessions that ``revoke`` and ``revoke_user`` ended, and ``failed`` counts requests that got a
-    :exc:`flask_fastsession.server.SessionStoreError`.
+    ``revoked`` counts sessions that ``revoke`` and ``revoke_user`` ended, and ``failed`` counts how often a session
+    could not be loaded, stored or revoked because of a :exc:`flask_fastsession.server.SessionStoreError`.
     """
 
     loaded: int

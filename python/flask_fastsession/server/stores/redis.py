@@ -7,6 +7,7 @@ import time
 import typing as t
 from collections.abc import Sequence
 from hashlib import sha1
+from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -377,6 +378,9 @@ def client_from_url(url: str) -> Redis:
         pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError, AttributeError, RedisError) as error:
         raise ValueError(f"SESSION_REDIS is a URL that redis-py cannot use ({type(error).__name__})") from None
+    if pool.connection_kwargs.get("db") is None and not url.startswith("unix:") and urlsplit(url).path.strip("/"):
+        # redis-py would use the database 0.
+        raise ValueError("SESSION_REDIS is a URL in which what follows the host is not the number of a database")
     return client
 
 
