@@ -629,6 +629,16 @@ def test_a_bind_key_that_names_nothing(tmp_path: Path) -> None:
     assert client.get("/").status_code == 500
 
 
+@pytest.mark.parametrize("wanted", ["SESSION_TYPE", "SESSION_TAKE_OVER"])
+@pytest.mark.parametrize("bind_key", [["visitors"], ("visitors", []), 5, b"visitors"], ids=repr)
+def test_a_bind_key_that_is_no_name(tmp_path: Path, wanted: str, bind_key: object) -> None:
+    app = flask.Flask("app", instance_path=str(tmp_path))
+    app.config.update({wanted: "sqlalchemy", "SESSION_SQLALCHEMY": flask_sqlalchemy.SQLAlchemy()})
+    app.config["SESSION_SQLALCHEMY_BIND_KEY"] = bind_key
+    with pytest.raises(ValueError, match=f"BIND_KEY must be a name .*, not {re.escape(repr(bind_key))}"):
+        ServerSession(app)
+
+
 def test_a_function_may_give_the_engine(tmp_path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/app.db")
     assert SQLAlchemyStore(lambda: engine).load("key") is None

@@ -345,6 +345,8 @@ def sql_source_in(app: Flask, client: t.Any) -> t.Any:
                 f" {kind_of(client)}"
             )
         return client
+    if bind_key is not None and not isinstance(bind_key, str):
+        raise ValueError(f"SESSION_SQLALCHEMY_BIND_KEY must be a name in SQLALCHEMY_BINDS, or None, not {bind_key!r}")
 
     def engine() -> t.Any:
         # The end of a context runs the app's teardown functions, one of which may remove a session of SQLAlchemy that a
