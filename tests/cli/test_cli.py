@@ -1664,6 +1664,19 @@ def test_a_setting_that_is_none(config: dict[str, t.Any], written: str) -> None:
     assert f"  no-effect: {name} has no effect: write FastSessionInterface({written})\n" in output
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("SESSION_ENCRYPT", "sessions on the server are not encrypted"),
+        ("SESSION_REVOCATIONS", "it is for sessions in cookies"),
+        ("SESSION_LEEWAY", "it is for sessions in cookies"),
+    ],
+)
+def test_a_setting_that_is_none_on_the_server(name: str, why: str) -> None:
+    output = run(on_server(**{name: 5}), "doctor").stdout
+    assert f"  no-effect: {name} has no effect: {why}\n" in output
+
+
 def test_settings_that_have_an_effect_or_need_none() -> None:
     policies: dict[str, t.Any] = {
         "SESSION_REFRESH_AFTER": 60,
@@ -1672,6 +1685,7 @@ def test_settings_that_have_an_effect_or_need_none() -> None:
     }
     assert codes(make_app(**policies, **SAFE)) == []
     assert codes(make_app(SESSION_ENCRYPT=False, **SAFE)) == []
+    assert codes(on_server(SESSION_ENCRYPT=False, **policies)) == []
     # The app passes what its config says.
     given: dict[str, t.Any] = {"encrypt": True, "digest_method": hashlib.sha256, "leeway": 5}
     config = {f"SESSION_{name.upper()}": value for name, value in given.items()}

@@ -65,12 +65,17 @@ def refresh_after_of(app: Flask) -> float | None:
 def check_effect(app: Flask) -> Iterator[Finding]:
     """Warn of settings whose names are those of arguments, and that are no settings."""
     interface = app.session_interface
-    if not isinstance(interface, FastSessionInterface):
+    if not isinstance(interface, FastSessionInterface | ServerSessionInterface):
         return
     for name in arguments_only():
         value = app.config.get(setting_of(name))
+        if not value:
+            continue
+        if isinstance(interface, ServerSessionInterface):
+            why = "sessions on the server are not encrypted" if name == "encrypt" else "it is for sessions in cookies"
+            yield warning("no-effect", f"{setting_of(name)} has no effect: {why}")
         # The app itself may read the setting, and pass it as the argument.
-        if value and not is_given(interface, name):
+        elif not is_given(interface, name):
             example = "True" if value is True else "..."
             yield warning(
                 "no-effect", f"{setting_of(name)} has no effect: write FastSessionInterface({name}={example})"
