@@ -20,6 +20,7 @@ from flask_fastsession import Revocations
 from flask_fastsession import SessionStoreError
 from flask_fastsession.revocations import Cursor
 from flask_fastsession.revocations import RevocationStore
+from flask_fastsession.revocations.revocations import LONGEST
 from flask_fastsession.revocations.stores import store_from
 from flask_fastsession.revocations.stores.redis import RedisRevocations
 from flask_fastsession.revocations.stores.sql import SQLAlchemyRevocations
@@ -30,6 +31,9 @@ from tests.server.servers import SQLServer
 from tests.server.servers import redis_server
 
 from .conftest import MemoryStore
+from .conftest import app_with
+from .conftest import logged_in
+from .conftest import shows
 
 
 class TestMemory(RevocationStoreTests):
@@ -265,12 +269,24 @@ def test_what_is_no_store_is_an_error(source: t.Any) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"every": -1}, {"every": "5"}, {"every": True}, {"every": float("inf")}, {"on_outage": "x"}, {"user_of": 5}],
-    ids=str,
+    [
+        *({"every": every} for every in (-1, "5", True, float("inf"), float("nan"), 1e300, 10**19, LONGEST + 1)),
+        *({"keep_for": keep_for} for keep_for in (-1, 1e300, 10**400, LONGEST + 1)),
+        *({"on_outage": "x"}, {"user_of": 5}),
+    ],
+    ids=lambda arguments: str(arguments)[:40],
 )
 def test_arguments_that_make_no_sense_are_errors(arguments: dict[str, t.Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         Revocations(MemoryStore(), **arguments)
+
+
+def test_a_revocation_may_be_kept_for_the_longest_time(source: str) -> None:
+    here, there = (app_with(Revocations(source, every, keep_for=LONGEST)) for every in (LONGEST, 0))
+    client, copied = logged_in(here)
+    assert shows(there, copied) == {"user": "ada"}
+    assert client.get("/logout").status_code == 200
+    assert shows(here, copied) == shows(there, copied) == {}
 
 
 def test_passwords_are_not_quoted() -> None:

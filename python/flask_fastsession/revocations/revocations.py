@@ -42,6 +42,10 @@ SWEPT_EVERY = 300
 #: By how many seconds the clocks of two machines may differ. An entry lives longer by this time.
 CLOCK_SKEW = 60
 
+#: The greatest ``every`` and ``keep_for`` in seconds: a hundred years. The ends of such entries are times that every
+#: store can hold. Native code takes those after the year 2106 for the last that it can count.
+LONGEST = 100 * 365 * 86_400
+
 
 class RevocationStats(t.TypedDict):
     """What a process knows about revocations.
@@ -94,8 +98,8 @@ class Revocations:
     ``keep_for`` is for how many seconds an entry lives at least. It lives at least for the app's
     ``PERMANENT_SESSION_LIFETIME`` anyway. Set this before you raise that lifetime.
 
-    An invalid argument raises :exc:`ValueError`. One object may serve several interfaces and apps, which then share
-    users.
+    ``every`` and ``keep_for`` are at most a hundred years. An invalid argument raises :exc:`ValueError`. One object may
+    serve several interfaces and apps, which then share users.
     """
 
     def __init__(
@@ -107,8 +111,8 @@ class Revocations:
         keep_for: float = 0,
     ) -> None:
         for name, seconds in (("every", every), ("keep_for", keep_for)):
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-                raise ValueError(f"{name} must be a finite number of seconds, 0 or more, not {seconds!r}")
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST:
+                raise ValueError(f"{name} must be a number of seconds from 0 to {LONGEST}, not {seconds!r}")
         if on_outage not in ("keep", "accept", "refuse"):
             raise ValueError(f'on_outage must be "keep", "accept" or "refuse", not {on_outage!r}')
         if user_of is not None and not callable(user_of):
