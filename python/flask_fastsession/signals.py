@@ -20,7 +20,7 @@ session_regenerated = _signals.signal("session-regenerated")
 session_ended = _signals.signal("session-ended")
 
 #: ``revoke`` or ``revoke_user`` ended a session. Outside of an app context, the sender is the app that was given to
-#: ``ServerSession``, or ``None`` for an interface that was made in another way.
+#: ``ServerSession`` or ``init_app``, or ``None`` for an interface that was made in another way.
 session_revoked = _signals.signal("session-revoked")
 
 #: A cookie opened no session. ``reason`` is one of ``"expired"``, ``"future"``, ``"forged"``,

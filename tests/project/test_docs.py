@@ -9,6 +9,7 @@ import ast
 import contextlib
 import inspect
 import itertools
+import os
 import pkgutil
 import re
 import shlex
@@ -23,12 +24,14 @@ from click import Command
 from click import Context
 from click import Group
 from flask.cli import FlaskGroup
+from prometheus_client import CollectorRegistry
 
 import flask_fastsession
 import flask_fastsession.server
 import flask_fastsession.signing
 import flask_fastsession.testing
 from flask_fastsession import FastSessionInterface
+from flask_fastsession import ServerSession
 from flask_fastsession import cli
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +97,19 @@ def is_inside_of_a_view(block: Block) -> bool:
     statements = [it for it in ast.parse(block.text).body if not isinstance(it, definitions)]
     names = {node.id for it in statements for node in ast.walk(it) if isinstance(node, ast.Name)}
     return "session" in names
+
+
+def test_the_collector_for_prometheus_works_with_an_app_factory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The page registers it, too.
+    registry = CollectorRegistry(auto_describe=True)
+    monkeypatch.setattr("prometheus_client.REGISTRY", registry)
+    (block,) = [it for it in blocks_of(DOCS / "server_side.md") if "class SessionCollector" in it.text]
+    sessions = ServerSession()
+    sessions.init_app(flask.Flask("app", instance_path=str(tmp_path)))
+    exec(block.text, {"__name__": "page", "sessions": sessions})
+    assert registry.get_sample_value("sessions_created_total", {"worker": str(os.getpid())}) == 0
 
 
 @every_page

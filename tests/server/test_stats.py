@@ -6,6 +6,7 @@ import typing as t
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -101,6 +102,25 @@ def test_outside_of_an_app_context_the_sender_is_the_app(app: Flask, heard: Hear
     assert found.last_seen is not None
     sessions.revoke_user(USER)
     assert heard == [("session_revoked", app, {})]
+
+
+def test_outside_of_an_app_context_it_is_the_app_given_or_the_only_one(tmp_path: Path) -> None:
+    apps = [Flask(f"app{number}", instance_path=str(tmp_path / str(number))) for number in range(3)]
+    given, factory = ServerSession(apps[0]), ServerSession()
+    with pytest.raises(RuntimeError, match="there is no app context"):
+        factory.stats()
+    factory.init_app(apps[1])
+    peer.cookie_with(apps[1], {"user": USER})
+    assert (given.stats()["created"], factory.stats()["created"]) == (0, 1)
+    given.init_app(apps[2])
+    assert given.interface is apps[0].session_interface
+    for number in (3, 4):
+        app = Flask(f"app{number}", instance_path=str(tmp_path / str(number)))
+        factory.init_app(app)
+        with pytest.raises(RuntimeError, match="there is no app context"):
+            factory.stats()
+        with app.app_context():
+            assert factory.interface is app.session_interface
 
 
 def test_a_session_that_a_view_revokes_has_not_ended_twice(app: Flask, heard: Heard) -> None:

@@ -42,7 +42,8 @@ class ServerSession:
     :class:`ServerSessionInterface`, ``app.extensions["flask_fastsession"]`` is this object, and ``flask session`` has
     commands for these sessions. The counterpart in Flask-Session is ``flask_session.Session``.
 
-    One object may serve several apps, with :meth:`init_app`. Its methods then use the app of the current context.
+    One object may serve several apps, with :meth:`init_app`. Its methods then use the app of the current context. With
+    one app they need no context.
 
     The arguments mean the same as those of :class:`flask_fastsession.FastSessionInterface`. Each may also be a setting,
     ``SESSION_`` followed by its name in capitals. If both are given, the argument is used.
@@ -72,6 +73,9 @@ class ServerSession:
         )
         self._absolute_lifetime = seconds_of(absolute_lifetime, "absolute_lifetime")
         self._interface: ServerSessionInterface | None = None
+        #: That of the only app, as long as there are no others.
+        self._only: ServerSessionInterface | None = None
+        self._has_apps = False
         if app is not None:
             self.init_app(app)
             self._interface = t.cast(ServerSessionInterface, app.session_interface)
@@ -93,6 +97,7 @@ class ServerSession:
         is_following = bool_in(app.config, "SESSION_REGENERATE_ON_LOGIN", True)
         app.session_interface = interface
         app.extensions["flask_fastsession"] = self
+        self._only, self._has_apps = None if self._has_apps else interface, True
         # Imported here, because the commands import this package, and Flask imports them before the app.
         from ..cli import session
         from ..cli.operate import session_cleanup
@@ -106,11 +111,12 @@ class ServerSession:
 
     @property
     def interface(self) -> ServerSessionInterface:
-        """The interface of the current app or, outside of an app context, of the app given to the constructor.
+        """The interface of the current app or, outside of an app context, of the app given to the constructor, or of
+        the only app that :meth:`init_app` was called for.
 
-        Raise :exc:`RuntimeError` if there is neither, or if :meth:`init_app` was not called for the current app.
+        Raise :exc:`RuntimeError` if there is none of these, or if :meth:`init_app` was not called for the current app.
         """
-        found = current_app.session_interface if has_app_context() else self._interface
+        found = current_app.session_interface if has_app_context() else self._interface or self._only
         if not isinstance(found, ServerSessionInterface):
             raise RuntimeError("there is no app context, or init_app was not called for its app")
         return found
