@@ -410,6 +410,22 @@ def begun_by_a_listener(statement: str) -> Callable[[str], Engine]:
     return create
 
 
+def listened_to(name: str, act: Callable[..., object]) -> Callable[[str], Engine]:
+    def create(url: str) -> Engine:
+        engine = sqlalchemy.create_engine(url)
+        event.listen(engine, name, act)
+        return engine
+
+    return create
+
+
+def select(connection: t.Any, *_: object) -> None:
+    """Leave the connection in a transaction, unless the driver begins one only for changes."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1")
+    cursor.close()
+
+
 def as_option(level: str, **options: t.Any) -> Callable[[str], Engine]:
     return lambda url: sqlalchemy.create_engine(url, execution_options={"isolation_level": level}, **options)
 
@@ -420,6 +436,10 @@ ENGINES_OF_APPS: dict[str, Callable[[str], Engine]] = {
     "a level over autocommit": as_option("READ UNCOMMITTED", isolation_level="AUTOCOMMIT"),
     "a level of a copy": lambda url: sqlalchemy.create_engine(url).execution_options(isolation_level="SERIALIZABLE"),
     "autocommit": lambda url: sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT"),
+    "asks at each use": listened_to("engine_connect", lambda connection: connection.scalar(sqlalchemy.select(1))),
+    "asks before each use": lambda url: sqlalchemy.create_engine(url, pool_pre_ping=True),
+    "a statement for each connection": listened_to("connect", select),
+    "a statement for each use": listened_to("checkout", select),
     "no pool": lambda url: sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool),
 }
 ENGINES_ON_SQLITE = {f"{word} by a listener": begun_by_a_listener(word) for word in ("BEGIN", "BEGIN IMMEDIATE")}
@@ -465,7 +485,7 @@ def check_what_is_done(create: Callable[[str], Engine], url: str, table: str) ->
         assert (other.listed(owner), other.load(keys[3]), other.load("new" + keys[0])) == ([], None, None)
     with engine.connect() as connection, fresh.connect() as fresh_connection:
         assert connection.get_isolation_level() == fresh_connection.get_isolation_level()
-    drop(store, engine)
+    drop(store, sqlalchemy.create_engine(url))
     engine.dispose()
     fresh.dispose()
 

@@ -76,10 +76,18 @@ class Access:
     is_ours: bool
 
     def ready(self, connection: Connection) -> Connection:
+        if connection.in_transaction():
+            # What listens to the app's engine has begun it, for example to ask whether the connection is still open.
+            connection.rollback()
+        if not self.autocommits or self.is_ours:
+            return connection
         # Not as an option of the engine. One that the app has given to its engine would count instead.
-        if self.autocommits and not self.is_ours:
+        try:
             return connection.execution_options(isolation_level="AUTOCOMMIT")
-        return connection
+        except self.engine.dialect.loaded_dbapi.Error:
+            # psycopg refuses while there is a transaction: of what listens to the pool, such as a SET for each session.
+            connection.connection.commit()
+            return connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def needs_commit(self) -> bool:
