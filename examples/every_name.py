@@ -57,6 +57,7 @@ from flask_fastsession.stats import KindCounts
 from flask_fastsession.stats import LoadCounts
 from flask_fastsession.stats import SessionStats
 from flask_fastsession.stats import StageCounts
+from flask_fastsession.testing import ListingStoreTests
 from flask_fastsession.testing import MovingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import RevocationStoreTests
@@ -309,4 +310,4 @@ class MemoryRevocationsSuite(RevocationStoreTests):
 
 
 #: The tests for what a store can do beyond that.
-SUITES: list[type[StoreTests]] = [SweepingStoreTests, MovingStoreTests, OwnerStoreTests]
+SUITES: list[type[StoreTests]] = [SweepingStoreTests, ListingStoreTests, MovingStoreTests, OwnerStoreTests]

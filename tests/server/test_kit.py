@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 import threading
 import time
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from flask_fastsession.server.store import MOVED_TTL
+from flask_fastsession.testing import ListingStoreTests
 from flask_fastsession.testing import MovingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import StoreTests
@@ -58,6 +60,10 @@ class ByHand:
 
 class Kit(ByHand, SweepingStoreTests):
     """For a store that can be swept, and no more."""
+
+
+class ListingKit(ByHand, ListingStoreTests):
+    """For a store that lists its keys."""
 
 
 class MovingKit(ByHand, MovingStoreTests):
@@ -261,10 +267,170 @@ def test_a_subclass_has_to_say_which_store_is_tested() -> None:
         StoreTests.store.__wrapped__(StoreTests())
 
 
+# --- Stores that say which records they have, and for how long --------------------------------------------------------
+
+
+class TellingMemoryStore(MemoryStore):
+    def expires_in(self, key: str) -> int | None:
+        _, end = self.records.get(key, (b"", None))
+        return None if end is None or end <= self.now else int(end - self.now)
+
+
+class ListingMemoryStore(TellingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter([key for key in self.records if key.startswith(prefix)])
+
+
+class TellsAtWhatTime(ListingMemoryStore):
+    def expires_in(self, key: str) -> int | None:
+        seconds = super().expires_in(key)
+        return None if seconds is None else int(self.now) + seconds
+
+
+class TellsTheTimeOfDay(ListingMemoryStore):
+    def expires_in(self, key: str) -> int | None:
+        seconds = super().expires_in(key)
+        return None if seconds is None else int(time.time()) + seconds
+
+
+class TellsMilliseconds(ListingMemoryStore):
+    def expires_in(self, key: str) -> int | None:
+        seconds = super().expires_in(key)
+        return None if seconds is None else 1000 * seconds
+
+
+class TellsOfTheDead(ListingMemoryStore):
+    def expires_in(self, key: str) -> int | None:
+        _, end = self.records.get(key, (b"", None))
+        return None if end is None else int(end - self.now)
+
+
+class TellsByNumbersThatThereIsNone(ListingMemoryStore):
+    """As a server may."""
+
+    def expires_in(self, key: str) -> int | None:
+        return -2 if self.load(key) is None else super().expires_in(key) or -1
+
+
+class TellsTheFirstEnd(ListingMemoryStore):
+    """That which a record had when it was created."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: dict[str, float | None] = {}
+
+    def create(self, key: str, data: bytes, ttl: int | None) -> bool:
+        created = super().create(key, data, ttl)
+        if created:
+            self.ends[key] = self.records[key][1]
+        return created
+
+    def expires_in(self, key: str) -> int | None:
+        end = self.ends.get(key)
+        return None if self.load(key) is None or end is None else int(end - self.now)
+
+
+class YieldsAnyKeys(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return super().keys("")
+
+
+class YieldsWhatHasItAnywhere(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter([key for key in self.records if prefix in key])
+
+
+class YieldsByPattern(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter([key for key in self.records if fnmatch.fnmatchcase(key, prefix + "*")])
+
+
+class YieldsInAnyCase(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter([key for key in self.records if key.lower().startswith(prefix.lower())])
+
+
+class YieldsWithoutThePrefix(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter([key.removeprefix(prefix) for key in super().keys(prefix)])
+
+
+class YieldsBytes(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter(t.cast("list[str]", [key.encode() for key in super().keys(prefix)]))
+
+
+class YieldsAThousand(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter(list(super().keys(prefix))[:1000])
+
+
+class YieldsOnlyWhatEnds(ListingMemoryStore):
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter([key for key in super().keys(prefix) if self.expires_in(key) is not None])
+
+
+class YieldsTheDeleted(ListingMemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[str, None] = {}
+
+    def _put(self, key: str, data: bytes, ttl: int | None) -> None:
+        super()._put(key, data, ttl)
+        self.known[key] = None
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter([key for key in self.known if key.startswith(prefix)])
+
+
+ENDS, PREFIXES = "test_in_how_many_seconds_a_record_expires", "test_the_keys_that_begin_with_a_prefix"
+PRESENT, MANY = "test_only_what_is_there_has_a_key", "test_many_keys"
+
+#: By which tests the fault is found.
+BROKEN_LISTING: dict[type[MemoryStore], set[str]] = {
+    TellsAtWhatTime: {ENDS},
+    TellsTheTimeOfDay: {ENDS},
+    TellsMilliseconds: {ENDS},
+    TellsOfTheDead: {ENDS},
+    TellsByNumbersThatThereIsNone: {ENDS},
+    TellsTheFirstEnd: {ENDS},
+    YieldsAnyKeys: {PREFIXES, PRESENT, MANY},
+    YieldsWhatHasItAnywhere: {PREFIXES},
+    YieldsByPattern: {PREFIXES},
+    YieldsInAnyCase: {PREFIXES},
+    YieldsWithoutThePrefix: {PREFIXES, PRESENT, MANY},
+    YieldsBytes: {PREFIXES, PRESENT, MANY},
+    YieldsAThousand: {MANY},
+    YieldsOnlyWhatEnds: {PRESENT},
+    YieldsTheDeleted: {PRESENT, MANY},
+}
+
+
+def test_the_kit_finds_no_fault_with_a_listing_store_that_has_none() -> None:
+    assert list(ListingKit(locked(ListingMemoryStore)).failures()) == []
+
+
+@pytest.mark.parametrize("store_class", BROKEN_LISTING)
+def test_the_kit_finds_the_fault_of_a_listing_store(store_class: type[MemoryStore]) -> None:
+    assert finders(ListingKit(locked(store_class)), ListingStoreTests, StoreTests) == BROKEN_LISTING[store_class]
+
+
+def test_a_store_that_lists_no_keys_may_say_when_they_expire() -> None:
+    assert list(Kit(locked(TellingMemoryStore)).failures()) == []
+
+
 # --- Stores that move records ---------------------------------------------------------------------------------------
 
 
 class MovingMemoryStore(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        #: The records that were left behind.
+        self.left: dict[str, tuple[bytes, float | None]] = {}
+
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        return super().load(key, None if self.records.get(key) is self.left.get(key) else ttl)
+
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
         found = self.load(key)
         if found is None or self.load(new_key) is not None:
@@ -280,10 +446,11 @@ class MovingMemoryStore(MemoryStore):
             self.delete(key)
         else:
             self._put(key, left, MOVED_TTL)
+            self.left[key] = self.records[key]
 
-    def expires_in(self, key: str) -> int | None:
-        data, end = self.records.get(key, (None, None))
-        return None if data is None or end is None else int(end - self.now)
+
+class MovingTellingMemoryStore(MovingMemoryStore, TellingMemoryStore):
+    """Says in how many seconds that ends which it has left behind."""
 
 
 class MovesAnything(MovingMemoryStore):
@@ -370,6 +537,29 @@ class LeavesItForEver(MovingMemoryStore):
             self._put(key, left, None)
 
 
+class LeavesItForAMinute(MovingMemoryStore):
+    def _leave(self, key: str, left: bytes | None) -> None:
+        super()._leave(key, left)
+        if left is not None:
+            self.records[key] = self.left[key] = left, self.now + 60
+
+
+class LeavesItForAnHour(MovingMemoryStore):
+    def _leave(self, key: str, left: bytes | None) -> None:
+        super()._leave(key, left)
+        if left is not None:
+            self.records[key] = self.left[key] = left, self.now + 3600
+
+
+class ProlongsWhatItLeft(MovingMemoryStore):
+    def load(self, key: str, ttl: int | None = None) -> bytes | None:
+        return MemoryStore.load(self, key, ttl)
+
+
+class ProlongsWhatItLeftAndSaysSo(ProlongsWhatItLeft, TellingMemoryStore):
+    pass
+
+
 class LeavesAnEmptyRecord(MovingMemoryStore):
     def _leave(self, key: str, left: bytes | None) -> None:
         super()._leave(key, left or b"")
@@ -388,9 +578,19 @@ BROKEN_MOVING = [
     Copies,
     LeavesNothingBehind,
     LeavesItAsItWas,
-    LeavesItForEver,
     LeavesAnEmptyRecord,
 ]
+
+IS_GONE, WHEN = "test_what_is_left_behind_is_gone_after_ten_minutes", "test_when_that_ends_which_is_left_behind"
+
+#: Those whose fault can be seen only as time passes, and by which tests.
+BROKEN_LEAVING: dict[type[MemoryStore], set[str]] = {
+    LeavesItForEver: {IS_GONE},
+    LeavesItForAMinute: {IS_GONE},
+    LeavesItForAnHour: {IS_GONE},
+    ProlongsWhatItLeft: {IS_GONE},
+    ProlongsWhatItLeftAndSaysSo: {IS_GONE, WHEN},
+}
 
 
 class MovesInSteps(MovingMemoryStore):
@@ -428,13 +628,26 @@ class LooksBeforeItMoves(MovingMemoryStore):
         return True
 
 
-def test_the_kit_finds_no_fault_with_a_moving_store_that_has_none() -> None:
-    assert list(MovingKit(locked(MovingMemoryStore)).failures()) == []
+@pytest.mark.parametrize("store_class", [MovingMemoryStore, MovingTellingMemoryStore])
+def test_the_kit_finds_no_fault_with_a_moving_store_that_has_none(store_class: type[MemoryStore]) -> None:
+    assert list(MovingKit(locked(store_class)).failures()) == []
 
 
 @pytest.mark.parametrize("store_class", BROKEN_MOVING)
 def test_the_kit_finds_the_fault_of_a_moving_store(store_class: type[MemoryStore]) -> None:
     assert failure_of(MovingKit(locked(store_class)), MovingStoreTests) is not None
+
+
+@pytest.mark.parametrize("store_class", BROKEN_LEAVING)
+def test_the_kit_finds_that_what_is_left_behind_does_not_live_for_ten_minutes(store_class: type[MemoryStore]) -> None:
+    assert finders(MovingKit(locked(store_class)), MovingStoreTests) == BROKEN_LEAVING[store_class]
+
+
+def test_the_kit_does_not_sleep_for_ten_minutes() -> None:
+    store = MovingMemoryStore()
+    with pytest.raises(pytest.skip.Exception, match="override passes"):
+        MovingStoreTests().test_what_is_left_behind_is_gone_after_ten_minutes(store, store)
+    assert store.records == {}
 
 
 @pytest.mark.parametrize("store_class", [MovesInSteps, LeavesBeforeItComes, LooksBeforeItMoves])
@@ -486,7 +699,7 @@ class OwnerMemoryStore(MemoryStore):
         return [self.end(handle) for handle, _ in self.listed(owner) if handle not in keep].count(True)
 
 
-class MovingOwnerMemoryStore(OwnerMemoryStore, MovingMemoryStore):
+class MovingOwnerMemoryStore(OwnerMemoryStore, MovingTellingMemoryStore):
     """Lists sessions, and moves them in one step."""
 
     def move(self, key: str, new_key: str, old: bytes, new: bytes, ttl: int | None, left: bytes | None) -> bool | bytes:
@@ -766,6 +979,32 @@ class EndsAllTwice(OwnerMemoryStore):
         return len(handles)
 
 
+class EndsOneByOne(OwnerMemoryStore):
+    """If it is stopped amid this, some go on."""
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        ended = 0
+        for handle, _ in self.listed(owner):
+            if handle not in keep:
+                time.sleep(0.0001)
+                ended += self.end(handle)
+        return ended
+
+
+class EndsTheRecordsFirst(OwnerMemoryStore):
+    """If it is stopped amid this, all are listed that have no record, and those go on that have just moved."""
+
+    def end_all(self, owner: str, keep: t.Collection[str] = ()) -> int:
+        found = [(handle, key) for handle, key in self.listed(owner) if handle not in keep]
+        self.delete(*(key for _, key in found))
+        time.sleep(0.0001)
+        with self.turn:  # type: ignore[attr-defined]
+            ended = [handle for handle, _ in found if self._is_listed(owner, handle)]
+            for handle in ended:
+                del self.sessions[handle]
+        return len(ended)
+
+
 class EndsTwice(OwnerMemoryStore):
     def end(self, handle: str) -> bool:
         is_listed = self._is_listed(self.sessions.get(handle, ("",))[0], handle)
@@ -798,6 +1037,9 @@ class MovesTheListingLater(MovingOwnerMemoryStore):
         return done
 
 
+#: Those that end all sessions, but not at one moment.
+NOT_AT_ONCE = [EndsOneByOne, EndsTheRecordsFirst]
+
 NOT_ATOMIC: dict[type[MemoryStore], str] = {
     RenewsInSteps: "enlist",
     EndsAllInSteps: "end_all",
@@ -823,6 +1065,18 @@ def test_the_kit_finds_the_fault_of_a_store_of_owners(store_class: type[MemorySt
 def test_the_kit_finds_that_a_store_of_owners_is_not_atomic(store_class: type[MemoryStore]) -> None:
     store = locked(store_class, [name for name in METHODS if name != NOT_ATOMIC[store_class]])
     assert failure_of(OwnerKit(store), OwnerStoreTests) is not None
+
+
+@pytest.mark.usefixtures("fewer_rounds")
+@pytest.mark.parametrize("store_class", NOT_AT_ONCE)
+def test_the_kit_finds_that_not_all_sessions_leave_the_list_in_one_step(store_class: type[MemoryStore]) -> None:
+    kit = OwnerKit(locked(store_class, [name for name in METHODS if name != "end_all"]))
+    assert finders(kit, OwnerStoreTests) == {"test_all_that_are_ended_leave_the_list_in_one_step"}
+
+
+def finders(kit: t.Any, *tests: type[StoreTests]) -> set[str]:
+    """The names of all the tests of these classes that a store fails."""
+    return {failure.partition(":")[0] for each in tests for failure in kit.failures(vars(each))}
 
 
 def failure_of(kit: t.Any, tests: type[StoreTests]) -> str | None:

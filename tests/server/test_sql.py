@@ -44,6 +44,7 @@ from flask_fastsession.server.store import SweepingStore
 from flask_fastsession.server.stores import sql
 from flask_fastsession.server.stores.sql import FlaskSessionTable
 from flask_fastsession.server.stores.sql import SQLAlchemyStore
+from flask_fastsession.testing import ListingStoreTests
 from flask_fastsession.testing import MovingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import SweepingStoreTests
@@ -165,7 +166,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 # --- The kit --------------------------------------------------------------------------------------------------------
 
 
-class TestSQL(SweepingStoreTests, MovingStoreTests, OwnerStoreTests):
+class TestSQL(SweepingStoreTests, ListingStoreTests, MovingStoreTests, OwnerStoreTests):
     """On one side an engine of ours, on the other one of an app, as it is made by default."""
 
     sessions_listed = 100

@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import CodeType
 from types import FrameType
+from types import SimpleNamespace
 
 import pytest
 import time_machine
@@ -30,8 +31,10 @@ from flask_fastsession.server import SessionStoreError
 from flask_fastsession.server.store import MOVED_TTL
 from flask_fastsession.server.store import MovingStore
 from flask_fastsession.server.store import OwnerStore
+from flask_fastsession.server.stores import sqlite
 from flask_fastsession.server.stores import sqlite_connections
 from flask_fastsession.server.stores.sqlite import SQLiteStore
+from flask_fastsession.testing import ListingStoreTests
 from flask_fastsession.testing import MovingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import SweepingStoreTests
@@ -59,8 +62,16 @@ def store(path: Path) -> Iterator[SQLiteStore]:
 
 
 @pytest.mark.usefixtures("fewer_rounds")
-class TestKit(MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
+class TestKit(ListingStoreTests, MovingStoreTests, OwnerStoreTests, SweepingStoreTests):
     """The kit's tests of all that SQLite does."""
+
+    @pytest.fixture(autouse=True)
+    def set_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passed = 0.0
+        monkeypatch.setattr(sqlite, "time", SimpleNamespace(time=lambda: time.time() + self.passed))
+
+    def passes(self, seconds: float) -> None:
+        self.passed += seconds
 
     @pytest.fixture
     def store(self, path: Path) -> Iterator[SQLiteStore]:

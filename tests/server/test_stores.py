@@ -27,6 +27,7 @@ from flask_fastsession.server import SweepingStore
 from flask_fastsession.server.stores.memcached import MemcachedStore
 from flask_fastsession.server.stores.redis import RedisStore
 from flask_fastsession.server.stores.sqlite import SQLiteStore
+from flask_fastsession.testing import ListingStoreTests
 from flask_fastsession.testing import OwnerStoreTests
 from flask_fastsession.testing import StoreTests
 
@@ -68,7 +69,7 @@ REDIS_CLIENTS: dict[str, Callable[[Server], t.Any]] = {
 
 
 @pytest.mark.usefixtures("fewer_rounds")
-class TestRedis(OwnerStoreTests):
+class TestRedis(ListingStoreTests, OwnerStoreTests):
     # For each client; 100 000 of them are in test_redis.py.
     sessions_listed = 600
 
@@ -164,7 +165,7 @@ def test_a_client_that_is_given_up_is_gone(redis_process: Server) -> None:
 
 
 @pytest.mark.usefixtures("fewer_rounds")
-class TestRedisCluster(OwnerStoreTests):
+class TestRedisCluster(ListingStoreTests, OwnerStoreTests):
     sessions_listed = 600
 
     @pytest.fixture
