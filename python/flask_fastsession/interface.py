@@ -261,8 +261,8 @@ class FastSessionInterface(SessionInterfaceMixin, signing.PickledByAnyProtocol, 
         """Say whose this session is, for :meth:`revoke_user`; ``None`` stands for nobody's. Call it at login.
 
         ``user`` is the user's id. With Flask-Login this happens by itself. Without ``revocations=`` it does nothing. A
-        session that was revoked meanwhile becomes empty instead. Raise :exc:`TypeError` for what is no id of a user,
-        such as bytes, and :exc:`~flask_fastsession.server.SessionStoreError` as ``on_outage`` says.
+        session that was revoked meanwhile becomes empty instead. Raise
+        :exc:`~flask_fastsession.server.SessionStoreError` as ``on_outage`` says.
         """
         if self._options.revocations is not None:
             self._revocable.bind(self._options.revocations, session, user)

@@ -9,7 +9,6 @@ import typing as t
 from collections.abc import Callable
 from collections.abc import Iterator
 from datetime import timedelta
-from unittest.mock import Mock
 
 import flask_login
 import pytest
@@ -566,40 +565,6 @@ def test_a_user_of_sessions_from_before_is_revoked(
     for app in (here, there):
         assert shows(app, before) == shows(app, cookie_of(upgraded)) == {}
         assert shows(app, after) == {key: "ada"}
-
-
-NO_IDS = [b"ada", ["ada"], ("ada",), {"id": 1}]
-
-
-@pytest.mark.parametrize("user", NO_IDS, ids=repr)
-def test_what_is_no_id_of_a_user(here: Flask, user: object) -> None:
-    interface: t.Any = here.session_interface
-    with here.test_request_context():
-        for ask in (interface.revoke_user, lambda user: interface.bind_user(session, user)):
-            with pytest.raises(TypeError, match=f"expected the id of a user, .*{type(user).__name__}"):
-                ask(user)
-
-
-@pytest.mark.parametrize("user_of", [None, user_in], ids=["of Flask-Login", "own"])
-@pytest.mark.parametrize("user", NO_IDS, ids=repr)
-def test_a_session_whose_user_is_no_id_is_nobodys(
-    make_app: MakeApp, user_of: Callable[..., object] | None, user: object
-) -> None:
-    app, key = make_app(user_of=user_of), "user" if user_of else "_user_id"
-    app.add_url_rule("/hold", "hold", lambda: session.update({key: user}) or "")
-    app.add_url_rule("/held", "held", lambda: repr(session[key]))
-    client = app.test_client()
-    for path in ("/hold", "/put/color/red"):
-        assert client.get(path).status_code == 200
-    logged_in(app, "bob")[0].get(f"/revoke/{user}")
-    assert client.get("/held").text == repr(user)
-
-
-def test_a_user_in_place_of_its_id_is_an_error(make_app: MakeApp) -> None:
-    app = make_app(user_of=lambda session: Mock(get_id=str))
-    app.testing = True
-    with pytest.raises(TypeError, match=r"expected the id of a user, .*Mock"):
-        shows(app, from_before(user="ada"))
 
 
 def test_the_leeway_counts_for_sessions_from_before(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,6 @@ from flask import session
 from flask.globals import request_ctx as request_context
 from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
-from markupsafe import Markup
 
 from flask_fastsession import SessionStoreError
 from flask_fastsession import signals
@@ -134,10 +133,7 @@ class Account:
     """An object of an app that does not say how it is shown."""
 
 
-NO_IDS = [None, Account(), object(), Mock(get_id=str), b"ada", bytearray(b"ada"), ["ada"], ("ada",), {"id": 1}, {"ada"}]
-
-
-@pytest.mark.parametrize("user", NO_IDS, ids=lambda user: type(user).__name__)
+@pytest.mark.parametrize("user", [None, Account(), object(), Mock(get_id=str)], ids=lambda user: type(user).__name__)
 def test_what_is_no_id_of_a_user(app: Flask, user: object) -> None:
     text = f"expected the id of a user, .*{type(user).__name__}"
     with app.test_request_context():
@@ -151,7 +147,7 @@ def test_what_is_no_id_of_a_user(app: Flask, user: object) -> None:
 
 
 def test_a_user_may_be_what_has_a_text(app: Flask) -> None:
-    for user in (UUID(int=7), Decimal(7), Markup("7 & 8"), Path("7")):
+    for user in (UUID(int=7), Decimal(7), b"7", ("a", 7)):
         cookie = handle(app, lambda: (session.update(user=1), interface_of(app).bind_user(session, user)))  # noqa: B023
         assert len(listed(app, user)) == len(listed(app, str(user))) == 1
         interface_of(app).revoke_user(user)

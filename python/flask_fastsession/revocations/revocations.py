@@ -93,7 +93,7 @@ class Revocations:
 
     ``user_of`` is a function that gets a session and returns the id of its user, or ``None``. It is called for sessions
     that were not bound by :meth:`bind_user <flask_fastsession.FastSessionInterface.bind_user>`. By default the id is
-    Flask-Login's ``_user_id``. What is no id of a user, such as bytes, is nobody's.
+    Flask-Login's ``_user_id``.
 
     ``keep_for`` is for how many seconds an entry lives at least. It lives at least for the app's
     ``PERMANENT_SESSION_LIFETIME`` anyway. Set this before you raise that lifetime.

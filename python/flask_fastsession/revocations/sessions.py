@@ -177,16 +177,10 @@ def opened(
 
 
 def user_in(revocations: Revocations, session: SecureCookieSession) -> str | None:
-    """The user that the data of a session names, as :func:`owner_name` writes it. What is no id there is nobody's."""
+    """The user that the data of a session names, as :func:`owner_name` writes it."""
     user_of = revocations.user_of
     user = dict.get(session, FLASK_LOGIN_KEY) if user_of is None else user_of(session)
-    try:
-        return None if user is None else owner_name(user)
-    except TypeError:
-        # No data holds a user of Flask-Login: that is a mistake in `user_of`.
-        if hasattr(user, "get_id"):
-            raise
-        return None
+    return None if user is None else owner_name(user)
 
 
 def identity_as_signed(

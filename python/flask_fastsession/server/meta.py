@@ -21,9 +21,6 @@ HANDLE = re.compile(r"h\.[A-Za-z0-9_-]{22}", re.ASCII)
 #: Where an owner's name is made from a user id that cannot be a name itself.
 DIGEST_PREFIX = "sha256:"
 
-#: Kinds with a text that is not the id: that of b"ada" is "b'ada'".
-NO_IDS = (bytes, bytearray, list, tuple, dict, set, frozenset)
-
 
 @dataclass(slots=True)
 class SessionMeta:
@@ -106,13 +103,10 @@ def owner_name(user_id: t.Any) -> str:
     """Return a user's id as :attr:`SessionMeta.owner`, or a digest of it if it is too long or cannot be encoded.
 
     Different ids have different names: an id that looks like a digest is hashed, too. Raise :exc:`TypeError` for
-    ``None``, for bytes and containers, for a user of Flask-Login in place of its id, and for an object whose text is
-    its place in memory.
+    ``None``, for a user of Flask-Login in place of its id, and for an object whose text is its place in memory.
     """
     kind = type(user_id)
-    if kind not in (str, int) and (
-        user_id is None or isinstance(user_id, NO_IDS) or is_without_text(kind) or hasattr(user_id, "get_id")
-    ):
+    if kind not in (str, int) and (user_id is None or is_without_text(kind) or hasattr(user_id, "get_id")):
         raise TypeError(
             "expected the id of a user, such as a str or an int, not"
             f" {kind.__module__}.{kind.__qualname__}; with Flask-Login that is current_user.get_id()"
