@@ -131,6 +131,14 @@ def test_a_write_leaves_an_expiry_that_is_about_right(store: SQLiteStore) -> Non
         assert store.expires_in("key") is None
 
 
+def test_a_mark_is_not_kept_for_a_shorter_time(store: SQLiteStore) -> None:
+    with time_machine.travel(1_700_000_000, tick=False) as travelling:
+        store.create("key", b"\0mark", LONG)
+        travelling.shift(40)
+        assert store.replace("key", b"\0mark", b"\0mark", LONG) is True
+        assert store.expires_in("key") == LONG
+
+
 def test_a_write_changes_no_index(store: SQLiteStore) -> None:
     log = store.path.with_name(f"{store.path.name}-wal")
     store.create("key", b"data", LONG)

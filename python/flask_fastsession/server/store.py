@@ -47,6 +47,7 @@ class Store(t.Protocol):
     def replace(self, key: str, old: bytes, new: bytes | None, ttl: int | None) -> bool | bytes:
         """Replace a record by ``new`` if it is still ``old``, or delete it if ``new`` is ``None``.
 
+        The new one expires after ``ttl``, or about that time as for :meth:`load`, unless it begins with a null byte.
         Return ``True`` if it was replaced, ``False`` if there is no record, or the record if it is another one.
         """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..ids import MOVED
+
 #: A record is not renewed before this share of its lifetime has passed, so that most loads write nothing, and most
 #: writes change no index.
 UNTOUCHED_SHARE = 0.05
@@ -15,6 +17,14 @@ def end_of(ttl: int | None, now: float) -> float | None:
 def about_right(ttl: int, now: float) -> tuple[float, float]:
     """The first and the last end of a record that need not be renewed to live for ``ttl`` seconds."""
     return now + ttl * (1 - UNTOUCHED_SHARE), now + ttl + 1
+
+
+def may_expire_earlier(record: bytes) -> bool:
+    """Whether a record may expire a twentieth of its life earlier. A session may.
+
+    What keeps a session from living may not: a mark, a tombstone, and what is left behind by a move.
+    """
+    return not record.startswith(MOVED)
 
 
 def is_about_right(expires: float | None, ttl: int, now: float) -> bool:

@@ -51,6 +51,7 @@ from ..store import SessionStoreError
 from .expiry import about_right
 from .expiry import end_of
 from .expiry import is_about_right
+from .expiry import may_expire_earlier
 from .sql_connections import ATTEMPTS
 from .sql_connections import Database
 from .sql_connections import Source
@@ -175,7 +176,7 @@ class SQLAlchemyStore:
             if new is None:
                 count = self._database.change(self._remove, expected)
             else:
-                values = {"data": new, "moved": False, **renewed(ttl, now)}
+                values = {"data": new, "moved": False, **renewed(new, ttl, now)}
                 count = self._database.change(self._replace, {**expected, **values})
             if count:
                 return True
@@ -220,7 +221,7 @@ class SQLAlchemyStore:
         for _ in range(ATTEMPTS):
             now = time.time()
             expected = {"the_key": key, "old": bytes(old), "now": now}
-            moved = {**expected, "key": new_key, "data": new, "moved": False, **renewed(ttl, now)}
+            moved = {**expected, "key": new_key, "data": new, "moved": False, **renewed(new, ttl, now)}
             marker = {"key": key, "data": left, "expires": now + MOVED_TTL, "moved": True}
             try:
                 if self._move(moved, None if left is None else marker):
@@ -457,7 +458,7 @@ def time_of(value: object) -> datetime | None:
         return None
 
 
-def renewed(ttl: int | None, now: float) -> Values:
-    """The parameters of what replaces a record that is to live for ``ttl`` seconds."""
-    first, last = (None, None) if ttl is None else about_right(ttl, now)
+def renewed(record: bytes, ttl: int | None, now: float) -> Values:
+    """The parameters of what replaces a record by another one that is to live for ``ttl`` seconds."""
+    first, last = about_right(ttl, now) if ttl is not None and may_expire_earlier(record) else (None, None)
     return {"first": first, "last": last, "until": end_of(ttl, now)}

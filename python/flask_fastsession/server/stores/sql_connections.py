@@ -48,6 +48,9 @@ CREATIONS = 5
 #: has then rolled back the whole transaction.
 CONFLICTS = frozenset(["40001", "40P01", 1020, 1213])
 
+#: The number of MariaDB's and MySQL's error that what listens to the app's engine has begun a transaction already.
+IN_TRANSACTION = 1568
+
 #: The codes of a table or a column that does not exist, in the same way.
 NOT_THERE = frozenset(["42P01", 1146, "42703", 1054])
 
@@ -77,8 +80,8 @@ class Access:
 
     def ready(self, connection: Connection) -> Connection:
         if connection.in_transaction():
-            # What listens to the app's engine has begun it, for example to ask whether the connection is still open.
-            connection.rollback()
+            # What listens to the app's engine has begun it. It may have set something for the connection.
+            connection.commit()
         if not self.autocommits or self.is_ours:
             return connection
         # Not as an option of the engine. One that the app has given to its engine would count instead.
@@ -325,9 +328,8 @@ BEGIN = {
 def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Callable[[Connection], T]) -> T:
     connection.begin()
     is_in_one = is_always_in_transaction(connection)
-    # SQLAlchemy's own way of setting the isolation level of a connection takes more round trips.
-    for statement in () if is_in_one else begin:
-        connection.exec_driver_sql(statement)
+    if not is_in_one:
+        begin_with(connection, begin)
     try:
         result = act(connection)
         if is_in_one:
@@ -335,10 +337,25 @@ def in_own_transaction(connection: Connection, begin: tuple[str, ...], act: Call
         else:
             connection.exec_driver_sql("COMMIT")
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if is_in_one:
+            connection.rollback()
+        elif not error.connection_invalidated:
             roll_back(connection)
         raise
     return result
+
+
+def begin_with(connection: Connection, statements: tuple[str, ...]) -> None:
+    # SQLAlchemy's own way of setting the isolation level of a connection takes more round trips.
+    try:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        if IN_TRANSACTION not in codes_of(error.orig):
+            raise
+        connection.connection.commit()
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 def is_always_in_transaction(connection: Connection) -> bool:
