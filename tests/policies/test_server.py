@@ -85,6 +85,19 @@ def test_a_session_is_renewed_when_its_cookie_is_old_enough(make_app: MakeApp, c
     reply = exchange(app, read, token)
     assert (reply.seen, reply.cookies) == (["bob"], [])
     assert exchange(app, write(user="eve"), token).cookies
+    clock.move_to(START + 66 + 5)
+
+    def call_it_modified(session: t.Any) -> None:
+        session.modified = True
+
+    assert exchange(app, call_it_modified, token).cookies
+
+
+def test_what_changes_is_renewed_no_later_than_what_is_read(make_app: MakeApp, clock: t.Any) -> None:
+    app = make_app(refresh_after=2)
+    token = exchange(app, write(user="ada")).token
+    clock.move_to(START + 3)
+    assert exchange(app, write(user="bob"), token).cookies
 
 
 def test_what_is_not_renewed_stays_on_the_list_of_its_user(make_app: MakeApp, clock: t.Any) -> None:
@@ -145,6 +158,18 @@ def test_those_at_the_end_of_a_shorter_life_are_not_listed(make_app: MakeApp, ad
     clock.move_to(START + 50 + 60)
     assert seen() == ([] if admin else [(0, 50)])
     assert inspected() == ((1, None) if admin else (0, 50 + ends))
+
+
+def test_a_lifetime_that_is_made_for_requests(make_app: MakeApp) -> None:
+    """Where there is none, the sessions are shown as those without it."""
+    app = make_app(lifetime=lambda session: 60 if flask.request.path == "/admin" and session["user"] else None)
+    sessions = app.extensions["flask_fastsession"]
+    token = exchange(app, lambda session: (session.update(user="ada"), sessions.bind_user(session, "ada"))).token
+    assert len(sessions.sessions_of("ada")) == 1
+    for command in (["list", "ada"], ["inspect", "--check", token]):
+        assert app.test_cli_runner().invoke(args=["session", *command]).exit_code == 0
+    exchange(app, lambda session: session.pop("user"), token)
+    assert len(sessions.sessions_of("ada")) == 1
 
 
 def test_who_was_seen_before_a_lifetime_was_raised(make_app: MakeApp, clock: t.Any) -> None:

@@ -221,6 +221,21 @@ def test_sessions_that_could_not_be_revoked(spied_app: MakeApp, spy: SpyStore, a
     assert counted(app) == {"failed": 1}
 
 
+@pytest.mark.parametrize("act", ["revoke", "keep"])
+def test_a_session_that_could_not_be_loaded_to_be_revoked_is_counted_once(
+    spied_app: MakeApp, spy: SpyStore, act: str
+) -> None:
+    app = spied_app()
+    cookie = peer.cookie_with(app, {"user": USER})
+    spy.failing = {"load"}
+    with app.test_request_context(headers={"Cookie": f"session={cookie}"}), pytest.raises(SessionStoreError):
+        if act == "revoke":
+            sessions_of(app).revoke(session)
+        else:
+            sessions_of(app).revoke_user(USER, keep=session)
+    assert sessions_of(app).stats()["failed"] == 1
+
+
 def test_what_is_written_to_a_session_that_has_ended_is_dropped(app: Flask) -> None:
     client = app.test_client()
 

@@ -133,7 +133,10 @@ class Account:
     """An object of an app that does not say how it is shown."""
 
 
-@pytest.mark.parametrize("user", [None, Account(), object(), Mock(get_id=str)], ids=lambda user: type(user).__name__)
+NO_IDS = (None, Account(), object(), Mock(get_id=str), memoryview(b"ann"), "ann".title, Account)
+
+
+@pytest.mark.parametrize("user", NO_IDS, ids=lambda user: type(user).__name__)
 def test_what_is_no_id_of_a_user(app: Flask, user: object) -> None:
     text = f"expected the id of a user, .*{type(user).__name__}"
     with app.test_request_context():
@@ -691,6 +694,23 @@ def test_a_session_is_bound_several_times_in_one_request(app: Flask, before: str
         assert {user: listed(app, user) for user in names} == names, users
         interface_of(app).revoke_user(users[-1] or "nobody")
         assert is_there(app, cookie) is (users[-1] is None), users
+
+
+def test_a_session_that_was_bound_again_and_to_another_user_beside_that(app: Flask) -> None:
+    """It is not on the list of the first user any more, by no name."""
+
+    def log_in_again() -> None:
+        session["more"] = True
+        for user in (None, "ann"):
+            interface_of(app).bind_user(session, user)
+        beside(handle, app, lambda: interface_of(app).bind_user(session, "bob"), cookie)
+
+    cookie = begun(app, "ann")
+    handle(app, log_in_again, cookie)
+    interface, lifecycle = interface_of(app), interface_of(app).lifecycle
+    assert lifecycle.owners.listed(interface.ids.owner_key("ann")) == []
+    interface.revoke_user("ann")
+    assert listed(app, "bob") == [name_of(app, cookie)]
 
 
 def test_the_session_of_another_user(app: Flask) -> None:

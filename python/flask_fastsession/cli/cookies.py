@@ -544,8 +544,10 @@ def find_record(app: Flask, value: str) -> Record:
         return Record("the session is at the end of its absolute lifetime")
     if reason is not None:
         return Record("the session is at the end of its own lifetime" if reason == "expired" else REFUSED[reason])
-    if meta.expires_at is not None and interface.own_lifetime(data) is not None:
-        expires_at = date_of(meta.expires_at)
+    with suppress(Exception):
+        # The option may be made for requests.
+        if meta.expires_at is not None and interface.own_lifetime(data) is not None:
+            expires_at = date_of(meta.expires_at)
     begun = None if meta.begun is None else date_of(meta.begun)
     return Record(None, data, begun, meta.owner, len(stored.record), expires_at)
 

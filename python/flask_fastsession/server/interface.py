@@ -235,10 +235,10 @@ class ServerSessionInterface(SessionInterface):
         return self.own_lifetime(data) is not None
 
     def own_lifetime(self, data: Data) -> float | None:
-        """The lifetime in seconds that the option ``lifetime`` gives to a session."""
+        """The lifetime in seconds that the option ``lifetime`` gives to a session that is not empty."""
         session = ServerSideSession()
         session.replace_data(data)
-        return policies.lifetime_of(self.options.policies, session)
+        return policies.lifetime_of(self.options.policies, session) if session else None
 
     def is_expired(self, meta: SessionMeta) -> bool:
         """Whether a session is at the end of its absolute lifetime."""
@@ -482,13 +482,19 @@ class ServerSessionInterface(SessionInterface):
             self._bind(found, user_id)
 
     def _bind(self, session: ServerSideSession, user_id: object) -> None:
-        meta, owner = session.meta, owner_name(user_id)
-        if meta.owner != owner:
-            note = None
-            if self.options.note is not None and has_request_context():
-                note = note_text(self.options.note(current_request))
-            # Then, since that may fail.
-            meta.owner, meta.handle, meta.note = owner, new_handle(), note
+        meta, owner, stored = session.meta, owner_name(user_id), session.stored
+        if meta.owner == owner:
+            return
+        if stored is not None and stored.owner == owner and not session.was_cleared:
+            # It was unbound by this request, and is on the user's list under the name that it had.
+            before = self.lifecycle.read(stored.record)[1]
+            meta.owner, meta.handle, meta.note = owner, before.handle, before.note
+            return
+        note = None
+        if self.options.note is not None and has_request_context():
+            note = note_text(self.options.note(current_request))
+        # Then, since that may fail.
+        meta.owner, meta.handle, meta.note = owner, new_handle(), note
 
     def sessions_of(self, user_id: object) -> list[SessionInfo]:
         """Return the user's live sessions, oldest first. Raise :exc:`TypeError` as :meth:`bind_user` does."""
@@ -524,7 +530,7 @@ class ServerSessionInterface(SessionInterface):
         except Exception as error:
             failures.append(error)
         if failures:
-            self._counts.add("failed", int(isinstance(failures[0], SessionStoreError)))
+            self._count_failure(failures[0])
             raise failures[0]
 
     def _revoke(self, session: str | ServerSideSession) -> bool:
@@ -554,8 +560,8 @@ class ServerSessionInterface(SessionInterface):
         try:
             handles = {handle for each in several(keep) for handle in self._handles(each, user)}
             count = self.lifecycle.revoke_user(user, handles, may_be_unlisted=self.user_key is not None)
-        except SessionStoreError:
-            self._counts.add("failed")
+        except SessionStoreError as error:
+            self._count_failure(error)
             raise
         current = self._session_of_request(loads=False)
         stored = None if current is None else current.stored
@@ -568,6 +574,12 @@ class ServerSessionInterface(SessionInterface):
                 has_ended(current)
         self._counts.add("revoked", count)
         self._tell_of_revoked(count)
+
+    def _count_failure(self, error: Exception) -> None:
+        current = current_session._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+        # That the session of the request could not be loaded is counted already.
+        if isinstance(error, SessionStoreError) and getattr(current, "failure", None) is not error:
+            self._counts.add("failed")
 
     def _session_of_request(self, loads: bool = True) -> ServerSideSession | None:
         """The session of this request if this interface has opened it. Without ``loads``, only if it is loaded."""
@@ -630,7 +642,10 @@ class ServerSessionInterface(SessionInterface):
         app = self._app_or_none()
         if app is None:
             return None
-        now, lifetime, own_lifetime = int(time.time()), lifetime_of(app), self.own_lifetime(data)
+        now, lifetime, own_lifetime = int(time.time()), lifetime_of(app), None
+        with suppress(Exception):
+            # The option may be made for requests, and the others are shown nevertheless.
+            own_lifetime = self.own_lifetime(data)
         shorter = lifetime if own_lifetime is None else min(lifetime, max(int(own_lifetime), 1))
         seen = [] if meta.expires_at is None else [meta.expires_at - shorter]
         expires_in = getattr(self.store, "expires_in", lambda key: None)(key)

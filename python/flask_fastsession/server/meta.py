@@ -103,10 +103,12 @@ def owner_name(user_id: t.Any) -> str:
     """Return a user's id as :attr:`SessionMeta.owner`, or a digest of it if it is too long or cannot be encoded.
 
     Different ids have different names: an id that looks like a digest is hashed, too. Raise :exc:`TypeError` for
-    ``None``, for a user of Flask-Login in place of its id, and for an object whose text is its place in memory.
+    ``None``, for a user of Flask-Login or its method ``get_id`` in place of its id, and for an object whose text is its
+    place in memory.
     """
     kind = type(user_id)
-    if kind not in (str, int) and (user_id is None or is_without_text(kind) or hasattr(user_id, "get_id")):
+    is_other = user_id is None or kind is memoryview or callable(user_id) or hasattr(user_id, "get_id")
+    if kind not in (str, int) and (is_other or is_without_text(kind)):
         raise TypeError(
             "expected the id of a user, such as a str or an int, not"
             f" {kind.__module__}.{kind.__qualname__}; with Flask-Login that is current_user.get_id()"

@@ -56,12 +56,12 @@ def plan_of(
         return Plan(ends=stored is not None, begins=True, renews=is_dated, sets_cookie=True)
     moves = session.needs_new_id
     needs_cookie = moves or session.is_cookie_outdated or stored.permanent != session.permanent
-    # Whoever was unbound and bound again in this request has another handle, which no list has yet.
-    is_bound_now = (session.meta.owner, session.meta.handle) != (stored.owner, stored.handle)
-    unchanged_for = None if session.was_updated else refresh_after
-    renews = (is_refreshed or is_owned or is_timed) and (
-        needs_cookie or is_bound_now or needs_renewal(session.meta.expires_at, now, lifetime, unchanged_for)
-    )
+    is_bound_now = session.meta.owner != stored.owner
+    is_old = needs_renewal(session.meta.expires_at, now, lifetime, refresh_after)
+    if session.was_updated or session.modified:
+        # The option does not keep a session from being renewed that has changed.
+        is_old = is_old or needs_renewal(session.meta.expires_at, now, lifetime)
+    renews = (is_refreshed or is_owned or is_timed) and (needs_cookie or is_bound_now or is_old)
     follows = session.permanent and (renews if refreshes else session.modified)
     writes = moves or renews or session.was_updated or not stored.says(session.meta) or has_changeable(session)
     return Plan(writes=writes, moves=moves, renews=renews, sets_cookie=needs_cookie or follows)
