@@ -9,9 +9,12 @@ import logging
 import operator
 import pickle
 import re
+import sys
+import threading
 import time
 import typing as t
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from datetime import timedelta
@@ -37,7 +40,9 @@ from flask_fastsession import SessionStoreError
 from flask_fastsession.server import ServerSideSession
 from flask_fastsession.server.record import NotARecord
 from flask_fastsession.server.record import RecordFormat
+from flask_fastsession.server.session import UnloadedSession
 from tests.contract.parity import process_response
+from tests.patience import HANGS_AFTER
 
 from . import peer
 from .conftest import MakeApp
@@ -1199,6 +1204,31 @@ def test_cookies_of_others_are_left_alone(app: Flask, cookie: str) -> None:
     with app.test_request_context(headers={"Cookie": f"a=1; session={cookie}; session=other"}):
         assert parse_cookie(flask.request.headers["Cookie"])["a"] == "1"
         assert session["user"] == "ann"
+
+
+def test_a_thread_that_is_late_finds_what_another_has_loaded(spied_app: MakeApp) -> None:
+    """It has seen that nobody has loaded the session yet, and goes on when that is not so any more."""
+    app = spied_app()
+    cookie = begun(app, user="ada")
+    loading, late, may_go_on = UnloadedSession.load.__code__, threading.Event(), threading.Event()
+
+    def trace(frame: t.Any, event: str, _: object) -> t.Any:
+        if frame.f_code is loading and "turn" in frame.f_locals and not late.is_set():
+            late.set()
+            assert may_go_on.wait(HANGS_AFTER)
+        return trace
+
+    def look(found: t.Any) -> object:
+        sys.settrace(trace)
+        return found.get("user")
+
+    with app.test_request_context(headers={"Cookie": f"session={cookie}"}), ThreadPoolExecutor(1) as pool:
+        found = session._get_current_object()  # type: ignore[attr-defined]
+        seen = pool.submit(look, found)
+        assert late.wait(HANGS_AFTER)
+        assert found.get("user") == "ada"
+        may_go_on.set()
+        assert seen.result() == "ada"
 
 
 @pytest.mark.parametrize("looks", ["store", "filter", "lifetime"])

@@ -158,12 +158,13 @@ class UnloadedSession(ServerSideSession):
     """A session that nobody has looked at: it becomes a :class:`ServerSideSession` when somebody does."""
 
     #: The thread that loads it.
-    loader: int | None = None
+    loader: int | None
 
     def __init__(self, interface: ServerSessionInterface, app: Flask, request: Request) -> None:
         # What is known of it comes when it is loaded.
         self.source = interface, app, request
         self.turn = threading.Lock()
+        self.loader = None
         # What looks past the methods below, as the encoder of json does, is not to take it for empty.
         dict.__setitem__(self, "", None)
 
@@ -173,7 +174,7 @@ class UnloadedSession(ServerSideSession):
         turn = vars(self).get("turn")
         if turn is None:
             return
-        if self.loader == threading.get_ident():
+        if vars(self).get("loader") == threading.get_ident():
             # It would wait for itself.
             raise RuntimeError(
                 "The session is being loaded. What runs meanwhile, such as a filter of log records, a store, or a"
@@ -213,6 +214,7 @@ class UnloadedSession(ServerSideSession):
         """
         self.replace_data({})
         self.__class__ = ServerSideSession  # type: ignore[assignment]
+        del self.source, self.turn, self.loader
         return response
 
 
