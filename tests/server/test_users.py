@@ -443,6 +443,21 @@ def test_a_session_is_bound_and_kept_in_one_request(login_app: Flask, unbound: s
     assert listed(login_app, "ann") == [name_of(login_app, cookie)]
 
 
+def test_a_kept_session_is_bound_again_in_its_request(login_app: Flask, unbound: str) -> None:
+    interface = interface_of(login_app)
+
+    def keep_and_bind_again() -> None:
+        interface.revoke_user("ann", keep=session)
+        for user in (None, "ann"):
+            interface.bind_user(session, user)
+        session["user"] = "ann"
+
+    handle(login_app, keep_and_bind_again, unbound)
+    assert listed(login_app, "ann") == [name_of(login_app, unbound)]
+    interface.revoke_user("ann")
+    assert not is_there(login_app, unbound)
+
+
 @pytest.mark.parametrize("user", ["ann", "bob"])
 def test_a_kept_session_is_revoked_by_the_next(login_app: Flask, unbound: str, user: str) -> None:
     def keep() -> None:

@@ -485,16 +485,13 @@ class ServerSessionInterface(SessionInterface):
         meta, owner, stored = session.meta, owner_name(user_id), session.stored
         if meta.owner == owner:
             return
-        if stored is not None and stored.owner == owner and not session.was_cleared:
-            # It was unbound by this request, and is on the user's list under the name that it had.
-            before = self.lifecycle.read(stored.record)[1]
-            meta.owner, meta.handle, meta.note = owner, before.handle, before.note
-            return
         note = None
         if self.options.note is not None and has_request_context():
             note = note_text(self.options.note(current_request))
+        # If this request has only unbound it, it is on the user's list under the name that it had.
+        name = None if stored is None or stored.owner != owner or session.was_cleared else stored.handle
         # Then, since that may fail.
-        meta.owner, meta.handle, meta.note = owner, new_handle(), note
+        meta.owner, meta.handle, meta.note = owner, name or new_handle(), note
 
     def sessions_of(self, user_id: object) -> list[SessionInfo]:
         """Return the user's live sessions, oldest first. Raise :exc:`TypeError` as :meth:`bind_user` does."""
