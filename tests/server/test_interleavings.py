@@ -78,7 +78,7 @@ class World:
 
     def unlisted(self) -> list[str]:
         """Sessions of a user that no revocation would find."""
-        listed = [key for _, key in self.interface.lifecycle.listed(USER)]
+        listed = [key for _, _, key in self.interface.lifecycle.listed(USER)]
         sessions = self.sessions().items()
         return [sid for sid, data in sessions if data["whose"] == USER and f"session:{sid}" not in listed]
 
