@@ -19,14 +19,15 @@ def about_right(ttl: int, now: float) -> tuple[float, float]:
     return now + ttl * (1 - UNTOUCHED_SHARE), now + ttl + 1
 
 
-def may_expire_earlier(record: bytes) -> bool:
-    """Whether a record may expire a twentieth of its life earlier. A session may.
-
-    What keeps a session from living may not: a mark, a tombstone, and what is left behind by a move.
-    """
-    return not record.startswith(MOVED)
-
-
 def is_about_right(expires: float | None, ttl: int, now: float) -> bool:
     first, last = about_right(ttl, now)
     return expires is not None and first <= expires <= last
+
+
+def ends_that_stay(record: bytes, ttl: int | None, now: float) -> tuple[float, float] | None:
+    """The first and the last end that is left as it is where a record becomes this one; ``None`` if each is renewed.
+
+    A session may expire a twentieth of its life earlier. What keeps one from living may not: a mark, a tombstone, and
+    what is left behind by a move.
+    """
+    return None if ttl is None or record.startswith(MOVED) else about_right(ttl, now)

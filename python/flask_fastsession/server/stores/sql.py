@@ -48,10 +48,9 @@ from sqlalchemy.types import TypeEngine
 from ..sources import record_of
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
-from .expiry import about_right
 from .expiry import end_of
+from .expiry import ends_that_stay
 from .expiry import is_about_right
-from .expiry import may_expire_earlier
 from .sql_connections import ATTEMPTS
 from .sql_connections import Database
 from .sql_connections import Source
@@ -460,5 +459,5 @@ def time_of(value: object) -> datetime | None:
 
 def renewed(record: bytes, ttl: int | None, now: float) -> Values:
     """The parameters of what replaces a record by another one that is to live for ``ttl`` seconds."""
-    first, last = about_right(ttl, now) if ttl is not None and may_expire_earlier(record) else (None, None)
+    first, last = ends_that_stay(record, ttl, now) or (None, None)
     return {"first": first, "last": last, "until": end_of(ttl, now)}

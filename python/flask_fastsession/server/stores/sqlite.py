@@ -12,10 +12,9 @@ from ..ids import MOVED
 from ..ids import is_taking
 from ..store import MOVED_TTL
 from ..store import SessionStoreError
-from .expiry import about_right
 from .expiry import end_of
+from .expiry import ends_that_stay
 from .expiry import is_about_right
-from .expiry import may_expire_earlier
 from .sqlite_connections import Connection
 from .sqlite_connections import Connections
 
@@ -50,7 +49,7 @@ CREATE = (
     " DO UPDATE SET data = excluded.data, expires = excluded.expires WHERE sessions.expires <= ?"
 )
 REPLACE = f"UPDATE sessions SET data = ?, expires = ? WHERE key = ? AND data = ? AND {ALIVE}"
-# The same for a record whose expiry is about right. It writes one page rather than three: the index by expiry stays.
+# The same for a record whose expiry is about right, so that the index by expiry stays as it is.
 REPLACE_DATA = "UPDATE sessions SET data = ? WHERE key = ? AND data = ? AND expires BETWEEN ? AND ?"
 REMOVE = f"DELETE FROM sessions WHERE key = ? AND data = ? AND {ALIVE}"
 SWEEP = "DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE expires <= ? ORDER BY expires LIMIT ?)"
@@ -143,8 +142,8 @@ class SQLiteStore:
         if new is None:
             is_done = self._changes(REMOVE, (key, old, now))
         else:
-            may_stay = ttl is not None and may_expire_earlier(new)
-            is_done = may_stay and self._changes(REPLACE_DATA, (new, key, old, *about_right(t.cast(int, ttl), now)))
+            ends = ends_that_stay(new, ttl, now)
+            is_done = ends is not None and self._changes(REPLACE_DATA, (new, key, old, *ends))
             is_done = is_done or self._changes(REPLACE, (new, end_of(ttl, now), key, old, now))
         return is_done or self.load(key) or False
 
